@@ -1,0 +1,1 @@
+"""batchspec: the declarative way to run LLM batch jobs."""

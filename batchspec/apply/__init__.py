@@ -1,0 +1,1 @@
+"""Doing it: the loop, the actions, the tools. The only clock and id source."""

@@ -1,0 +1,48 @@
+"""Identity of requests: canonical JSON and its SHA-256.
+
+A fingerprint covers what the model would see, never the code that rendered it. The canonical form
+is `{"contract": …, "messages": …, "sample": n}` with sorted keys and no white space, so the part
+all rows of a job share is hashed once.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+from batchspec.ids import Fingerprint
+
+VERSION = 1
+"""Kept beside every fingerprint, so that a better algorithm can re-fingerprint instead of resubmit."""
+
+_encode = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+).encode
+
+
+def canonical_json(value: Any) -> bytes:
+    """Encode a JSON value so that equal values give equal bytes.
+
+    Keys are sorted, integers and floats stay apart, Unicode is not normalised. Lone surrogates
+    (which no UTF-8 can carry) become U+FFFD, as they would on the wire.
+
+    Raises:
+        ValueError: NaN or an infinity, which JSON does not have.
+        TypeError: A value JSON does not have.
+    """
+    return _encode(value).encode("utf-8", "replace")
+
+
+class Fingerprinter:
+    """Hashes the requests of one job; the contract is hashed once."""
+
+    __slots__ = ("_prefix",)
+
+    def __init__(self, contract_json: bytes) -> None:
+        self._prefix = hashlib.sha256(b'{"contract":' + contract_json + b',"messages":')
+
+    def __call__(self, messages_json: bytes, sample: int = 0) -> Fingerprint:
+        """Return the fingerprint of one request; `messages_json` is canonical JSON."""
+        digest = self._prefix.copy()
+        digest.update(messages_json)
+        digest.update(b',"sample":%d}' % sample)
+        return Fingerprint(digest.digest())

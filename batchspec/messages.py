@@ -1,0 +1,194 @@
+"""Words everyone uses: the provider-neutral request and reply of one turn.
+
+The neutral form of a message has the shape of a chat message (`role`, `content`, `tool_calls`,
+`tool_call_id`), because every provider can be reached from it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NotRequired, TypedDict
+
+from batchspec.fingerprint import canonical_json
+
+Role = Literal["system", "user", "assistant", "tool"]
+JsonObject = dict[str, Any]
+
+
+class FunctionCall(TypedDict):
+    """The function a model wants called; `arguments` is JSON text and may be invalid."""
+
+    name: str
+    arguments: str
+
+
+class ToolCallPart(TypedDict):
+    """A tool call inside an assistant message."""
+
+    id: str
+    type: Literal["function"]
+    function: FunctionCall
+
+
+class Message(TypedDict):
+    """One message of a conversation, in the neutral (chat) form."""
+
+    role: Role
+    content: str | list[JsonObject] | None
+    tool_calls: NotRequired[list[ToolCallPart]]
+    tool_call_id: NotRequired[str]
+    refusal: NotRequired[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContract:
+    """What the model is told of a tool; `parameters` is a JSON schema of an object."""
+
+    name: str
+    description: str
+    parameters: JsonObject
+    strict: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class OutputContract:
+    """The JSON schema the provider is asked to enforce (native mode)."""
+
+    name: str
+    schema: JsonObject
+    description: str | None = None
+    strict: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """All of a request but its messages: what every row of a job shares.
+
+    `settings` are body parameters in the provider's own names (`temperature`, `max_tokens`, …).
+    """
+
+    provider: str
+    endpoint: str
+    model: str
+    tools: tuple[ToolContract, ...] = ()
+    output: OutputContract | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def to_json(self) -> JsonObject:
+        """Return the contract as a JSON object; this is what fingerprints see."""
+        return {
+            "provider": self.provider,
+            "endpoint": self.endpoint,
+            "model": self.model,
+            "tools": [
+                {
+                    "name": t.name,
+                    "description": t.description,
+                    "parameters": t.parameters,
+                    "strict": t.strict,
+                }
+                for t in self.tools
+            ],
+            "output": None
+            if self.output is None
+            else {
+                "name": self.output.name,
+                "schema": self.output.schema,
+                "description": self.output.description,
+                "strict": self.output.strict,
+            },
+            "settings": dict(self.settings),
+        }
+
+    def canonical(self) -> bytes:
+        """Return the canonical JSON of the contract."""
+        return canonical_json(self.to_json())
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Contract":
+        """Read back what `to_json` wrote."""
+        output = data["output"]
+        return cls(
+            provider=data["provider"],
+            endpoint=data["endpoint"],
+            model=data["model"],
+            tools=tuple(ToolContract(**tool) for tool in data["tools"]),
+            output=None if output is None else OutputContract(**output),
+            settings=data["settings"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call the model asks for; `arguments` is JSON text as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one reply. `input_tokens` includes the cached ones, `output_tokens` the reasoning."""
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.output_tokens + other.output_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+        )
+
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the model answered in one turn."""
+
+    text: str | None
+    finish: FinishReason = "stop"
+    refusal: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    usage: Usage = Usage()
+    model: str | None = None
+
+
+LineErrorKind = Literal["rejected", "retryable", "never_ran", "unreadable"]
+"""rejected: permanent, with the provider's message · retryable: ran and failed in passing ·
+never_ran: expired or cancelled before it ran, free · unreadable: ran, but the answer is no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineError:
+    """Why a line holds no reply."""
+
+    kind: LineErrorKind
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a result file, judged alone; `custom_id` is None where it cannot be read."""
+
+    custom_id: str | None
+    result: Reply | LineError
+
+
+Outcome = Literal[
+    "succeeded",
+    "failed",
+    "refused",
+    "truncated",
+    "filtered",
+    "exhausted",
+    "cancelled",
+    "expired",
+]
+"""How an item ended. filtered: stopped by the provider's content filter · exhausted: `max_turns`."""

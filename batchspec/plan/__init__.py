@@ -1,0 +1,1 @@
+"""What would change: pure values, no I/O."""

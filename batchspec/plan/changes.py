@@ -1,0 +1,188 @@
+"""The plan as a value. It has several readers: the person's view, JSON, the saved file, the loop.
+
+The plan itself grows with jobs, not with rows: what happens to each row is in the plan's body on
+disk (`ports.Draft`), of which this value holds the counts, the reasons and a few examples.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Literal
+
+from batchspec.ids import JobAddress
+
+
+class Kind(StrEnum):
+    """What happens to a row; the value is the symbol people see."""
+
+    SUBMIT = "+"
+    UPDATE = "~"
+    RESUBMIT = "-/+"
+    CONTINUE = ">>"
+    REUSE = "="
+    CANCEL = "x"
+    FORGET = "."
+    DRIFT = "!"
+    UNKNOWN = "?"
+    KEEP = " "
+    """Nothing to do."""
+
+    @property
+    def meaning(self) -> str:
+        """Return the words a legend shows beside the symbol."""
+        return _MEANING[self]
+
+
+_MEANING: Mapping[Kind, str] = {
+    Kind.SUBMIT: "submit",
+    Kind.UPDATE: "update in place (free)",
+    Kind.RESUBMIT: "resubmit",
+    Kind.CONTINUE: "continue with a further turn",
+    Kind.REUSE: "reuse an answer already paid for",
+    Kind.CANCEL: "cancel",
+    Kind.FORGET: "forget",
+    Kind.DRIFT: "drift",
+    Kind.UNKNOWN: "outcome unknown",
+    Kind.KEEP: "keep",
+}
+
+ReasonCode = Literal[
+    "NEW_JOB",
+    "NEW_ROWS",
+    "ROW_CHANGED",
+    "PROMPT_CHANGED",
+    "MODEL_CHANGED",
+    "SCHEMA_CHANGED",
+    "TOOL_CONTRACT_CHANGED",
+    "SETTINGS_CHANGED",
+    "POLICY_CHANGED",
+    "SAME_REQUEST",
+    "MOVED",
+    "REQUESTED",
+    "BATCH_EXPIRED",
+    "BATCH_CANCELLED_REMOTELY",
+    "BATCH_IN_PROGRESS",
+    "TURN_PENDING",
+    "TOOL_CALLS_PENDING",
+    "OUTCOME_UNKNOWN",
+    "UPSTREAM_PENDING",
+    "ROW_REMOVED",
+    "JOB_REMOVED",
+]
+"""Why a row changes; closed, so that scripts may branch on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One place where a request differs; the values are shortened for display."""
+
+    path: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """One reason, how many rows it moves, and an example of the difference."""
+
+    kind: Kind
+    code: ReasonCode
+    rows: int
+    example_key: str | None = None
+    difference: Difference | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """Tokens and money of the requests a job would send.
+
+    `cost` is for the first turn at batch price, `cost_at_most` with every further turn the job
+    allows; both in US dollars, None when the model's price is unknown (never 0 for that).
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: Decimal | None = None
+    cost_at_most: Decimal | None = None
+    output_assumed: bool = False
+    """True when the job sets no `max_tokens`, so that the length of the replies is assumed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPlan:
+    """What would happen to one job."""
+
+    address: JobAddress
+    model: str
+    """`provider:model`."""
+    rows: int
+    """Rows the job has now; for a job that waits for another, at most this many."""
+    counts: Mapping[Kind, int] = field(default_factory=dict[Kind, int])
+    reasons: tuple[Reason, ...] = ()
+    requests: int = 0
+    """Different requests of the first turn to send; equal ones are paid once."""
+    max_turns: int = 1
+    estimate: Estimate = Estimate()
+    waits_for: tuple[JobAddress, ...] = ()
+    """Jobs that must be final before this one's rows are known; `requests` is then an upper bound."""
+    removed: bool = False
+
+    @property
+    def changes(self) -> bool:
+        """Tell whether applying would do anything for this job."""
+        return any(kind is not Kind.KEEP and n for kind, n in self.counts.items()) or bool(
+            self.waits_for and self.requests
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What `apply` would do, why, and what it costs at most."""
+
+    id: str
+    environment: str
+    lineage: str
+    serial: int
+    jobs: tuple[JobPlan, ...]
+    batches: int
+    """Batches of the first turn."""
+    simulated: bool = False
+    spent: Decimal | None = None
+    """US dollars paid so far in this state."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def can_apply(self) -> bool:
+        """Tell whether there is anything to do; prompts and exit codes derive from this alone."""
+        return any(job.changes for job in self.jobs)
+
+    @property
+    def counts(self) -> Mapping[Kind, int]:
+        """Return the number of rows per kind over all jobs."""
+        total: dict[Kind, int] = {}
+        for job in self.jobs:
+            for kind, n in job.counts.items():
+                total[kind] = total.get(kind, 0) + n
+        return total
+
+    @property
+    def requests(self) -> int:
+        """Return how many requests of a first turn would be sent, at most."""
+        return sum(job.requests for job in self.jobs)
+
+    @property
+    def priced(self) -> bool:
+        """Tell whether every job that would send something has a known price."""
+        return all(job.estimate.cost is not None for job in self.jobs if job.requests)
+
+    @property
+    def cost(self) -> Decimal:
+        """Return the known cost of the first turns in US dollars."""
+        return sum((j.estimate.cost or Decimal(0) for j in self.jobs), Decimal(0))
+
+    @property
+    def cost_at_most(self) -> Decimal:
+        """Return the known cost with every further turn in US dollars."""
+        return sum((j.estimate.cost_at_most or Decimal(0) for j in self.jobs), Decimal(0))

@@ -1,0 +1,1 @@
+"""What to do next: pure functions from what is recorded to what is to be done."""

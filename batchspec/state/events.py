@@ -1,0 +1,153 @@
+"""Facts that happened, past tense. Each is committed with the rows it changes and journalled."""
+
+from dataclasses import dataclass
+
+from batchspec.ids import BatchId, FileId, JobAddress, LaneId, RemoteId
+from batchspec.state.records import RemoteStatus, RequestCounts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchIntended:
+    """Members were put together; from here on a batch with this id may exist at the provider."""
+
+    id: BatchId
+    lane: LaneId
+    first: int
+    last: int
+    """The pending conversations of the lane from `first` to `last` are the members."""
+    members: int
+    bytes: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputUploaded:
+    """The input file is at the provider."""
+
+    id: BatchId
+    file: FileId
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateAttempted:
+    """A create call is about to be made; until its answer is recorded the outcome is unknown."""
+
+    id: BatchId
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSubmitted:
+    """The provider has the batch, created just now or found again (`adopted`)."""
+
+    id: BatchId
+    remote_id: RemoteId
+    status: RemoteStatus
+    at: float
+    next_at: float
+    adopted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchAbsent:
+    """The provider was asked after the grace period and has no such batch: it may be created."""
+
+    id: BatchId
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRejected:
+    """The provider refused it: nothing ran, nothing is charged; members are pending again."""
+
+    id: BatchId
+    at: float
+    reason: str
+    hold_lane_until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchObserved:
+    """The provider was asked how far the batch is."""
+
+    id: BatchId
+    status: RemoteStatus
+    counts: RequestCounts
+    output_file_id: FileId | None
+    error_file_id: FileId | None
+    ended: bool
+    at: float
+    next_at: float
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFailed:
+    """A call about a batch failed; nothing is known but that it is to be tried again."""
+
+    id: BatchId
+    at: float
+    next_at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchCollected:
+    """Every member is settled: final, with tools to run, or pending again."""
+
+    id: BatchId
+    at: float
+    final: int
+    tools: int
+    pending: int
+    unmatched: int
+    """Lines that belong to no member: unknown, doubled or unreadable ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneHeld:
+    """Nothing is sent in a lane until a time."""
+
+    lane: LaneId
+    until: float
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolsRun:
+    """Tool calls of some conversations are done."""
+
+    job: JobAddress
+    calls: int
+    pending: int
+    final: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanAgreed:
+    """A person, or `--auto-approve`, agreed to a plan; its rows are recorded."""
+
+    plan: str
+    job: JobAddress
+    added: int
+    changed: int
+    removed: int
+    at: float
+
+
+BatchEvent = (
+    InputUploaded
+    | CreateAttempted
+    | BatchSubmitted
+    | BatchAbsent
+    | BatchRejected
+    | BatchObserved
+    | CallFailed
+    | BatchCollected
+)
+"""Events that `machine.evolve` applies to one batch."""
+
+Event = BatchIntended | BatchEvent | LaneHeld | ToolsRun | PlanAgreed

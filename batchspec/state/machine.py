@@ -1,0 +1,162 @@
+"""The only place where a phase changes: two tables, and `evolve`, which reads them.
+
+An event that is not in the table for the phase raises `IllegalTransition`; the diagram in
+`docs/architecture.md` is generated from the tables (`state_diagram`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal, assert_never
+
+from batchspec.state.events import (
+    BatchAbsent,
+    BatchCollected,
+    BatchEvent,
+    BatchObserved,
+    BatchRejected,
+    BatchSubmitted,
+    CallFailed,
+    CreateAttempted,
+    InputUploaded,
+)
+from batchspec.state.records import BatchPhase, BatchRecord, ConversationPhase
+
+BATCH_TRANSITIONS: Mapping[tuple[BatchPhase, str], BatchPhase] = {
+    ("intended", "InputUploaded"): "intended",
+    ("intended", "CreateAttempted"): "intended",
+    ("intended", "CallFailed"): "intended",
+    ("intended", "BatchAbsent"): "intended",
+    ("intended", "BatchSubmitted"): "submitted",
+    ("intended", "BatchRejected"): "rejected",
+    ("submitted", "BatchObserved"): "submitted",
+    ("submitted", "BatchObserved:ended"): "ended",
+    ("submitted", "CallFailed"): "submitted",
+    ("submitted", "BatchRejected"): "rejected",
+    ("ended", "CallFailed"): "ended",
+    ("ended", "BatchObserved"): "ended",
+    ("ended", "BatchObserved:ended"): "ended",
+    ("ended", "BatchCollected"): "collected",
+    ("ended", "BatchRejected"): "rejected",
+}
+
+ConversationEvent = Literal[
+    "Batched", "Returned", "Answered", "ToolsCalled", "Continued", "Abandoned", "Reopened"
+]
+"""Batched: became a member · Returned: its batch gave no answer, send the turn again · Answered:
+has its outcome · ToolsCalled: the model asked for tools · Continued: the next turn is ready ·
+Abandoned: no item wants it any more · Reopened: to be sent anew, by a plan."""
+
+CONVERSATION_TRANSITIONS: Mapping[tuple[ConversationPhase, ConversationEvent], ConversationPhase] = {
+    ("pending", "Batched"): "batched",
+    ("pending", "Abandoned"): "final",
+    ("batched", "Returned"): "pending",
+    ("batched", "Answered"): "final",
+    ("batched", "ToolsCalled"): "tools",
+    ("batched", "Continued"): "pending",
+    ("tools", "Continued"): "pending",
+    ("tools", "Answered"): "final",
+    ("tools", "Abandoned"): "final",
+    ("final", "Reopened"): "pending",
+}
+
+
+class IllegalTransition(Exception):  # noqa: N818 - reads as what happened
+    """An event does not fit the phase; a bug of ours, never of the user's."""
+
+    def __init__(self, event: str, phase: str, address: str) -> None:
+        super().__init__(f"{event} does not fit phase {phase!r} of {address}")
+
+
+def batch_phase(record: BatchRecord, event: BatchEvent) -> BatchPhase:
+    """Return the phase a batch has after an event.
+
+    Raises:
+        IllegalTransition: The table has no such row.
+    """
+    name = type(event).__name__
+    if isinstance(event, BatchObserved) and event.ended:
+        name += ":ended"
+    try:
+        return BATCH_TRANSITIONS[record.phase, name]
+    except KeyError:
+        raise IllegalTransition(name, record.phase, f"batch {record.id}") from None
+
+
+def conversation_phase(
+    phase: ConversationPhase, event: ConversationEvent, address: str = "conversations"
+) -> ConversationPhase:
+    """Return the phase a conversation has after an event.
+
+    Raises:
+        IllegalTransition: The table has no such row.
+    """
+    try:
+        return CONVERSATION_TRANSITIONS[phase, event]
+    except KeyError:
+        raise IllegalTransition(event, phase, address) from None
+
+
+def phases_before(event: ConversationEvent) -> tuple[ConversationPhase, ...]:
+    """Return the phases in which an event may happen, for updates of many rows at once."""
+    return tuple(phase for phase, name in CONVERSATION_TRANSITIONS if name == event)
+
+
+def evolve(record: BatchRecord, event: BatchEvent) -> BatchRecord:
+    """Return a batch as it is after an event.
+
+    Raises:
+        IllegalTransition: The event does not fit the phase.
+    """
+    after = replace(record, phase=batch_phase(record, event))
+    match event:
+        case InputUploaded():
+            return replace(after, input_file_id=event.file, failures=0, note=None)
+        case CreateAttempted():
+            return replace(after, create_at=event.at, creates=record.creates + 1)
+        case BatchAbsent():
+            return replace(after, create_at=None, next_at=event.at, failures=0, note=None)
+        case BatchSubmitted():
+            return replace(
+                after,
+                remote_id=event.remote_id,
+                status=event.status,
+                submitted_at=event.at,
+                next_at=event.next_at,
+                failures=0,
+                note=None,
+            )
+        case BatchRejected():
+            return replace(after, note=event.reason, ended_at=event.at)
+        case BatchObserved():
+            return _observed(after, event)
+        case CallFailed():
+            return replace(
+                after, next_at=event.next_at, failures=record.failures + 1, note=event.reason
+            )
+        case BatchCollected():
+            return replace(after, failures=0)
+    assert_never(event)
+
+
+def _observed(record: BatchRecord, event: BatchObserved) -> BatchRecord:
+    return replace(
+        record,
+        status=event.status,
+        counts=event.counts,
+        output_file_id=event.output_file_id,
+        error_file_id=event.error_file_id,
+        ended_at=record.ended_at or (event.at if event.ended else None),
+        next_at=event.next_at,
+        failures=0,
+        note=event.note,
+    )
+
+
+def state_diagram() -> str:
+    """Return both machines as Mermaid text."""
+    lines = ["stateDiagram-v2"]
+    for title, table in (("batch", BATCH_TRANSITIONS), ("conversation", CONVERSATION_TRANSITIONS)):
+        lines.append(f"  state {title} {{")
+        lines += [f"    {title}_{old} --> {title}_{new}: {event}" for (old, event), new in table.items()]
+        lines.append("  }")
+    return "\n".join(lines)

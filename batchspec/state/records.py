@@ -1,0 +1,142 @@
+"""What the state file holds, as values. Their number grows with jobs and open batches, not rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal
+
+from batchspec.ids import BatchId, FileId, JobAddress, LaneId, RemoteId
+from batchspec.messages import Outcome, Usage
+
+BatchPhase = Literal["intended", "submitted", "ended", "collected", "rejected"]
+"""intended: recorded, perhaps created · submitted: the provider has it · ended: results can be
+read · collected: every member is settled · rejected: not created, or failed validation."""
+
+ConversationPhase = Literal["pending", "batched", "tools", "final"]
+"""pending: the next turn can be sent · batched: in a batch · tools: calls are to be run · final."""
+
+RemoteStatus = Literal[
+    "validating",
+    "in_progress",
+    "finalizing",
+    "completed",
+    "failed",
+    "expired",
+    "cancelling",
+    "cancelled",
+    "unknown",
+]
+"""The provider's words; `unknown` is any word not in the list and means: not ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCounts:
+    """The provider's counts, for display only; results are never derived from them."""
+
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One provider, endpoint and model: requests of a lane may share a batch."""
+
+    id: LaneId
+    provider: str
+    endpoint: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRecord:
+    """One batch, from the intent to its last reply. Times are unix seconds."""
+
+    id: BatchId
+    lane: LaneId
+    phase: BatchPhase = "intended"
+    members: int = 0
+    bytes: int = 0
+    jobs: Mapping[JobAddress, int] = field(default_factory=dict[JobAddress, int])
+    intended_at: float = 0.0
+    input_file_id: FileId | None = None
+    create_at: float | None = None
+    """When the last create call was about to be made; None: no create whose answer is unknown."""
+    creates: int = 0
+    """How often a create was tried."""
+    remote_id: RemoteId | None = None
+    status: RemoteStatus | None = None
+    counts: RequestCounts = RequestCounts()
+    submitted_at: float | None = None
+    output_file_id: FileId | None = None
+    error_file_id: FileId | None = None
+    ended_at: float | None = None
+    next_at: float = 0.0
+    """When to look again; a schedule while waiting, a backoff after errors."""
+    failures: int = 0
+    """Errors in a row while talking about this batch."""
+    note: str | None = None
+    """The last error or the provider's reason, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRecord:
+    """What waits in a lane."""
+
+    lane: Lane
+    pending: int
+    """Conversations whose next turn can be sent."""
+    tools: int
+    """Conversations with tool calls to run."""
+    hold_until: float = 0.0
+    hold_reason: str | None = None
+    holds: int = 0
+    """Holds in a row; reset when a batch of the lane completes."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobTools:
+    """A job with tool calls to run."""
+
+    job: JobAddress
+    conversations: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobProgress:
+    """How far a job is; the numbers count items."""
+
+    address: JobAddress
+    model: str
+    items: int = 0
+    phases: Mapping[ConversationPhase, int] = field(default_factory=dict[ConversationPhase, int])
+    outcomes: Mapping[Outcome, int] = field(default_factory=dict[Outcome, int])
+    usage: Usage = Usage()
+    cost: Decimal | None = Decimal(0)
+    """US dollars paid, each shared conversation counted once; None where a price is unknown."""
+    turns: int = 0
+    """Replies received so far."""
+    removed: bool = False
+
+    @property
+    def final(self) -> int:
+        """Return how many items have their outcome."""
+        return self.phases.get("final", 0)
+
+    @property
+    def failed(self) -> int:
+        """Return how many items ended in any other way than succeeded."""
+        return sum(n for outcome, n in self.outcomes.items() if outcome != "succeeded")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRecord:
+    """Who may write. Times are unix seconds."""
+
+    holder: str
+    host: str
+    pid: int
+    operation: str
+    since: float
+    heartbeat: float
+    fence: int

@@ -1,0 +1,1 @@
+"""The state on disk. Nothing outside this package knows SQL or paths."""
