@@ -1,0 +1,26 @@
+"""An embedded server that speaks the provider's Files and Batches API."""
+
+from batchspec.simulator.answers import Answer, Model, Replay, ToolCall
+from batchspec.simulator.app import create_app
+from batchspec.simulator.schema_model import SchemaModel
+from batchspec.simulator.server import serve
+from batchspec.simulator.sources import CallableModel, RecordedModel, load_model
+from batchspec.simulator.transport import AppTransport
+from batchspec.simulator.wire import Clock, HTTPFailure, Pace
+
+__all__ = [
+    "Answer",
+    "AppTransport",
+    "CallableModel",
+    "Clock",
+    "HTTPFailure",
+    "Model",
+    "Pace",
+    "RecordedModel",
+    "Replay",
+    "SchemaModel",
+    "ToolCall",
+    "create_app",
+    "load_model",
+    "serve",
+]

@@ -1,0 +1,167 @@
+"""The ASGI application: routes, the error envelope and the headers of every answer."""
+
+import time
+from collections.abc import AsyncGenerator, Mapping, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from anyio import to_thread
+from pydantic_core import to_json
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from batchspec.simulator import http_batches, http_files
+from batchspec.simulator.answers import Model
+from batchspec.simulator.chat import MODELS, ChatCompletions
+from batchspec.simulator.database import Database
+from batchspec.simulator.engine import Engine, Rules
+from batchspec.simulator.schema_model import SchemaModel
+from batchspec.simulator.wire import Clock, HTTPFailure, Json, Pace, mint_request_id
+
+
+def create_app(  # noqa: PLR0913  one keyword per way in which simulators differ
+    directory: Path,
+    *,
+    clock: Clock = time.time,
+    model: Model | None = None,
+    pace: Pace | None = None,
+    shuffle: bool = True,
+    background: bool = True,
+    models: Collection[str] | None = None,
+    enqueued_token_limit: int | Mapping[str, int] | None = None,
+) -> Starlette:
+    """Make an application that keeps everything it knows in one directory.
+
+    Args:
+        directory: Made when missing. An application made again over it goes on where the last one
+            stopped; two at a time are not supported.
+        clock: Says the time in unix seconds.
+        model: Where answers come from; by default from the request's own schemas.
+        pace: How long a batch stays in each status.
+        shuffle: Whether result lines come in another order than the requests.
+        background: Whether a thread works on batches, woken by requests. Otherwise each request
+            first does what is due in the database at the clock's time, so that a test with its own
+            clock sees exactly the state that belongs to that time.
+        models: The names that exist; by default any name does.
+        enqueued_token_limit: Prompt tokens in open batches, for each model or by model.
+
+    The application's `state.engine` is the `Engine`; whoever runs the application without lifespan
+    events closes it.
+    """
+    rules = Rules(
+        pace=pace or Pace(),
+        shuffle=shuffle,
+        models=None if models is None else frozenset(models),
+        enqueued_token_limit=enqueued_token_limit,
+    )
+    chat = ChatCompletions(model or SchemaModel())
+    engine = Engine(Database(directory), {chat.path: chat}, clock, rules)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        if background:
+            engine.wake()
+        yield
+        await to_thread.run_sync(engine.close)
+
+    app = Starlette(
+        routes=[*http_files.routes(), *http_batches.routes(), *_live_routes(engine)],
+        middleware=[Middleware(_Drive, engine=engine, background=background)],
+        exception_handlers={
+            HTTPFailure: _on_failure,
+            HTTPException: _on_http_exception,
+            Exception: _on_bug,
+        },
+        lifespan=lifespan,
+    )
+    app.state.engine = engine
+    return app
+
+
+class _Drive:
+    """Marks every answer with a request id and lets the engine see the time pass."""
+
+    def __init__(self, app: ASGIApp, *, engine: Engine, background: bool) -> None:
+        self.app = app
+        self.engine = engine
+        self.background = background
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def mark(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["x-request-id"] = mint_request_id()
+            await send(message)
+
+        if not self.background:
+            await to_thread.run_sync(self.engine.advance, self.engine.clock())
+        await self.app(scope, receive, mark)
+        if self.background:
+            self.engine.wake()
+
+
+def _live_routes(engine: Engine) -> list[Route]:
+    """The endpoints of batches, answering at once, and the list of models."""
+
+    async def respond(request: Request) -> Response:
+        body = await http_batches.read_body(request)
+        if body.get("stream"):
+            message = "The simulator does not stream."
+            raise HTTPFailure(400, message, code="unsupported_value", param="stream")
+        endpoint = engine.endpoints[request.url.path]
+        now = engine.clock()
+        reply = await to_thread.run_sync(endpoint.respond, body, None, now)
+        if reply.body is None:
+            raise HTTPFailure(500, str((reply.error or {}).get("message")))
+        return Response(to_json(reply.body), reply.status, media_type="application/json")
+
+    def list_models(_: Request) -> Response:
+        names = engine.rules.models or MODELS
+        return JSONResponse({"object": "list", "data": [_model(name) for name in sorted(names)]})
+
+    def retrieve_model(request: Request) -> Response:
+        name = request.path_params["model"]
+        if engine.rules.models is not None and name not in engine.rules.models:
+            message = f"The model '{name}' does not exist"
+            raise HTTPFailure(404, message, code="model_not_found", param="model")
+        return JSONResponse(_model(name))
+
+    return [
+        *(Route(path, respond, methods=["POST"]) for path in engine.endpoints),
+        Route("/v1/models", list_models, methods=["GET"]),
+        Route("/v1/models/{model:path}", retrieve_model, methods=["GET"]),
+    ]
+
+
+def _model(name: str) -> Json:
+    return {"id": name, "object": "model", "created": 1_754_425_777, "owned_by": "system"}
+
+
+async def _on_failure(_: Request, error: Exception) -> Response:
+    failure = error if isinstance(error, HTTPFailure) else HTTPFailure(500, str(error))
+    return JSONResponse(failure.body, failure.status)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """Put what the framework refuses into the envelope of the service."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    message = str(error.detail) if isinstance(error, HTTPException) else str(error)
+    if status == 404:
+        message = f"Invalid URL ({request.method} {request.url.path})"
+    elif status == 405:
+        message = f"Not allowed to {request.method} on {request.url.path}."
+    return await _on_failure(request, HTTPFailure(status, message))
+
+
+async def _on_bug(request: Request, _: Exception) -> Response:
+    message = "The server had an error while processing your request. Sorry about that!"
+    return await _on_failure(request, HTTPFailure(500, message))

@@ -1,0 +1,179 @@
+"""The simulator's memory: one SQLite file and a folder of plain files.
+
+It survives `kill -9` of the process: a commit is made after the bytes it speaks of were handed to
+the operating system. It does not promise to survive a power cut.
+"""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from batchspec.simulator.records import BatchRecord, FileRecord
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS files (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  purpose TEXT NOT NULL,
+  expires_at REAL,
+  document TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS files_expiry ON files (expires_at) WHERE expires_at IS NOT NULL;
+CREATE TABLE IF NOT EXISTS batches (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  status TEXT NOT NULL,
+  document TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS batches_open ON batches (seq)
+  WHERE status IN ('validating', 'in_progress', 'finalizing', 'cancelling');
+"""
+_OPEN = """
+SELECT document FROM batches
+WHERE status IN ('validating', 'in_progress', 'finalizing', 'cancelling') ORDER BY seq
+"""
+_FILES_DOWN = """
+SELECT document FROM files
+WHERE (?1 IS NULL OR purpose = ?1) AND (expires_at IS NULL OR expires_at > ?2)
+  AND (?3 IS NULL OR seq < ?3) ORDER BY seq DESC LIMIT ?4
+"""
+_FILES_UP = """
+SELECT document FROM files
+WHERE (?1 IS NULL OR purpose = ?1) AND (expires_at IS NULL OR expires_at > ?2)
+  AND (?3 IS NULL OR seq > ?3) ORDER BY seq ASC LIMIT ?4
+"""
+_BATCHES = "SELECT document FROM batches WHERE ?1 IS NULL OR seq < ?1 ORDER BY seq DESC LIMIT ?2"
+
+_files = TypeAdapter(FileRecord)
+_batches = TypeAdapter(BatchRecord)
+
+
+class Database:
+    """Safe to call from any thread; every call is short."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.files = directory / "files"
+        self.files.mkdir(mode=0o700, exist_ok=True)
+        path = directory / "simulator.db"
+        path.touch(mode=0o600)
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._connection.execute("PRAGMA busy_timeout = 10000")
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._connection.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def path(self, file_id: str) -> Path:
+        return self.files / file_id
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def _rows(self, sql: str, values: Sequence[object] = ()) -> list[str]:
+        with self._lock:
+            return [row[0] for row in self._connection.execute(sql, values)]
+
+    # --- files
+
+    def add_file(self, record: FileRecord) -> None:
+        with self._transaction() as connection:
+            _insert_file(connection, record)
+
+    def file(self, file_id: str, now: float) -> FileRecord | None:
+        sql = "SELECT document FROM files WHERE id = ? AND (expires_at IS NULL OR expires_at > ?)"
+        rows = self._rows(sql, (file_id, now))
+        return _files.validate_json(rows[0]) if rows else None
+
+    def list_files(
+        self, now: float, *, purpose: str | None, after: str | None, limit: int, order: str
+    ) -> list[FileRecord] | None:
+        """One page; nothing when the cursor is unknown."""
+        seq = self._seq("SELECT seq FROM files WHERE id = ?", after)
+        if after is not None and seq is None:
+            return None
+        sql = _FILES_UP if order == "asc" else _FILES_DOWN
+        return [_files.validate_json(row) for row in self._rows(sql, (purpose, now, seq, limit))]
+
+    def delete_file(self, file_id: str) -> None:
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM files WHERE id = ?", (file_id,))
+        self.path(file_id).unlink(missing_ok=True)
+
+    def purge_files(self, now: float) -> None:
+        """Delete the files whose time is over."""
+        for file_id in self._rows("SELECT id FROM files WHERE expires_at <= ?", (now,)):
+            self.delete_file(file_id)
+
+    # --- batches
+
+    def add_batch(self, record: BatchRecord) -> None:
+        document = _batches.dump_json(record).decode()
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT INTO batches (id, status, document) VALUES (?, ?, ?)",
+                (record.id, record.status, document),
+            )
+
+    def batch(self, batch_id: str) -> BatchRecord | None:
+        rows = self._rows("SELECT document FROM batches WHERE id = ?", (batch_id,))
+        return _batches.validate_json(rows[0]) if rows else None
+
+    def list_batches(self, *, after: str | None, limit: int) -> list[BatchRecord] | None:
+        """One page, newest first; nothing when the cursor is unknown."""
+        seq = self._seq("SELECT seq FROM batches WHERE id = ?", after)
+        if after is not None and seq is None:
+            return None
+        return [_batches.validate_json(row) for row in self._rows(_BATCHES, (seq, limit))]
+
+    def open_batches(self) -> list[BatchRecord]:
+        return [_batches.validate_json(row) for row in self._rows(_OPEN)]
+
+    def replace_batch(
+        self, old: BatchRecord, new: BatchRecord, files: Sequence[FileRecord] = ()
+    ) -> bool:
+        """Store the new record, with the files it brings, unless the old one is out of date."""
+        before, document = (_batches.dump_json(record).decode() for record in (old, new))
+        with self._transaction() as connection:
+            cursor = connection.execute(
+                "UPDATE batches SET status = ?, document = ? WHERE id = ? AND document = ?",
+                (new.status, document, old.id, before),
+            )
+            if cursor.rowcount == 1:
+                for record in files:
+                    _insert_file(connection, record)
+        return cursor.rowcount == 1
+
+    def _seq(self, sql: str, identity: str | None) -> int | None:
+        rows = self._rows(sql, (identity,))
+        return int(rows[0]) if rows else None
+
+
+def _insert_file(connection: sqlite3.Connection, record: FileRecord) -> None:
+    document = _files.dump_json(record).decode()
+    connection.execute(
+        "INSERT INTO files (id, purpose, expires_at, document) VALUES (?, ?, ?, ?)",
+        (record.id, record.purpose, record.expires_at, document),
+    )
+
+
+def open_private(path: Path) -> int:
+    """A file descriptor for reading and writing a file that only its owner can read."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

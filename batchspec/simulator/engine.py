@@ -1,0 +1,294 @@
+"""Moves batches through their statuses, as the clock says, chunk by chunk."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Condition, RLock, Thread, current_thread
+
+from batchspec.simulator.database import Database
+from batchspec.simulator.endpoints import Endpoint
+from batchspec.simulator.lines import CHUNK_LINES, Chunk, run_chunk, void_chunk, write_chunk
+from batchspec.simulator.records import BatchError, BatchRecord, FileRecord
+from batchspec.simulator.validation import (
+    LineRules,
+    Verdict,
+    missing_file,
+    token_limit,
+    validate_file,
+    wrong_purpose,
+)
+from batchspec.simulator.wire import Clock, Pace
+
+RETENTION = 2_592_000.0
+"""Seconds a file lives when nobody says otherwise: 30 days."""
+_LONGEST_WAIT = 0.05
+"""Seconds between two looks at a clock that need not run like the real one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How this simulator differs from another one."""
+
+    pace: Pace = field(default_factory=Pace)
+    shuffle: bool = True
+    models: frozenset[str] | None = None
+    enqueued_token_limit: int | Mapping[str, int] | None = None
+
+    def token_limit(self, model: str) -> int | None:
+        limit = self.enqueued_token_limit
+        return limit.get(model) if isinstance(limit, Mapping) else limit
+
+
+class Engine:
+    """Runs the batches of one database.
+
+    Strategy: statuses follow from the record and the time alone, and the times written are those
+    at which a change was *due*. So a server that was down, or a test whose clock jumps, sees what
+    would have happened meanwhile.
+    """
+
+    def __init__(
+        self, database: Database, endpoints: Mapping[str, Endpoint], clock: Clock, rules: Rules
+    ) -> None:
+        self.database = database
+        self.endpoints = endpoints
+        self.clock = clock
+        self.rules = rules
+        self._working = RLock()
+        self._wakeup = Condition()
+        self._woken = False
+        self._closed = False
+        self._thread: Thread | None = None
+
+    # --- driving
+
+    def advance(self, now: float) -> None:
+        """Do everything that is due at `now`, in the calling thread."""
+        while self.step(now):
+            pass
+
+    def step(self, now: float) -> bool:
+        """Move every open batch by at most one chunk or status; false when nothing was due."""
+        with self._working:
+            self.database.purge_files(now)
+            return any([self._move(batch, now) for batch in self.database.open_batches()])
+
+    def wake(self) -> None:
+        """See to it that a thread works on what is due, now and until nothing is open."""
+        with self._wakeup:
+            self._woken = True
+            if self._thread is None and not self._closed:
+                self._thread = Thread(target=self._work, name="simulator", daemon=True)
+                self._thread.start()
+            self._wakeup.notify()
+
+    def close(self) -> None:
+        """Stop the thread at the next chunk and let go of the database."""
+        with self._wakeup:
+            self._closed = True
+            thread = self._thread
+            self._wakeup.notify()
+        if thread is not None:
+            thread.join()
+        self.database.close()
+
+    def _work(self) -> None:
+        try:
+            while self._pause():
+                while not self._closed and self.step(self.clock()):
+                    pass
+        finally:
+            with self._wakeup:
+                if self._thread is current_thread():
+                    self._thread = None
+
+    def _pause(self) -> bool:
+        """Wait until there may be something to do; false when the thread is not needed."""
+        now = self.clock()
+        due = [self._due(batch) for batch in self.database.open_batches()]
+        with self._wakeup:
+            if self._woken or self._closed:
+                self._woken = False
+                return not self._closed
+            if not due:
+                # Given up under the lock, so that the next wake starts a new thread.
+                self._thread = None
+                return False
+            self._wakeup.wait(min(max(min(due) - now, 0.001), _LONGEST_WAIT))
+            return not self._closed
+
+    def _due(self, batch: BatchRecord) -> float:
+        """When the batch can move next."""
+        pace, progress = self.rules.pace, batch.progress
+        match batch.status:
+            case "validating":
+                return batch.created_at + pace.validating
+            case "in_progress":
+                share = min(1.0, (progress.settled + 1) / max(batch.total, 1))
+                return (batch.in_progress_at or 0.0) + pace.in_progress * share
+            case "finalizing":
+                return (batch.finalizing_at or 0.0) + pace.finalizing
+            case _:
+                return (batch.cancelling_at or 0.0) + pace.cancelling
+
+    # --- the life of a batch
+
+    def cancel(self, batch_id: str, now: float) -> BatchRecord | None:
+        """Begin to cancel an open batch; a batch that is ending or unknown stays as it is."""
+        while (batch := self.database.batch(batch_id)) is not None:
+            if batch.terminal or batch.status == "cancelling":
+                return batch
+            changed = replace(batch, status="cancelling", cancelling_at=now)
+            if self.database.replace_batch(batch, changed):
+                return changed
+        return None
+
+    def _move(self, batch: BatchRecord, now: float) -> bool:
+        match batch.status:
+            case "validating":
+                return now >= self._due(batch) and self._validate(batch, now)
+            case "in_progress":
+                return self._progress(batch, now)
+            case "finalizing":
+                return self._finalize(batch, now)
+            case _:
+                return self._cancel(batch, now)
+
+    def _validate(self, batch: BatchRecord, now: float) -> bool:
+        due = self._due(batch)
+        verdict = self._verdict(batch, now)
+        if verdict.errors:
+            self._input(batch).unlink(missing_ok=True)
+            changed = replace(batch, status="failed", failed_at=due, errors=verdict.errors)
+        else:
+            changed = replace(
+                batch,
+                status="in_progress",
+                in_progress_at=due,
+                model=self.endpoints[batch.endpoint].dated_model(verdict.model or ""),
+                total=verdict.total,
+                enqueued_tokens=verdict.tokens,
+            )
+        return self.database.replace_batch(batch, changed)
+
+    def _verdict(self, batch: BatchRecord, now: float) -> Verdict:
+        file = self.database.file(batch.input_file_id, now)
+        if file is None:
+            return Verdict(errors=[missing_file(batch.input_file_id)])
+        if file.purpose != "batch":
+            return Verdict(errors=[wrong_purpose(file.id, file.purpose)])
+        self._keep_input(batch)
+        endpoint, limited = self.endpoints[batch.endpoint], self.rules.enqueued_token_limit
+        rules = LineRules(
+            endpoint=batch.endpoint,
+            label=endpoint.label,
+            required=endpoint.required,
+            models=self.rules.models,
+            count_tokens=None if limited is None else endpoint.count_tokens,
+        )
+        verdict = validate_file(self._input(batch), rules)
+        if not verdict.errors:
+            verdict.errors = self._over_limit(verdict, endpoint)
+        return verdict
+
+    def _over_limit(self, verdict: Verdict, endpoint: Endpoint) -> list[BatchError]:
+        model = verdict.model or ""
+        limit = self.rules.token_limit(model)
+        if limit is None:
+            return []
+        dated = endpoint.dated_model(model)
+        enqueued = sum(b.enqueued_tokens for b in self.database.open_batches() if b.model == dated)
+        return [token_limit(model, limit)] if enqueued + verdict.tokens > limit else []
+
+    def _progress(self, batch: BatchRecord, now: float) -> bool:
+        due = (batch.in_progress_at or 0.0) + self.rules.pace.in_progress
+        limit = self._permitted(batch, min(now, batch.expires_at)) - batch.progress.settled
+        if limit > 0:
+            endpoint = self.endpoints[batch.endpoint]
+            limit = min(limit, CHUNK_LINES)
+            return self._commit(batch, run_chunk(batch, self._input(batch), endpoint, limit, now))
+        if batch.progress.settled < batch.total:
+            if now < batch.expires_at:
+                return False
+            changed = replace(batch, ending="expired", finalizing_at=batch.expires_at)
+        elif now >= due:
+            changed = replace(batch, finalizing_at=due)
+        else:
+            return False
+        return self.database.replace_batch(batch, replace(changed, status="finalizing"))
+
+    def _permitted(self, batch: BatchRecord, now: float) -> int:
+        """How many lines may be settled by now, when they are spread over the time in progress."""
+        duration = self.rules.pace.in_progress
+        elapsed = now - (batch.in_progress_at or 0.0)
+        if elapsed >= duration:
+            return batch.total
+        return int(batch.total * elapsed / duration)
+
+    def _finalize(self, batch: BatchRecord, now: float) -> bool:
+        if batch.progress.settled < batch.total:
+            return self._commit(batch, void_chunk(batch, self._input(batch), "expired"))
+        due = self._due(batch)
+        if now < due:
+            return False
+        if batch.ending == "expired":
+            return self._end(batch, replace(batch, status="expired", expired_at=due), due)
+        return self._end(batch, replace(batch, status="completed", completed_at=due), due)
+
+    def _cancel(self, batch: BatchRecord, now: float) -> bool:
+        if batch.progress.settled < batch.total:
+            return self._commit(batch, void_chunk(batch, self._input(batch), "cancelled"))
+        due = self._due(batch)
+        if now < due:
+            return False
+        return self._end(batch, replace(batch, status="cancelled", cancelled_at=due), due)
+
+    def _commit(self, batch: BatchRecord, chunk: Chunk) -> bool:
+        """Append the lines to the files and then say so; a batch changed meanwhile keeps neither."""
+        output, errors = (
+            self.database.path(file_id) for file_id in (batch.output_file_id, batch.error_file_id)
+        )
+        progress = write_chunk(chunk, output, errors, shuffle=self.rules.shuffle)
+        self.database.replace_batch(batch, replace(batch, progress=progress))
+        return True
+
+    def _end(self, batch: BatchRecord, changed: BatchRecord, now: float) -> bool:
+        files = []
+        for kind, file_id, length in (
+            ("output", batch.output_file_id, batch.progress.output_bytes),
+            ("error", batch.error_file_id, batch.progress.error_bytes),
+        ):
+            path = self.database.path(file_id)
+            if not length:
+                path.unlink(missing_ok=True)
+                continue
+            # A chunk that lost against a cancel may have left bytes behind.
+            os.truncate(path, length)
+            files.append(
+                FileRecord(
+                    id=file_id,
+                    bytes=length,
+                    created_at=now,
+                    filename=f"{batch.id}_{kind}.jsonl",
+                    purpose="batch_output",
+                    expires_at=now + (batch.output_expires_after or RETENTION),
+                )
+            )
+        if self.database.replace_batch(batch, changed, files):
+            self._input(batch).unlink(missing_ok=True)
+        return True
+
+    # --- the input, kept under a second name so that deleting the file harms no running batch
+
+    def _input(self, batch: BatchRecord) -> Path:
+        return self.database.path(f"{batch.id}.input")
+
+    def _keep_input(self, batch: BatchRecord) -> None:
+        source, kept = self.database.path(batch.input_file_id), self._input(batch)
+        kept.unlink(missing_ok=True)
+        try:
+            kept.hardlink_to(source)
+        except OSError:
+            shutil.copyfile(source, kept)

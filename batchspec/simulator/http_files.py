@@ -1,0 +1,187 @@
+"""The Files operations over HTTP."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from anyio import to_thread
+from pydantic_core import from_json
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from batchspec.simulator.database import open_private
+from batchspec.simulator.engine import RETENTION, Engine
+from batchspec.simulator.records import FileRecord
+from batchspec.simulator.wire import (
+    HTTPFailure,
+    check_bounds,
+    invalid_value,
+    mint_file_id,
+    missing_parameter,
+    page,
+)
+
+MAX_BYTES = 200_000_000
+PURPOSES = ("fine-tune", "assistants", "batch", "user_data", "vision", "evals")
+_READ = 2**20
+_ANCHORS = ("created_at",)
+
+
+def routes() -> list[Route]:
+    return [
+        Route("/v1/files", _create, methods=["POST"]),
+        Route("/v1/files", _list, methods=["GET"]),
+        Route("/v1/files/{file_id}", _retrieve, methods=["GET"]),
+        Route("/v1/files/{file_id}", _delete, methods=["DELETE"]),
+        Route("/v1/files/{file_id}/content", _content, methods=["GET"]),
+    ]
+
+
+async def _create(request: Request) -> Response:
+    engine = _engine(request)
+    # The form parser spools a file of any size to disk; the fields stay small.
+    async with request.form(max_files=1, max_fields=16) as form:
+        upload = form.get("file")
+        if not isinstance(upload, UploadFile):
+            raise missing_parameter("file")
+        purpose = form.get("purpose")
+        if not isinstance(purpose, str):
+            raise missing_parameter("purpose")
+        anchor, seconds = form.get("expires_after[anchor]"), form.get("expires_after[seconds]")
+        lifetime = _lifetime(purpose, anchor, seconds)
+        record = await to_thread.run_sync(_store, engine, upload, purpose, lifetime)
+    return JSONResponse(record.to_wire())
+
+
+def _lifetime(purpose: str, anchor: object, seconds: object) -> float | None:
+    if purpose not in PURPOSES:
+        raise invalid_value("purpose", purpose, PURPOSES)
+    if anchor is None and seconds is None:
+        return RETENTION if purpose == "batch" else None
+    if anchor not in _ANCHORS:
+        raise invalid_value("expires_after.anchor", anchor, _ANCHORS)
+    return parse_lifetime("expires_after.seconds", seconds)
+
+
+def parse_lifetime(param: str, seconds: object) -> int:
+    """An expiry in seconds, within the bounds of the service."""
+    value = _integer(param, str(seconds))
+    check_bounds(param, value, 3_600, 2_592_000)
+    return value
+
+
+def _integer(param: str, text: str) -> int:
+    if not re.fullmatch(r"-?[0-9]{1,18}", text):
+        message = f"Invalid type for '{param}': expected an integer, but got a string instead."
+        raise HTTPFailure(400, message, code="invalid_type", param=param)
+    return int(text)
+
+
+def _store(engine: Engine, upload: UploadFile, purpose: str, lifetime: float | None) -> FileRecord:
+    name = upload.filename or "upload"
+    if purpose == "batch":
+        _check_batch_input(upload, name)
+    file_id, now = mint_file_id(), engine.clock()
+    _save(upload, engine.database.path(file_id))
+    record = FileRecord(
+        id=file_id,
+        bytes=upload.size or 0,
+        created_at=now,
+        filename=name,
+        purpose=purpose,
+        expires_at=None if lifetime is None else now + lifetime,
+    )
+    engine.database.add_file(record)
+    return record
+
+
+def _save(upload: UploadFile, path: Path) -> None:
+    with os.fdopen(open_private(path), "wb") as target:
+        shutil.copyfileobj(upload.file, target, _READ)
+
+
+def _check_batch_input(upload: UploadFile, name: str) -> None:
+    if not name.endswith(".jsonl"):
+        raise _refused("Invalid file format for Batch API. Must be .jsonl")
+    size = upload.size or 0
+    if size > MAX_BYTES:
+        raise HTTPFailure(400, "File is too large.")
+    if size == 0:
+        raise _refused("File is empty.")
+    first = next((line for line in iter(upload.file.readline, b"") if line.strip()), b"")
+    upload.file.seek(0)
+    try:
+        from_json(first)
+    except ValueError as error:
+        raise _refused("Invalid file format. The first line is not valid JSON.") from error
+
+
+def _refused(message: str) -> HTTPFailure:
+    return HTTPFailure(400, message, extra={"detail": {"message": message, "code": None}})
+
+
+def _list(request: Request) -> Response:
+    engine, query = _engine(request), request.query_params
+    limit = parse_limit(query.get("limit"), default=10_000, low=1, high=10_000)
+    order = query.get("order", "desc")
+    if order not in {"asc", "desc"}:
+        raise invalid_value("order", order, ("asc", "desc"))
+    files = engine.database.list_files(
+        engine.clock(),
+        purpose=query.get("purpose"),
+        after=query.get("after"),
+        limit=limit + 1,
+        order=order,
+    )
+    if files is None:
+        raise _not_found(query["after"])
+    data = [file.to_wire() for file in files[:limit]]
+    return JSONResponse(page(data, has_more=len(files) > limit))
+
+
+def parse_limit(text: str | None, *, default: int, low: int, high: int) -> int:
+    if text is None:
+        return default
+    limit = _integer("limit", text)
+    check_bounds("limit", limit, low, high)
+    return limit
+
+
+def _retrieve(request: Request) -> Response:
+    return JSONResponse(_find(request).to_wire())
+
+
+def _delete(request: Request) -> Response:
+    file = _find(request)
+    _engine(request).database.delete_file(file.id)
+    return JSONResponse({"id": file.id, "object": "file", "deleted": True})
+
+
+def _content(request: Request) -> Response:
+    file = _find(request)
+    path = _engine(request).database.path(file.id)
+    response = FileResponse(
+        path, media_type="application/octet-stream", filename=file.filename, stat_result=path.stat()
+    )
+    response.chunk_size = _READ
+    return response
+
+
+def _find(request: Request) -> FileRecord:
+    engine, file_id = _engine(request), request.path_params["file_id"]
+    file = engine.database.file(file_id, engine.clock())
+    if file is None:
+        raise _not_found(file_id)
+    return file
+
+
+def _not_found(file_id: str) -> HTTPFailure:
+    return HTTPFailure(404, f"No such File object: {file_id}", param="id")
+
+
+def _engine(request: Request) -> Engine:
+    engine: Engine = request.app.state.engine
+    return engine

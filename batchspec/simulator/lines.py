@@ -1,0 +1,143 @@
+"""From lines of an input file to lines of the result files, a bounded chunk at a time."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from pathlib import Path
+from random import Random
+
+from pydantic_core import from_json, to_json
+
+from batchspec.simulator.database import open_private
+from batchspec.simulator.endpoints import Endpoint, Reply
+from batchspec.simulator.records import BatchRecord, Progress
+from batchspec.simulator.wire import Json
+
+CHUNK_LINES = 1_000
+CHUNK_BYTES = 4 * 2**20
+
+NEVER_RAN: dict[str, Json] = {
+    "expired": {
+        "code": "batch_expired",
+        "message": "This request could not be executed before the completion window expired.",
+    },
+    "cancelled": {
+        "code": "batch_cancelled",
+        "message": "This request was cancelled before it could be executed.",
+    },
+}
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Result lines that are written and committed together."""
+
+    progress: Progress
+    output: list[bytes] = field(default_factory=list)
+    errors: list[bytes] = field(default_factory=list)
+
+
+def run_chunk(batch: BatchRecord, path: Path, endpoint: Endpoint, limit: int, now: float) -> Chunk:
+    """Answer up to `limit` further lines of the batch."""
+    chunk = Chunk(batch.progress)
+    completed = failed = 0
+    tokens = [0, 0, 0, 0]
+    for line, progress in _read(path, batch.progress, limit):
+        reply = endpoint.respond(line["body"], line["custom_id"], now)
+        encoded = _encode(batch.id, progress.line, line["custom_id"], reply)
+        if reply.succeeded:
+            completed += 1
+            chunk.output.append(encoded)
+            usage = reply.usage
+            tokens[0] += usage.input_tokens
+            tokens[1] += usage.cached_tokens
+            tokens[2] += usage.output_tokens
+            tokens[3] += usage.reasoning_tokens
+        else:
+            failed += 1
+            chunk.errors.append(encoded)
+        chunk.progress = progress
+    done = chunk.progress
+    chunk.progress = replace(
+        done,
+        completed=done.completed + completed,
+        failed=done.failed + failed,
+        input_tokens=done.input_tokens + tokens[0],
+        cached_tokens=done.cached_tokens + tokens[1],
+        output_tokens=done.output_tokens + tokens[2],
+        reasoning_tokens=done.reasoning_tokens + tokens[3],
+    )
+    return chunk
+
+
+def void_chunk(batch: BatchRecord, path: Path, reason: str) -> Chunk:
+    """List further lines of the batch as never run, for an `expired` or `cancelled` one."""
+    chunk = Chunk(batch.progress)
+    reply = Reply(0, None, error=NEVER_RAN[reason])
+    for line, progress in _read(path, batch.progress, CHUNK_LINES):
+        chunk.errors.append(_encode(batch.id, progress.line, line["custom_id"], reply))
+        chunk.progress = progress
+    return chunk
+
+
+def write_chunk(chunk: Chunk, output: Path, errors: Path, *, shuffle: bool) -> Progress:
+    """Append the lines, over whatever a run that died left behind, and say the new lengths."""
+    before = chunk.progress
+    if shuffle:
+        random = Random(before.offset)  # noqa: S311  an order that can be had again
+        random.shuffle(chunk.output)
+        random.shuffle(chunk.errors)
+    return replace(
+        before,
+        output_bytes=_append(output, before.output_bytes, chunk.output),
+        error_bytes=_append(errors, before.error_bytes, chunk.errors),
+    )
+
+
+def _append(path: Path, length: int, lines: list[bytes]) -> int:
+    if not lines:
+        return length
+    data = b"".join(lines)
+    with os.fdopen(open_private(path), "r+b") as file:
+        file.truncate(length)
+        file.seek(length)
+        file.write(data)
+    return length + len(data)
+
+
+def _read(path: Path, start: Progress, limit: int) -> Iterator[tuple[Json, Progress]]:
+    """Parse validated lines from where the batch stands, with the progress after each."""
+    offset, number, settled = start.offset, start.line, start.settled
+    with path.open("rb") as file:
+        file.seek(offset)
+        while settled - start.settled < limit and offset - start.offset < CHUNK_BYTES:
+            raw = file.readline()
+            if not raw:
+                return
+            offset += len(raw)
+            number += 1
+            if not raw.strip():
+                continue
+            settled += 1
+            yield from_json(raw), replace(start, offset=offset, line=number, settled=settled)
+
+
+def _encode(batch_id: str, number: int, custom_id: str, reply: Reply) -> bytes:
+    # Ids follow from the batch and the line: a line that is answered again after a crash gets
+    # the same ones.
+    digest = blake2b(b"%s:%d" % (batch_id.encode(), number), digest_size=32).hexdigest()
+    response = None
+    if reply.body is not None:
+        response = {
+            "status_code": reply.status,
+            "request_id": f"req_{digest[32:]}",
+            "body": reply.body,
+        }
+    line = {
+        "id": f"batch_req_{digest[:32]}",
+        "custom_id": custom_id,
+        "response": response,
+        "error": reply.error,
+    }
+    return to_json(line) + b"\n"
