@@ -1,0 +1,300 @@
+"""What can be configured, and where it is read from. Nothing is written, and no secret is kept.
+
+A value given as a flag wins over `BATCHSPEC_<KEY>` in the environment (`__` between the parts of a
+nested key), then `batchspec.toml`, then `[tool.batchspec]` in pyproject.toml, then the default.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from batchspec.errors import ConfigurationError
+from batchspec.spec.suggest import did_you_mean
+
+ENV_PREFIX = "BATCHSPEC_"
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""Environments and providers are named in paths and in `provider:model`."""
+_ENVIRONMENT = "the environment"
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelPrices(BaseModel):
+    """US dollars per million tokens, at batch price; cached input costs as `input` if not told."""
+
+    model_config = _STRICT
+
+    input: Decimal = Field(ge=0)
+    output: Decimal = Field(ge=0)
+    cached: Decimal | None = Field(default=None, ge=0)
+
+
+class Limits(BaseModel):
+    """What an account may send. No API tells these numbers."""
+
+    model_config = _STRICT
+
+    min_requests: int = Field(default=1, ge=1)
+    """Fewer requests wait for more, as long as more can come."""
+    max_requests: int = Field(default=50_000, ge=1)
+    """Requests in one batch."""
+    max_bytes: int = Field(default=200_000_000, ge=1)
+    """Bytes of one input file."""
+    max_enqueued_tokens: dict[str, int] = Field(default_factory=dict[str, int])
+    """Prompt tokens in open batches, by model."""
+
+
+class ProviderSettings(BaseModel):
+    """How one provider is reached. The key itself is never here, only where it is found."""
+
+    model_config = _STRICT
+
+    type: Literal["openai"] = "openai"
+    api_key_env: str = "OPENAI_API_KEY"
+    base_url: str | None = None
+    limits: Limits = Limits()
+    prices: dict[str, ModelPrices] = Field(default_factory=dict[str, ModelPrices])
+    """By model; they win over the built-in list."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_batch_apis(cls, values: object) -> object:
+        if (_table(values) or {}).get("type") == "live":
+            raise ValueError(
+                'type = "live" comes later. Remove this provider for now; '
+                "`--simulate` runs the same specs without any endpoint"
+            )
+        return values
+
+
+class SimulatorSettings(BaseModel):
+    """What `--simulate` answers, and how long it takes."""
+
+    model_config = _STRICT
+
+    answers: str | None = None
+    """`path/to/file.py:function` or `path/to/file.jsonl`; None: made up from the requests."""
+    pace: float = Field(default=1.0, ge=0)
+    """Factor on the time batches take."""
+
+
+class Settings(BaseModel):
+    """The configuration of one project; `load_settings` makes it."""
+
+    model_config = _STRICT
+
+    env: str = Field(default="default", pattern=NAME_PATTERN)
+    """The environment: which state is used."""
+    specs: str = "specs"
+    """Folder of the spec modules, relative to the project."""
+    state: str = "state"
+    """Folder of the state files, relative to the project."""
+    poll_interval: float = Field(default=15.0, gt=0)
+    """Seconds before a young batch is looked at again; older ones wait longer."""
+    max_poll_interval: float = Field(default=600.0, gt=0)
+    """The longest of these waits, in seconds."""
+    adopt_grace: float = Field(default=60.0, ge=0)
+    """Seconds to look for a batch whose create got no answer before it is paid for again."""
+    retries: int = Field(default=3, ge=0)
+    """How often a row is sent again when the provider lost it or failed in passing."""
+    tool_concurrency: int = Field(default=16, ge=1)
+    """Tool calls that run at the same time."""
+    assumed_output_tokens: int = Field(default=256, ge=1)
+    """Length of a reply, for the estimate of a job that sets no `max_tokens`."""
+    max_cost: Decimal | None = Field(default=None, ge=0)
+    """US dollars one apply may cost at most; more is refused before anything is sent."""
+    providers: dict[str, ProviderSettings] = Field(
+        default_factory=dict[str, ProviderSettings], validate_default=True
+    )
+    simulator: SimulatorSettings = SimulatorSettings()
+
+    @field_validator("providers")
+    @classmethod
+    def _openai_is_always_there(
+        cls, value: dict[str, ProviderSettings]
+    ) -> dict[str, ProviderSettings]:
+        return {"openai": ProviderSettings()} | value
+
+    def provider(self, name: str) -> ProviderSettings:
+        """Return the settings of a provider.
+
+        Raises:
+            ConfigurationError: No provider has this name.
+        """
+        try:
+            return self.providers[name]
+        except KeyError:
+            raise ConfigurationError(
+                f"There is no provider {name!r}. {did_you_mean(name, self.providers)} "
+                f"A new one is declared as [providers.{name}] in batchspec.toml."
+            ) from None
+
+    def api_key(self, provider: str) -> SecretStr:
+        """Read a provider's key from the environment, now.
+
+        Raises:
+            ConfigurationError: The variable is not set.
+        """
+        variable = self.provider(provider).api_key_env
+        value = os.environ.get(variable, "").strip()
+        if not value:
+            raise ConfigurationError(
+                f"No key for provider {provider!r}: set {variable} in the environment, "
+                "or run without any key and for free with `--simulate`."
+            )
+        return SecretStr(value)
+
+    def base_url(self, provider: str) -> str | None:
+        """Return where a provider is, or None for the SDK's own default.
+
+        `OPENAI_BASE_URL` counts for the built-in provider when the configuration says nothing.
+        """
+        configured = self.provider(provider).base_url
+        if configured is None and provider == "openai":
+            return os.environ.get("OPENAI_BASE_URL") or None
+        return configured
+
+
+class _Variables(Settings, BaseSettings):
+    """The same keys, as pydantic-settings looks for them in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_nested_delimiter="__")
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Values of one source, kept apart so that an error can say where a value stands."""
+
+    name: str
+    values: Mapping[str, Any]
+
+
+def load_settings(root: str | Path = ".", **flags: Any) -> Settings:
+    """Read the configuration of the project in a folder.
+
+    Args:
+        root: The project's folder.
+        flags: Values that win over every other source; None means not given.
+
+    Raises:
+        ConfigurationError: A file cannot be read, or keys or values are not right; every problem
+            is told, with the file or variable it stands in.
+    """
+    folder = Path(root)
+    given = {key: value for key, value in flags.items() if value is not None}
+    table = _read_toml(folder / "pyproject.toml").get("tool", {}).get("batchspec", {})
+    origins = (
+        _Origin("the command line", given),
+        _Origin(_ENVIRONMENT, _environment()),
+        _Origin(str(folder / "batchspec.toml"), _read_toml(folder / "batchspec.toml")),
+        _Origin(f"{folder / 'pyproject.toml'} [tool.batchspec]", table),
+    )
+    merged: dict[str, Any] = {}
+    for origin in reversed(origins):
+        merged = _merge(merged, origin.values)
+    try:
+        return Settings(**merged)
+    except ValidationError as error:
+        raise ConfigurationError(_told(error.errors(include_url=False), origins)) from None
+
+
+def _merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(low)
+    for key, value in high.items():
+        below, above = _table(merged.get(key)), _table(value)
+        merged[key] = value if below is None or above is None else _merge(below, above)
+    return merged
+
+
+def _table(value: object) -> Mapping[str, Any] | None:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}.") from error
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _environment() -> dict[str, Any]:
+    """Return the values of all `BATCHSPEC_…` variables, an unknown one included.
+
+    pydantic-settings passes unknown variables over in silence; a mistyped budget must not.
+    """
+    try:
+        values = EnvSettingsSource(_Variables)()
+    except SettingsError as error:
+        raise ConfigurationError(f"The environment is not right: {error}.") from error
+    for variable in os.environ:
+        key = variable.removeprefix(ENV_PREFIX).split("__")[0].lower()
+        if variable.startswith(ENV_PREFIX) and key not in Settings.model_fields:
+            values[key] = os.environ[variable]
+    return values
+
+
+def _told(errors: Iterable[ErrorDetails], origins: Iterable[_Origin]) -> str:
+    known = tuple(origins)
+    problems = [f"  {_problem(error, known)}" for error in errors]
+    return "\n".join(("The configuration is not right.", *problems))
+
+
+def _problem(error: ErrorDetails, origins: Iterable[_Origin]) -> str:
+    path = error["loc"]
+    # A missing key stands nowhere; its table does.
+    found = path[:-1] if error["type"] == "missing" else path
+    place = next((o.name for o in origins if _holds(o.values, found)), "the configuration")
+    name = ".".join(str(part) for part in path)
+    if place == _ENVIRONMENT:
+        name = ENV_PREFIX + "__".join(str(part) for part in path).upper()
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(path[:-1])
+        return f"{place}: there is no key {name!r}. {did_you_mean(str(path[-1]), known)}"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{place}: {name}: {message}."
+
+
+def _holds(values: object, path: tuple[int | str, ...]) -> bool:
+    if not path:
+        return True
+    table = _table(values)
+    return table is not None and path[0] in table and _holds(table[str(path[0])], path[1:])
+
+
+def _known_keys(path: tuple[int | str, ...]) -> Iterable[str]:
+    """Return the keys of the table at a path; providers and prices are tables by name."""
+    match path:
+        case ():
+            return Settings.model_fields
+        case ("simulator",):
+            return SimulatorSettings.model_fields
+        case ("providers", _):
+            return ProviderSettings.model_fields
+        case ("providers", _, "limits"):
+            return Limits.model_fields
+        case _:
+            return ModelPrices.model_fields
