@@ -1,9 +1,115 @@
-"""Answers made up from what the request itself says."""
+"""Answers made up from what the request itself says: its schemas, its tools, its words."""
 
-from batchspec.simulator.answers import Answer, Replay
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from pydantic_core import to_json
+
+from batchspec.simulator.answers import Answer, Replay, ToolCall
+from batchspec.simulator.conform import Schema
+from batchspec.simulator.schema import make_instance
+from batchspec.simulator.voice import Voice
 from batchspec.simulator.wire import Json
+
+_MAX_ROUNDS = 3
+_OUTPUT_TOOL = "final_result"
+"""Tools whose name starts so carry the final answer; they are called when all else is done."""
 
 
 class SchemaModel:
-    def answer(self, body: Json, custom_id: str | None) -> Answer | Replay:
-        return Answer(content="You asked: " + str(body["messages"][-1].get("content"))[:50])
+    """Answers any request with something valid; the same request gets the same answer.
+
+    Tools are called before the first answer, sometimes two at once, and in one of four cases
+    again, for three rounds at most.
+    """
+
+    def answer(self, body: Json, custom_id: str | None) -> Answer | Replay:  # noqa: ARG002
+        digest = blake2b(to_json(body), digest_size=24).digest()
+        voice = Voice(digest, _prompt(body["messages"]))
+        offer = _offer(body)
+        if offer.tools and (chosen := _choose(offer, body, voice)):
+            return Answer(tool_calls=_calls(chosen, voice, digest))
+        return Answer(content=_content(body, voice))
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """The tools a request allows."""
+
+    tools: Sequence[Json]
+    must: bool
+    """Whether one has to be called."""
+
+
+def _offer(body: Json) -> _Offer:
+    functions = [
+        tool["function"] for tool in body.get("tools") or () if tool.get("type") == "function"
+    ]
+    choice = body.get("tool_choice") or "auto"
+    if choice == "none":
+        return _Offer((), must=False)
+    if isinstance(choice, str):
+        return _Offer(functions, must=choice == "required")
+    if choice.get("type") == "allowed_tools":
+        # The service nests the list; clients were seen to send it flat.
+        allowed = choice.get("allowed_tools") or choice
+        names = [(tool.get("function") or tool).get("name") for tool in allowed.get("tools") or ()]
+        return _Offer(_named(functions, names), must=allowed.get("mode") == "required")
+    return _Offer(_named(functions, [(choice.get("function") or {}).get("name")]), must=True)
+
+
+def _named(functions: Sequence[Json], names: Sequence[str | None]) -> list[Json]:
+    return [function for function in functions if function.get("name") in names]
+
+
+def _choose(offer: _Offer, body: Json, voice: Voice) -> Sequence[Json]:
+    """The tools to call in this turn; none when it is time for an answer."""
+    finals = [tool for tool in offer.tools if tool["name"].startswith(_OUTPUT_TOOL)]
+    others = [tool for tool in offer.tools if tool not in finals]
+    rounds = sum(1 for message in body["messages"] if message.get("tool_calls"))
+    again = rounds < _MAX_ROUNDS and voice.random.random() < 0.25
+    only_way = offer.must and not finals
+    if others and (rounds == 0 or again or only_way):
+        several = body.get("parallel_tool_calls") is not False and voice.random.random() < 0.3
+        return [voice.random.choice(others) for _ in range(2 if several else 1)]
+    return [voice.random.choice(finals)] if finals else []
+
+
+def _calls(tools: Sequence[Json], voice: Voice, digest: bytes) -> list[ToolCall]:
+    calls: list[ToolCall] = []
+    for index, tool in enumerate(tools):
+        # The digest covers the conversation so far, so that no turn repeats another one's ids.
+        identity = f"call_{digest[:11].hex()}{index:02x}"
+        parameters = tool.get("parameters") or {"type": "object", "properties": {}}
+        arguments = make_instance(parameters, voice)
+        calls.append(ToolCall(identity, tool["name"], to_json(arguments).decode()))
+    return calls
+
+
+def _content(body: Json, voice: Voice) -> str:
+    response_format = body.get("response_format") or {}
+    kind = response_format.get("type")
+    if kind == "json_schema":
+        schema: Schema = response_format["json_schema"].get("schema") or {}
+        return to_json(make_instance(schema, voice)).decode()
+    if kind == "json_object":
+        return to_json({"answer": voice.sentence()}).decode()
+    last = body["messages"][-1]
+    if last["role"] == "tool":
+        return f"The tool says: {_text(last)[:200]}. {voice.sentence()}"
+    return voice.answer()
+
+
+def _prompt(messages: Sequence[Json]) -> str:
+    """The last thing the user said, or the first message where nobody did."""
+    said = next((m for m in reversed(messages) if m["role"] == "user"), messages[0])
+    return _text(said)
+
+
+def _text(message: Json) -> str:
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    parts = content or ()
+    return " ".join(str(part.get("text") or "") for part in parts if isinstance(part, dict))
