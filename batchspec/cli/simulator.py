@@ -39,7 +39,7 @@ def simulator() -> None:
     type=click.IntRange(min=1),
     help="Prompt tokens allowed in open batches of one model.",
 )
-def serve(  # noqa: PLR0913  one argument per option
+def serve(  # noqa: PLR0913, PLR0917  one argument per option
     host: str,
     port: int,
     directory: Path,

@@ -1,7 +1,7 @@
 """The ASGI application: routes, the error envelope and the headers of every answer."""
 
 import time
-from collections.abc import AsyncGenerator, Mapping, Collection
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 

@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from batchspec.simulator.answers import Answer, FinishReason, Model, Replay
 from batchspec.simulator.checks import check_request
 from batchspec.simulator.endpoints import Reply, Usage
-from batchspec.simulator.wire import HTTPFailure, Json
+from batchspec.simulator.wire import HTTPFailure, Json, is_array, is_object
 
 MODELS = {
     "gpt-4.1": "gpt-4.1-2025-04-14",
@@ -77,7 +77,7 @@ class ChatCompletions:
 def prompt_tokens(body: Mapping[str, Any]) -> int:
     """Four characters to a token, as rules of thumb go; schemas and tools are read too."""
     messages = body.get("messages")
-    if not isinstance(messages, list):
+    if not is_array(messages):
         return 0
     size = sum(_message_size(message) for message in messages)
     for extra in (body.get("tools"), body.get("response_format")):
@@ -91,7 +91,7 @@ def estimate_usage(body: Json, answer: Answer) -> Usage:
 
 
 def _message_size(message: object) -> int:
-    if not isinstance(message, dict):
+    if not is_object(message):
         return 0
     content = message.get("content")
     size = 16 + (len(content) if isinstance(content, str) else len(to_json(content)))
@@ -155,16 +155,16 @@ def _replay(answer: Replay) -> Reply:
         return Reply(0, None, error=answer.error)
     body = answer.response.get("body")
     status = answer.response.get("status_code", 200)
-    found = body if isinstance(body, dict) else {}
+    found: Json = body if is_object(body) else {}
     return Reply(status, found, read_usage(found.get("usage")))
 
 
 def read_usage(usage: object) -> Usage:
     """The tokens a chat completion reports, as far as it does."""
-    if not isinstance(usage, dict):
+    if not is_object(usage):
         return Usage()
-    prompt = usage.get("prompt_tokens_details") or {}
-    completion = usage.get("completion_tokens_details") or {}
+    prompt: Json = usage.get("prompt_tokens_details") or {}
+    completion: Json = usage.get("completion_tokens_details") or {}
     return Usage(
         usage.get("prompt_tokens") or 0,
         prompt.get("cached_tokens") or 0,

@@ -13,6 +13,8 @@ from batchspec.simulator.wire import (
     check_bounds,
     invalid_type,
     invalid_value,
+    is_array,
+    is_object,
     missing_parameter,
     unknown_parameter,
 )
@@ -124,7 +126,7 @@ def _check_messages(messages: Sequence[Any]) -> None:
 
 
 def _check_message(message: object, param: str) -> None:
-    if not isinstance(message, dict):
+    if not is_object(message):
         raise invalid_type(param, "an object", message)
     role = message.get("role")
     if role is None:
@@ -137,9 +139,7 @@ def _check_message(message: object, param: str) -> None:
     if content is not None and not isinstance(content, str | list):
         raise invalid_type(f"{param}.content", "one of a string or array of objects", content)
     calls = message.get("tool_calls")
-    if calls is not None and not (
-        isinstance(calls, list) and all(isinstance(call, dict) for call in calls)
-    ):
+    if calls is not None and not (is_array(calls) and all(is_object(call) for call in calls)):
         raise invalid_type(f"{param}.tool_calls", "an array of objects", calls)
 
 
@@ -167,7 +167,7 @@ def _check_all_answered(awaited: Sequence[str]) -> None:
 def _check_tools(tools: Sequence[Any]) -> None:
     for index, tool in enumerate(tools):
         param = f"tools[{index}]"
-        if not isinstance(tool, dict):
+        if not is_object(tool):
             raise invalid_type(param, "an object", tool)
         if tool.get("type") not in {"function", "custom"}:
             raise invalid_value(f"{param}.type", tool.get("type"), ("function", "custom"))
@@ -176,7 +176,7 @@ def _check_tools(tools: Sequence[Any]) -> None:
 
 
 def _check_function(function: object, param: str) -> None:
-    if not isinstance(function, dict):
+    if not is_object(function):
         raise missing_parameter(param)
     name = function.get("name")
     if not isinstance(name, str):
@@ -203,13 +203,21 @@ def _check_tool_choice(choice: object, tools: Sequence[Any]) -> None:
         if choice not in supported:
             raise invalid_value("tool_choice", choice, supported)
     if not tools and choice != "none":
-        message = "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are specified."
+        message = (
+            "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are "
+            "specified."
+        )
         raise HTTPFailure(400, message, param="tool_choice")
-    if isinstance(choice, dict) and choice.get("type") == "function":
-        name = (choice.get("function") or {}).get("name")
-        if all((tool.get("function") or {}).get("name") != name for tool in tools):
+    if is_object(choice) and choice.get("type") == "function":
+        name = _function_name(choice)
+        if all(_function_name(tool) != name for tool in tools):
             message = f"Tool choice '{name}' not found in 'tools' parameter."
             raise HTTPFailure(400, message, param="tool_choice")
+
+
+def _function_name(holder: Json) -> object:
+    function = holder.get("function")
+    return function.get("name") if is_object(function) else None
 
 
 def _check_response_format(response_format: Json, messages: Sequence[Any]) -> None:
@@ -230,7 +238,7 @@ def _check_response_format(response_format: Json, messages: Sequence[Any]) -> No
 
 def _check_json_schema(wrapper: object) -> None:
     param = "response_format.json_schema"
-    if not isinstance(wrapper, dict):
+    if not is_object(wrapper):
         raise missing_parameter(param)
     for name in ("name", "schema"):
         if wrapper.get(name) is None:

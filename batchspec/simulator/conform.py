@@ -5,6 +5,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from batchspec.simulator.wire import is_array, is_object
+
 Schema = dict[str, Any] | bool
 Check = Callable[[Schema, Any], bool]
 
@@ -21,21 +23,21 @@ def resolve(root: Schema, reference: str) -> Schema:
     for part in reference[1:].split("/")[1:]:
         key = part.replace("~1", "/").replace("~0", "~")
         try:
-            found = found[int(key)] if isinstance(found, list) else found[key]
+            found = found[int(key)] if is_array(found) else found[key]
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise LookupError(reference) from error
-    if not isinstance(found, dict | bool):
-        raise LookupError(reference)
-    return found
+    if is_object(found) or isinstance(found, bool):
+        return found
+    raise LookupError(reference)
 
 
 def same(one: Any, other: Any) -> bool:
     """Equality as JSON Schema has it: 1 is 1.0, but neither is true."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
-    if isinstance(one, list) and isinstance(other, list):
+    if is_array(one) and is_array(other):
         return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, dict) and isinstance(other, dict):
+    if is_object(one) and is_object(other):
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     return bool(one == other)
 
@@ -90,9 +92,9 @@ def _conforms(root: Schema, schema: dict[str, Any], value: Any) -> bool:
         return False
     if isinstance(value, str):
         return _string(schema, value)
-    if isinstance(value, dict):
+    if is_object(value):
         return _object(schema, value, check)
-    if isinstance(value, list):
+    if is_array(value):
         return _array(schema, value, check)
     return not is_type(value, "number") or _number(schema, value)
 
@@ -102,17 +104,19 @@ def _logic(schema: dict[str, Any], value: Any, check: Check) -> bool:
         return False
     if "enum" in schema and not any(same(item, value) for item in schema["enum"]):
         return False
+    return _combined(schema, value, check) and not ("not" in schema and check(schema["not"], value))
+
+
+def _combined(schema: dict[str, Any], value: Any, check: Check) -> bool:
     if not all(check(part, value) for part in schema.get("allOf", ())):
         return False
     if "anyOf" in schema and not any(check(part, value) for part in schema["anyOf"]):
         return False
     if "oneOf" in schema and sum(check(part, value) for part in schema["oneOf"]) != 1:
         return False
-    if "not" in schema and check(schema["not"], value):
-        return False
-    if "if" in schema:
-        return check(schema.get("then" if check(schema["if"], value) else "else", True), value)
-    return True
+    if "if" not in schema:
+        return True
+    return check(schema.get("then" if check(schema["if"], value) else "else", True), value)
 
 
 def _string(schema: Mapping[str, Any], value: str) -> bool:
@@ -155,13 +159,13 @@ def _array(schema: Mapping[str, Any], value: Sequence[Any], check: Check) -> boo
     if "contains" not in schema:
         return True
     found = sum(check(schema["contains"], item) for item in value)
-    return schema.get("minContains", 1) <= found <= schema.get("maxContains", math.inf)
+    return bool(schema.get("minContains", 1) <= found <= schema.get("maxContains", math.inf))
 
 
 def array_parts(schema: Mapping[str, Any]) -> tuple[Sequence[Schema], Schema]:
     """The schemas of an array's first items, and that of all others, in old drafts and new."""
     items = schema.get("items", True)
-    if isinstance(items, list):
+    if is_array(items):
         return items, schema.get("additionalItems", True)
     return schema.get("prefixItems", ()), items
 

@@ -73,7 +73,8 @@ class Engine:
         """Move every open batch by at most one chunk or status; false when nothing was due."""
         with self._working:
             self.database.purge_files(now)
-            return any([self._move(batch, now) for batch in self.database.open_batches()])
+            moved = [self._move(batch, now) for batch in self.database.open_batches()]
+            return any(moved)
 
     def wake(self) -> None:
         """See to it that a thread works on what is due, now and until nothing is open."""
@@ -246,7 +247,7 @@ class Engine:
         return self._end(batch, replace(batch, status="cancelled", cancelled_at=due), due)
 
     def _commit(self, batch: BatchRecord, chunk: Chunk) -> bool:
-        """Append the lines to the files and then say so; a batch changed meanwhile keeps neither."""
+        """Append the lines and then say so; a batch that was changed meanwhile keeps neither."""
         output, errors = (
             self.database.path(file_id) for file_id in (batch.output_file_id, batch.error_file_id)
         )
@@ -255,7 +256,7 @@ class Engine:
         return True
 
     def _end(self, batch: BatchRecord, changed: BatchRecord, now: float) -> bool:
-        files = []
+        files: list[FileRecord] = []
         for kind, file_id, length in (
             ("output", batch.output_file_id, batch.progress.output_bytes),
             ("error", batch.error_file_id, batch.progress.error_bytes),

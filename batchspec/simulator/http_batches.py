@@ -10,13 +10,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from batchspec.simulator.engine import Engine
-from batchspec.simulator.http_files import parse_limit, parse_lifetime
+from batchspec.simulator.http_files import parse_lifetime, parse_limit
 from batchspec.simulator.records import BatchRecord
 from batchspec.simulator.wire import (
     HTTPFailure,
     Json,
     invalid_type,
     invalid_value,
+    is_object,
     mint_batch_id,
     mint_file_id,
     missing_parameter,
@@ -46,7 +47,7 @@ async def read_body(request: Request) -> Json:
     except ValueError as error:
         message = "We could not parse the JSON body of your request."
         raise HTTPFailure(400, message) from error
-    if not isinstance(body, dict):
+    if not is_object(body):
         message = "We expected a JSON object as the body of your request."
         raise HTTPFailure(400, message)
     return body
@@ -95,7 +96,7 @@ def _check_fields(body: Mapping[str, Any], endpoints: tuple[str, ...]) -> None:
 def _metadata(metadata: object) -> dict[str, str] | None:
     if metadata is None:
         return None
-    if not isinstance(metadata, dict):
+    if not is_object(metadata):
         raise invalid_type("metadata", "an object", metadata)
     if len(metadata) > 16:
         message = (
@@ -129,7 +130,7 @@ def _check_pair(key: str, value: object) -> None:
 def _output_expiry(expiry: object) -> int | None:
     if expiry is None:
         return None
-    if not isinstance(expiry, dict):
+    if not is_object(expiry):
         raise invalid_type("output_expires_after", "an object", expiry)
     for name in ("anchor", "seconds"):
         if expiry.get(name) is None:

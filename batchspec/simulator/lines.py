@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 from pydantic_core import from_json, to_json
 
@@ -29,23 +30,32 @@ NEVER_RAN: dict[str, Json] = {
 }
 
 
+class Place(NamedTuple):
+    """A place in an input file, as in `Progress`."""
+
+    offset: int
+    line: int
+    settled: int
+
+
 @dataclass(slots=True)
 class Chunk:
-    """Result lines that are written and committed together."""
+    """Result lines that are written and committed together, and the place after them."""
 
     progress: Progress
-    output: list[bytes] = field(default_factory=list)
-    errors: list[bytes] = field(default_factory=list)
+    place: Place
+    output: list[bytes] = field(default_factory=list[bytes])
+    errors: list[bytes] = field(default_factory=list[bytes])
 
 
 def run_chunk(batch: BatchRecord, path: Path, endpoint: Endpoint, limit: int, now: float) -> Chunk:
     """Answer up to `limit` further lines of the batch."""
-    chunk = Chunk(batch.progress)
+    chunk = Chunk(batch.progress, _place(batch.progress))
     completed = failed = 0
     tokens = [0, 0, 0, 0]
-    for line, progress in _read(path, batch.progress, limit):
+    for line, place in _read(path, batch.progress, limit):
         reply = endpoint.respond(line["body"], line["custom_id"], now)
-        encoded = _encode(batch.id, progress.line, line["custom_id"], reply)
+        encoded = _encode(batch.id, place.line, line["custom_id"], reply)
         if reply.succeeded:
             completed += 1
             chunk.output.append(encoded)
@@ -57,27 +67,27 @@ def run_chunk(batch: BatchRecord, path: Path, endpoint: Endpoint, limit: int, no
         else:
             failed += 1
             chunk.errors.append(encoded)
-        chunk.progress = progress
-    done = chunk.progress
+        chunk.place = place
+    before = batch.progress
     chunk.progress = replace(
-        done,
-        completed=done.completed + completed,
-        failed=done.failed + failed,
-        input_tokens=done.input_tokens + tokens[0],
-        cached_tokens=done.cached_tokens + tokens[1],
-        output_tokens=done.output_tokens + tokens[2],
-        reasoning_tokens=done.reasoning_tokens + tokens[3],
+        before,
+        completed=before.completed + completed,
+        failed=before.failed + failed,
+        input_tokens=before.input_tokens + tokens[0],
+        cached_tokens=before.cached_tokens + tokens[1],
+        output_tokens=before.output_tokens + tokens[2],
+        reasoning_tokens=before.reasoning_tokens + tokens[3],
     )
     return chunk
 
 
 def void_chunk(batch: BatchRecord, path: Path, reason: str) -> Chunk:
     """List further lines of the batch as never run, for an `expired` or `cancelled` one."""
-    chunk = Chunk(batch.progress)
+    chunk = Chunk(batch.progress, _place(batch.progress))
     reply = Reply(0, None, error=NEVER_RAN[reason])
-    for line, progress in _read(path, batch.progress, CHUNK_LINES):
-        chunk.errors.append(_encode(batch.id, progress.line, line["custom_id"], reply))
-        chunk.progress = progress
+    for line, place in _read(path, batch.progress, CHUNK_LINES):
+        chunk.errors.append(_encode(batch.id, place.line, line["custom_id"], reply))
+        chunk.place = place
     return chunk
 
 
@@ -90,6 +100,9 @@ def write_chunk(chunk: Chunk, output: Path, errors: Path, *, shuffle: bool) -> P
         random.shuffle(chunk.errors)
     return replace(
         before,
+        offset=chunk.place.offset,
+        line=chunk.place.line,
+        settled=chunk.place.settled,
         output_bytes=_append(output, before.output_bytes, chunk.output),
         error_bytes=_append(errors, before.error_bytes, chunk.errors),
     )
@@ -106,8 +119,12 @@ def _append(path: Path, length: int, lines: list[bytes]) -> int:
     return length + len(data)
 
 
-def _read(path: Path, start: Progress, limit: int) -> Iterator[tuple[Json, Progress]]:
-    """Parse validated lines from where the batch stands, with the progress after each."""
+def _place(progress: Progress) -> Place:
+    return Place(progress.offset, progress.line, progress.settled)
+
+
+def _read(path: Path, start: Progress, limit: int) -> Iterator[tuple[Json, Place]]:
+    """Parse validated lines from where the batch stands, with the place after each."""
     offset, number, settled = start.offset, start.line, start.settled
     with path.open("rb") as file:
         file.seek(offset)
@@ -120,7 +137,7 @@ def _read(path: Path, start: Progress, limit: int) -> Iterator[tuple[Json, Progr
             if not raw.strip():
                 continue
             settled += 1
-            yield from_json(raw), replace(start, offset=offset, line=number, settled=settled)
+            yield from_json(raw), Place(offset, number, settled)
 
 
 def _encode(batch_id: str, number: int, custom_id: str, reply: Reply) -> bytes:

@@ -63,13 +63,13 @@ class _Maker:
         self._open_refs: Counter[str] = Counter()
         self._made = 0
         self._makers: dict[str, Callable[[dict[str, Any], str, int], Any]] = {
-            "object": lambda schema, _, depth: self._object(schema, depth),
+            "object": lambda schema, _name, depth: self._object(schema, depth),
             "array": self._array,
-            "string": lambda schema, name, _: make_string(schema, self._voice, name),
-            "integer": lambda schema, _, __: make_integer(schema, self._random),
-            "number": lambda schema, _, __: make_number(schema, self._random),
-            "boolean": lambda *_: self._random.random() < 0.5,
-            "null": lambda *_: None,
+            "string": lambda schema, name, _depth: make_string(schema, self._voice, name),
+            "integer": lambda schema, _name, _depth: make_integer(schema, self._random),
+            "number": lambda schema, _name, _depth: make_number(schema, self._random),
+            "boolean": lambda _schema, _name, _depth: self._random.random() < 0.5,
+            "null": lambda _schema, _name, _depth: None,
         }
 
     def make(self, schema: Schema, name: str, depth: int) -> Any:

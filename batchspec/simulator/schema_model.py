@@ -10,7 +10,7 @@ from batchspec.simulator.answers import Answer, Replay, ToolCall
 from batchspec.simulator.conform import Schema
 from batchspec.simulator.schema import make_instance
 from batchspec.simulator.voice import Voice
-from batchspec.simulator.wire import Json
+from batchspec.simulator.wire import Json, is_object
 
 _MAX_ROUNDS = 3
 _OUTPUT_TOOL = "final_result"
@@ -56,7 +56,8 @@ def _offer(body: Json) -> _Offer:
         allowed = choice.get("allowed_tools") or choice
         names = [(tool.get("function") or tool).get("name") for tool in allowed.get("tools") or ()]
         return _Offer(_named(functions, names), must=allowed.get("mode") == "required")
-    return _Offer(_named(functions, [(choice.get("function") or {}).get("name")]), must=True)
+    function: Json = choice.get("function") or {}
+    return _Offer(_named(functions, [function.get("name")]), must=True)
 
 
 def _named(functions: Sequence[Json], names: Sequence[str | None]) -> list[Json]:
@@ -81,14 +82,14 @@ def _calls(tools: Sequence[Json], voice: Voice, digest: bytes) -> list[ToolCall]
     for index, tool in enumerate(tools):
         # The digest covers the conversation so far, so that no turn repeats another one's ids.
         identity = f"call_{digest[:11].hex()}{index:02x}"
-        parameters = tool.get("parameters") or {"type": "object", "properties": {}}
+        parameters: Schema = tool.get("parameters") or {"type": "object", "properties": {}}
         arguments = make_instance(parameters, voice)
         calls.append(ToolCall(identity, tool["name"], to_json(arguments).decode()))
     return calls
 
 
 def _content(body: Json, voice: Voice) -> str:
-    response_format = body.get("response_format") or {}
+    response_format: Json = body.get("response_format") or {}
     kind = response_format.get("type")
     if kind == "json_schema":
         schema: Schema = response_format["json_schema"].get("schema") or {}
@@ -112,4 +113,4 @@ def _text(message: Json) -> str:
     if isinstance(content, str):
         return content
     parts = content or ()
-    return " ".join(str(part.get("text") or "") for part in parts if isinstance(part, dict))
+    return " ".join(str(part.get("text") or "") for part in parts if is_object(part))

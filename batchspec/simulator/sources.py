@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
 from batchspec.simulator.answers import Answer, Model, Replay, ToolCall
-from batchspec.simulator.wire import HTTPFailure, Json
+from batchspec.simulator.wire import HTTPFailure, Json, is_object
 
 _MESSAGE_KEYS = frozenset({"role", "content", "refusal", "tool_calls", "finish_reason"})
 
@@ -46,7 +46,7 @@ class CallableModel:
 def _to_answer(result: object, body: Json) -> Answer:
     if result is None or isinstance(result, str):
         return Answer(content=result)
-    if isinstance(result, dict) and result and ("role" in result or _MESSAGE_KEYS >= set(result)):
+    if is_object(result) and result and ("role" in result or set(result) <= _MESSAGE_KEYS):
         return _from_message(result, body)
     if isinstance(result, BaseModel):
         return Answer(content=result.model_dump_json(by_alias=True))
@@ -123,7 +123,7 @@ def _key(raw: bytes, path: Path, number: int) -> str:
     except ValueError as error:
         raise ValueError(f"{path}:{number}: this line is not JSON: {error}") from error
     for name in ("custom_id", "request_hash"):
-        if isinstance(line, dict) and isinstance(line.get(name), str):
+        if is_object(line) and isinstance(line.get(name), str):
             return f"{name}:{line[name]}"
     raise ValueError(f"{path}:{number}: a recorded answer needs a custom_id or a request_hash.")
 
@@ -153,7 +153,7 @@ def load_model(reference: str, *, fallback: Model | None = None) -> Model:
         raise ValueError(
             f"{reference!r} names no answers; write path/to/file.py:function or path/to/file.jsonl."
         )
-    found = getattr(_load_module(Path(name)), attribute, None)
+    found: Any = getattr(_load_module(Path(name)), attribute, None)
     if hasattr(found, "answer"):
         model: Model = found
         return model

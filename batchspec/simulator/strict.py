@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from batchspec.simulator.wire import is_array, is_object
+
 _UNSUPPORTED = (
     "allOf", "not", "dependentRequired", "dependentSchemas", "if", "then", "else",
     "patternProperties", "unevaluatedProperties", "propertyNames", "minProperties",
@@ -28,7 +30,7 @@ def strict_violation(schema: bytes) -> str | None:
 
 
 def _root(schema: Any) -> Iterator[str]:
-    if not isinstance(schema, dict):
+    if not is_object(schema):
         yield "schema must be a JSON Schema object."
         return
     if schema.get("type") != "object":
@@ -47,7 +49,7 @@ def _root(schema: Any) -> Iterator[str]:
 
 
 def _node(schema: Any, context: Context, depth: int) -> Iterator[str]:
-    if not isinstance(schema, dict):
+    if not is_object(schema):
         yield f"In context={context}, schema must be an object."
         return
     if depth > _MAX_DEPTH:
@@ -93,7 +95,7 @@ def _children(schema: Mapping[str, Any], context: Context, depth: int) -> Iterat
     for index, child in enumerate(schema.get("anyOf", ())):
         yield from _node(child, (*context, "anyOf", str(index)), depth)
     types = schema.get("type")
-    if types == "array" or (isinstance(types, list) and "array" in types) or "items" in schema:
+    if types == "array" or (is_array(types) and "array" in types) or "items" in schema:
         if not schema.get("items"):
             yield f"In context={context}, array schema missing items."
         else:
@@ -101,9 +103,9 @@ def _children(schema: Mapping[str, Any], context: Context, depth: int) -> Iterat
 
 
 def _count_properties(schema: Any) -> int:
-    if isinstance(schema, list):
+    if is_array(schema):
         return sum(_count_properties(child) for child in schema)
-    if not isinstance(schema, dict):
+    if not is_object(schema):
         return 0
     own = len(schema.get("properties", ()))
     return own + sum(_count_properties(child) for child in schema.values())

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from batchspec.simulator.records import BatchError
-from batchspec.simulator.wire import Json, invalid_type
+from batchspec.simulator.wire import Json, invalid_type, is_object
 
 MAX_LINES = 50_000
 MAX_ERRORS = 1_000
@@ -33,11 +33,11 @@ class LineRules:
 class Verdict:
     """What is known about an input file; usable when `errors` is empty."""
 
-    errors: list[BatchError] = field(default_factory=list)
+    errors: list[BatchError] = field(default_factory=list[BatchError])
     model: str | None = None
     total: int = 0
     tokens: int = 0
-    custom_ids: set[str] = field(default_factory=set)
+    custom_ids: set[str] = field(default_factory=set[str])
 
 
 def validate_file(path: Path, rules: LineRules) -> Verdict:
@@ -96,7 +96,7 @@ def _line_errors(
         line = from_json(raw, allow_inf_nan=False)
     except ValueError:
         line = None
-    if not isinstance(line, dict):
+    if not is_object(line):
         message = "This line is not parseable as valid JSON."
         yield BatchError(code="invalid_json_line", message=message, line=number)
         return
@@ -117,7 +117,7 @@ def _judge(line: Mapping[str, Any], rules: LineRules, verdict: Verdict) -> Itera
         message = "The URL provided for this request does not match the batch endpoint."
         yield BatchError(code="invalid_url", message=message, param="url")
     body = line.get("body")
-    if isinstance(body, dict):
+    if is_object(body):
         yield from _judge_body(body, rules, verdict)
     elif body is not None:
         yield _wrong_type("body", "an object", body)

@@ -4,9 +4,9 @@ import secrets
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
-TYPE_NAMES = {
+_TYPE_NAMES: dict[type, str] = {
     dict: "an object",
     list: "an array",
     str: "a string",
@@ -19,6 +19,16 @@ TYPE_NAMES = {
 Json = dict[str, Any]
 Clock = Callable[[], float]
 """Says the time in unix seconds; the only clock the simulator reads."""
+
+
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether a parsed JSON value is an object; tells the type checkers what follows from it."""
+    return isinstance(value, dict)
+
+
+def is_array(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
 
 _BASE62 = string.digits + string.ascii_letters
 
@@ -82,7 +92,7 @@ class HTTPFailure(Exception):  # noqa: N818  it is an answer of the service, not
 
 
 def invalid_type(param: str, expected: str, value: object) -> HTTPFailure:
-    got = TYPE_NAMES.get(type(value), "an object")
+    got = _TYPE_NAMES.get(type(value), "an object")
     message = f"Invalid type for '{param}': expected {expected}, but got {got} instead."
     return HTTPFailure(400, message, code="invalid_type", param=param)
 
