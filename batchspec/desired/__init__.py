@@ -1,0 +1,1 @@
+"""What should be: the specs as values, and their rows as requests."""

@@ -1,0 +1,124 @@
+"""From rows to requests: validate, render, encode and hash, one row at a time.
+
+A job may have ten million rows, so everything that is the same for all of them happens once, in
+`Expander.__init__`; what is left costs a few microseconds a row.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError, to_json
+
+from batchspec.desired.graph import DesiredJob
+from batchspec.desired.render import encoder, renderer
+from batchspec.errors import Diagnostic, Source
+from batchspec.fingerprint import Fingerprinter
+from batchspec.ids import Fingerprint
+from batchspec.messages import Message
+from batchspec.spec.origin import raise_site
+from batchspec.spec.prompt import PromptInvalid
+
+
+class SourceRow(NamedTuple):
+    """A row as read; its values are JSON values.
+
+    `line` counts from 1: the line in `file`, or the row's number where there is no file.
+    """
+
+    key: str
+    data: dict[str, Any]
+    line: int | None = None
+    file: str | None = None
+
+
+class DesiredRow(NamedTuple):
+    """A row as request: its identity, the row as compact JSON, its messages as canonical JSON."""
+
+    key: str
+    fingerprint: Fingerprint
+    row_json: bytes
+    messages_json: bytes
+
+
+class Expander:
+    """Turns the rows of one job into requests."""
+
+    def __init__(self, desired: DesiredJob) -> None:
+        row_type = desired.job.row_type
+        self._desired = desired
+        self._fingerprint = Fingerprinter(desired.contract.canonical())
+        self._encode = encoder(desired.job)
+        self._render = renderer(desired.job)
+        self._validate: Callable[[Any], Any] | None = (
+            None if row_type is None else row_type.__pydantic_validator__.validate_python
+        )
+
+    def expand(self, rows: Iterable[SourceRow | Diagnostic]) -> Iterator[DesiredRow | Diagnostic]:
+        """Yield a request, or what is wrong, for every row; diagnostics among them pass through."""
+        validate, encode, fingerprint = self._validate, self._encode, self._fingerprint
+        for row in rows:
+            if isinstance(row, Diagnostic):
+                yield self._own(row)
+                continue
+            key, data, _, _ = row
+            try:
+                messages = encode(validate(data) if validate else data)
+                row_json = to_json(data)
+            except Exception as error:  # noqa: BLE001 - a user's function may raise anything
+                yield self._diagnose(row, error)
+            else:
+                yield DesiredRow(key, fingerprint(messages), row_json, messages)
+
+    def render_messages(self, row: Mapping[str, Any]) -> list[Message]:
+        """Return the messages of one row, for people to read.
+
+        Raises:
+            PromptInvalid: The row does not fit the template.
+            ValidationError: The row does not fit `row_type`.
+            Exception: Whatever a prompt function raises.
+        """
+        return self._render(self.view(row))
+
+    def view(self, row: Mapping[str, Any]) -> Any:
+        """Return a row as prompt functions and `grade` get it: the `row_type`, or the dict."""
+        return self._validate(row) if self._validate else row
+
+    def _own(self, found: Diagnostic) -> Diagnostic:
+        return found if found.address else replace(found, address=self._desired.address)
+
+    def _diagnose(self, row: SourceRow, error: Exception) -> Diagnostic:
+        summary, detail = self._explain(error)
+        number = f" (row {row.line})" if row.file is None and row.line else ""
+        return Diagnostic(
+            summary=summary,
+            detail=f"Row {row.key!r}{number}: {detail}",
+            source=Source(row.file, row.line) if row.file else self._desired.source,
+            address=self._desired.address,
+        )
+
+    def _explain(self, error: Exception) -> tuple[str, str]:
+        if isinstance(error, PromptInvalid):
+            return "prompt cannot be rendered", str(error)
+        if isinstance(error, PydanticSerializationError):
+            return "row is not JSON", f"{error}."
+        site = raise_site(error)
+        if isinstance(error, ValidationError) and site is None:
+            return "row does not fit its row_type", _validation(error)
+        at = f" at {self._short(site)}" if site else ""
+        return "prompt function failed", f"{type(error).__name__}: {error}{at}."
+
+    def _short(self, site: Source) -> Source:
+        return Source(site.file.removeprefix(self._desired.root), site.line)
+
+
+def _validation(error: ValidationError) -> str:
+    details = error.errors(include_url=False, include_context=False)
+    told = "; ".join(
+        f"{'.'.join(map(str, detail['loc'])) or 'row'}: {detail['msg']}"
+        f" (got {detail['input']!r:.80})"
+        for detail in details[:5]
+    )
+    more = f"; and {len(details) - 5} more" if len(details) > 5 else ""
+    return f"{told}{more}."

@@ -1,0 +1,137 @@
+"""The desired state: jobs with what the model would be told, in the order they can run."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from batchspec.errors import Diagnostic, Source
+from batchspec.ids import JobAddress
+from batchspec.messages import Contract
+from batchspec.spec.job import Job
+from batchspec.spec.output import OutputMode
+from batchspec.spec.rows import RowSource
+from batchspec.spec.tool import Tool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredJob:
+    """One job as it should be.
+
+    Attributes:
+        address: `module.variable`.
+        job: What the user wrote.
+        contract: All of a request but its messages.
+        output: How an answer is read.
+        tools: By the name the model sees.
+        depends_on: Jobs whose answers this job's rows are made of.
+        policy: SHA-256 of what runs on this machine: tool bodies, validators, output type and
+            their bounds. A change is an update in place.
+        policy_payload: Canonical JSON `{"payload": …, "version": n}` that `policy` is the hash of,
+            part by part, so that a plan can say what changed.
+        source: Where it is written; the file is relative to the project's folder.
+        root: The project's folder with a trailing separator, to shorten paths in diagnostics.
+    """
+
+    address: JobAddress
+    job: Job
+    contract: Contract
+    output: OutputMode
+    tools: Mapping[str, Tool[..., Any]] = field(default_factory=dict[str, Tool[..., Any]])
+    depends_on: tuple[JobAddress, ...] = ()
+    policy: bytes = b""
+    policy_payload: bytes = b""
+    source: Source = Source("<unknown>")
+    root: str = ""
+
+    @property
+    def rows(self) -> RowSource:
+        """Where the rows come from."""
+        return self.job.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """All enabled jobs, dependencies first.
+
+    Attributes:
+        jobs: In topological order; ties by address.
+        warnings: What a person should know, though nothing is wrong.
+        imports: Enter it while users' functions run: it makes the project's modules importable,
+            for functions that import them late.
+    """
+
+    jobs: tuple[DesiredJob, ...]
+    warnings: tuple[Diagnostic, ...] = ()
+    imports: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    def __getitem__(self, address: str) -> DesiredJob:
+        for job in self.jobs:
+            if job.address == address:
+                return job
+        raise KeyError(address)
+
+    def __iter__(self) -> Iterator[DesiredJob]:
+        return iter(self.jobs)
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    @property
+    def addresses(self) -> tuple[JobAddress, ...]:
+        """The jobs' addresses, in order."""
+        return tuple(job.address for job in self.jobs)
+
+
+def in_order(jobs: Iterable[DesiredJob]) -> tuple[DesiredJob, ...]:
+    """Sort jobs so that each follows what it depends on; ties by address.
+
+    Jobs must form no cycle; see `cycles`.
+    """
+    by_address = {job.address: job for job in jobs}
+    sorter = TopologicalSorter(
+        {a: [d for d in job.depends_on if d in by_address] for a, job in by_address.items()}
+    )
+    sorter.prepare()
+    ordered: list[DesiredJob] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready())
+        ordered += [by_address[address] for address in ready]
+        sorter.done(*ready)
+    return tuple(ordered)
+
+
+def cycles(
+    edges: Mapping[JobAddress, Sequence[JobAddress]], sources: Mapping[JobAddress, Source]
+) -> list[Diagnostic]:
+    """Return a diagnostic per cycle, each job named in one of them at most.
+
+    Args:
+        edges: From a job to the jobs it depends on.
+        sources: Where the jobs are written.
+    """
+    left = {address: list(needs) for address, needs in edges.items()}
+    found: list[Diagnostic] = []
+    while True:
+        try:
+            TopologicalSorter(left).prepare()
+        except CycleError as error:
+            loop: list[JobAddress] = error.args[1][::-1]
+            found.append(_cycle(loop, sources))
+            left = {a: [n for n in left[a] if n not in loop] for a in left if a not in loop}
+        else:
+            return found
+
+
+def _cycle(loop: list[JobAddress], sources: Mapping[JobAddress, Source]) -> Diagnostic:
+    # Start at the smallest address, so that the message does not depend on the search.
+    at = loop.index(min(loop))
+    path = [*loop[at:-1], *loop[: at + 1]] if at else loop
+    places = "; ".join(f"{address} at {sources[address]}" for address in path[:-1])
+    return Diagnostic(
+        summary="jobs depend on each other in a circle",
+        detail=f"{' needs '.join(path)} ({places}). One of them must take its rows elsewhere.",
+        source=sources.get(path[0]),
+        address=path[0],
+    )

@@ -1,0 +1,80 @@
+"""A job's instructions and prompt as one function from a row to messages."""
+
+from collections.abc import Callable
+from json.encoder import encode_basestring
+from typing import Any
+
+from batchspec.fingerprint import canonical_json
+from batchspec.messages import Message
+from batchspec.spec.job import Job
+from batchspec.spec.prompt import PromptInvalid, Template, as_messages
+
+Part = Callable[[Any], str | list[Message]]
+"""From a row (a dict, or the `row_type`) to a text or to messages."""
+Encode = Callable[[Any], bytes]
+
+
+def renderer(job: Job) -> Callable[[Any], list[Message]]:
+    """Return the function from a row to its messages, for people to read."""
+    prompt = _part(job.prompt, job)
+    instructions = _part(job.instructions, job) if job.instructions is not None else None
+
+    def render(row: Any) -> list[Message]:
+        system = _messages(instructions(row), "system") if instructions else []
+        return [*system, *_messages(prompt(row), "user")]
+
+    return render
+
+
+def encoder(job: Job) -> Encode:
+    """Return the function from a row to the canonical JSON of its messages.
+
+    The bytes are those of `canonical_json(renderer(job)(row))`, put together from fragments: a
+    dict per message would cost more than the rest of the work on a row.
+    """
+    user = _fragment(_part(job.prompt, job), "user")
+    if job.instructions is None:
+        return lambda row: b"[" + user(row) + b"]"
+    system = _fragment(_part(job.instructions, job), "system")
+    if isinstance(job.instructions, str) and Template(job.instructions).constant is not None:
+        head = b"[" + system(None) + b","
+        return lambda row: head + user(row) + b"]"
+    return lambda row: b"[" + system(row) + b"," + user(row) + b"]"
+
+
+def _part(given: Any, job: Job) -> Part:
+    if isinstance(given, str):
+        return Template(given).compile(job.row_type)
+
+    def call(row: Any) -> str | list[Message]:
+        result = given(row)
+        return result if isinstance(result, str) else as_messages(result)
+
+    return call
+
+
+def _messages(part: str | list[Message], role: str) -> list[Message]:
+    if not isinstance(part, str):
+        return part
+    _refuse_empty(part, role)
+    return [{"role": "user" if role == "user" else "system", "content": part}]
+
+
+def _fragment(part: Part, role: str) -> Encode:
+    tail = b',"role":"%s"}' % role.encode()
+
+    def encode(row: Any) -> bytes:
+        text = part(row)
+        if not isinstance(text, str):
+            return canonical_json(text)[1:-1]
+        if not text:
+            _refuse_empty(text, role)
+        return b'{"content":' + encode_basestring(text).encode("utf-8", "replace") + tail
+
+    return encode
+
+
+def _refuse_empty(text: str, role: str) -> None:
+    if not text:
+        what = "prompt" if role == "user" else "instructions"
+        raise PromptInvalid(f"The {what} came out empty; there is nothing to ask.")

@@ -1,0 +1,1 @@
+"""Reading specs and data."""

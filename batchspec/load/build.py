@@ -1,0 +1,216 @@
+"""From spec modules to the desired state, or to everything that is wrong with them."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from batchspec.desired.expand import Expander
+from batchspec.desired.graph import Desired, DesiredJob, cycles, in_order
+from batchspec.errors import Diagnostic, Source, SpecError
+from batchspec.ids import JobAddress
+from batchspec.load.errors import relative, shortened
+from batchspec.load.fields import template_problems
+from batchspec.load.modules import Loaded, load_modules
+from batchspec.load.rows import read_rows
+from batchspec.messages import Contract
+from batchspec.spec.job import Job
+from batchspec.spec.model import parse_model
+from batchspec.spec.output import NativeMode, OutputMode, output_mode
+from batchspec.spec.rows import Collect, DerivedSource, OutputsOf
+from batchspec.spec.settings import body_settings
+from batchspec.spec.suggest import did_you_mean
+from batchspec.spec.tool import Tool
+
+MAX_DIAGNOSTICS = 20
+"""Per job; a mistake in a column would otherwise be told ten million times."""
+
+
+def load_project(root: Path, *, providers: Mapping[str, str], directory: str = "specs") -> Desired:
+    """Load a project's specs; no row but the first of each job is read.
+
+    Args:
+        root: The project's folder.
+        providers: From a provider's name to the endpoint its requests go to.
+        directory: The folder of the specs in it.
+
+    Raises:
+        SpecError: Something is wrong; all problems are told at once.
+    """
+    root = root.resolve()
+    loaded = load_modules(root, directory)
+    with loaded.imports():
+        builder = _Builder(root, loaded, providers)
+        jobs = builder.build()
+    found = [shortened(d, root) for d in [*loaded.diagnostics, *builder.found]]
+    errors = [d for d in found if d.severity == "error"]
+    if errors:
+        raise SpecError(sorted(errors, key=_place))
+    warnings = tuple(d for d in found if d.severity == "warning")
+    return Desired(in_order(jobs), warnings, loaded.imports)
+
+
+def check_rows(
+    desired: DesiredJob, root: Path, limit: int = MAX_DIAGNOSTICS
+) -> Iterator[Diagnostic]:
+    """Read every row of a job and yield what is wrong with it, at most `limit` and a summary.
+
+    Rows made of other jobs' answers are not known yet and not checked. Keys are not compared.
+    """
+    if isinstance(desired.rows, DerivedSource):
+        return
+    rows = Expander(desired).expand(read_rows(desired.rows, root))
+    problems = (row for row in rows if isinstance(row, Diagnostic))
+    yield from limited((shortened(p, root.resolve()) for p in problems), desired, limit)
+
+
+def limited(
+    problems: Iterable[Diagnostic], desired: DesiredJob, limit: int = MAX_DIAGNOSTICS
+) -> Iterator[Diagnostic]:
+    """Yield the first problems of a job as they are, and the number of the rest."""
+    remaining = iter(problems)
+    yield from islice(remaining, limit)
+    more = sum(1 for _ in remaining)
+    if more:
+        yield Diagnostic(
+            summary=f"… and {more:_} more",
+            detail=f"Only the first {limit} problems of a job are shown.",
+            source=desired.source,
+            address=desired.address,
+        )
+
+
+@dataclass
+class _Builder:
+    """Collects problems while the jobs are put together."""
+
+    root: Path
+    loaded: Loaded
+    providers: Mapping[str, str]
+    found: list[Diagnostic] = field(default_factory=list[Diagnostic])
+
+    def build(self) -> list[DesiredJob]:
+        jobs = {a: job for a, job in self.loaded.jobs.items() if job.enabled}
+        self._addresses = {job: address for address, job in self.loaded.jobs.items()}
+        built = [self._job(address, job) for address, job in jobs.items()]
+        sources = {job.address: job.source for job in built}
+        self.found += cycles({job.address: job.depends_on for job in built}, sources)
+        return built
+
+    def _job(self, address: JobAddress, job: Job) -> DesiredJob:
+        tools = self._tools(address, job)
+        output = self._output(address, job)
+        name = parse_model(job.model)
+        if name.provider not in self.providers:
+            hint = did_you_mean(name.provider, self.providers)
+            self._tell(
+                address,
+                "provider is not known",
+                f"{name.provider!r} is not among the providers of batchspec.toml. {hint}",
+            )
+        contract = Contract(
+            provider=name.provider,
+            endpoint=self.providers.get(name.provider, ""),
+            model=name.model,
+            tools=tuple(tool.contract for tool in tools.values()),
+            output=None if output is None else output.contract,
+            settings=body_settings(job.settings or {}),
+        )
+        desired = DesiredJob(
+            address=address,
+            job=job,
+            contract=contract,
+            output=output or output_mode(None),
+            tools=tools,
+            depends_on=self._needs(address, job),
+            source=relative(job.source, self.root),
+            root=f"{self.root}/",
+        )
+        self._templates(desired)
+        return desired
+
+    def _tools(self, address: JobAddress, job: Job) -> dict[str, Tool[..., Any]]:
+        tools: dict[str, Tool[..., Any]] = {}
+        for tool in job.tools:
+            assert isinstance(tool, Tool)  # noqa: S101 - Job turns functions into tools
+            problems = tool.problems()
+            self.found += [replace(problem, address=address) for problem in problems]
+            if tool.name in tools:
+                other = tools[tool.name].source
+                self._tell(
+                    address,
+                    "tool name is not unique",
+                    f"Two tools are called {tool.name!r} ({other} and {tool.source});"
+                    " set `@tool(name=…)`.",
+                )
+            elif not problems:
+                tools[tool.name] = tool
+        return tools
+
+    def _output(self, address: JobAddress, job: Job) -> OutputMode | None:
+        try:
+            mode = output_mode(job.output)
+            problems = mode.problems
+        except Exception as error:  # noqa: BLE001 - pydantic has many ways to say no
+            self._tell(
+                address,
+                "output type has no JSON schema",
+                f"{type(error).__name__}: {str(error).partition(chr(10))[0]}.",
+            )
+            return None
+        for problem in problems:
+            self._tell(
+                address,
+                "output type does not fit strict mode",
+                f"{problem}. Or write `NativeOutput({_type_name(mode)}, strict=False)`, which only"
+                " asks for the schema.",
+            )
+        return mode
+
+    def _needs(self, address: JobAddress, job: Job) -> tuple[JobAddress, ...]:
+        if not isinstance(job.rows, OutputsOf | Collect):
+            return ()
+        other = job.rows.job
+        known = self.loaded.jobs
+        if isinstance(other, Job):
+            upstream = self._addresses.get(other)
+            if upstream is None:
+                self._tell(
+                    address,
+                    "upstream job is not a resource",
+                    f"The job made at {relative(other.source, self.root)} is not held by a"
+                    " module-level variable of a spec.",
+                )
+                return ()
+        elif (upstream := JobAddress(other)) not in known:
+            detail = f"There is no job {other!r}. {did_you_mean(other, known)}"
+            self._tell(address, "upstream job is not known", detail)
+            return ()
+        if not known[upstream].enabled:
+            self._tell(
+                address,
+                "upstream job is not enabled",
+                f"Its rows are made of answers of {upstream}, which has `enabled=False`.",
+            )
+        return (upstream,)
+
+    def _templates(self, desired: DesiredJob) -> None:
+        for summary, detail in template_problems(desired.job, self.root):
+            self._tell(desired.address, summary, detail)
+
+    def _tell(self, address: JobAddress, summary: str, detail: str) -> None:
+        source = self.loaded.jobs[address].source
+        self.found.append(
+            Diagnostic(summary=summary, detail=detail, source=source, address=address)
+        )
+
+
+def _type_name(mode: OutputMode) -> str:
+    kind = mode.marker.type if isinstance(mode, NativeMode) else None
+    return getattr(kind, "__name__", None) or str(kind)
+
+
+def _place(found: Diagnostic) -> tuple[str, int]:
+    source = found.source or Source("")
+    return source.file, source.line or 0

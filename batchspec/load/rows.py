@@ -1,0 +1,185 @@
+"""Reading rows, streaming: each is a row or a diagnostic with the line it is about."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import is_dataclass
+from glob import iglob
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError, from_json, to_json
+
+from batchspec.desired.expand import SourceRow
+from batchspec.errors import Diagnostic, Source
+from batchspec.load.csv_rows import read_csv
+from batchspec.load.errors import explain
+from batchspec.load.keys import KeyOf, key_of
+from batchspec.load.text import not_text, unreadable
+from batchspec.spec.rows import Csv, Files, FromCallable, Inline, Jsonl, PlainSource
+
+Rows = Iterator[SourceRow | Diagnostic]
+
+_BOM = b"\xef\xbb\xbf"
+
+
+def read_rows(source: PlainSource, root: Path) -> Rows:
+    """Yield the rows of a source that needs no answers.
+
+    Paths are relative to `root`, the project's folder. Keys are not compared with each other.
+    """
+    match source:
+        case Jsonl():
+            yield from _open(source.path, source.source, root, lambda f: _jsonl(source, f))
+        case Csv():
+            yield from _open(source.path, source.source, root, lambda f: read_csv(source, f))
+        case Files():
+            yield from _files(source, root)
+        case Inline():
+            yield from _plain(source.data, source)
+        case FromCallable():
+            yield from _called(source)
+
+
+def duplicate_key(
+    address: str, key: str, first_line: int | None, line: int | None, file: str | None
+) -> Diagnostic:
+    """Return the diagnostic of a key that two rows have.
+
+    Args:
+        address: Of the job.
+        key: What both rows have.
+        first_line: Where it was first; a row's number where there is no file.
+        line: Where it is again.
+        file: Where the rows are, None for rows without a file.
+    """
+    unit = "row" if file is None else "line"
+    again = f" and again in {unit} {line}" if line is not None and file is None else ""
+    first = f" in {unit} {first_line}" if first_line is not None else " before"
+    return Diagnostic(
+        summary="key is not unique",
+        detail=f"{key!r} is the key of a row{first}{again}. Keys identify answers: remove one of"
+        " the rows, or choose a `key=` whose values differ.",
+        source=Source(file, line) if file else None,
+        address=address,
+    )
+
+
+def _open(path: str, source: Source, root: Path, read: Callable[[BinaryIO], Rows]) -> Rows:
+    try:
+        with (root / path).open("rb") as file:
+            yield from read(file)
+    except OSError as error:
+        yield unreadable(path, root, source, error)
+
+
+def _jsonl(source: Jsonl, file: BinaryIO) -> Rows:
+    find: KeyOf | None = None
+    for line, raw in enumerate(file, 1):
+        text = raw.removeprefix(_BOM) if line == 1 else raw
+        if not text.strip():
+            continue
+        try:
+            data = from_json(text, allow_inf_nan=False)
+        except ValueError as error:
+            where = Source(source.path, line)
+            yield Diagnostic(summary="line is not JSON", detail=f"{_reason(error)}.", source=where)
+            continue
+        if not isinstance(data, dict):
+            yield _no_object(source.path, line, data)
+            continue
+        row = cast("dict[str, Any]", data)
+        find = find or key_of(source.key, row)
+        yield find(row, line, source.path)
+
+
+def _reason(error: ValueError) -> str:
+    # The parser counts lines within the text it got, which is one line.
+    text = str(error).partition(" at line 1 column ")
+    return f"{text[0].capitalize()} at column {text[2]}" if text[2] else text[0]
+
+
+def _no_object(file: str, line: int, data: object) -> Diagnostic:
+    hint = (
+        " Is it one JSON document? JSON Lines holds an object per line."
+        if isinstance(data, list)
+        else ""
+    )
+    return Diagnostic(
+        summary="line is not an object",
+        detail=f'A row is an object such as {{"id": 1, "text": "…"}}; got {data!r:.60}.{hint}',
+        source=Source(file, line),
+    )
+
+
+def _files(source: Files, root: Path) -> Rows:
+    paths = sorted(iglob(source.pattern, root_dir=root, recursive=True))
+    seen = False
+    for name in paths:
+        path = root / name
+        if not path.is_file():
+            continue
+        seen = True
+        posix = Path(name).as_posix()
+        try:
+            text = path.read_bytes().decode(source.encoding).removeprefix("\ufeff")
+        except OSError as error:
+            yield unreadable(name, root, source.source, error)
+        except UnicodeDecodeError as error:
+            yield not_text(posix, None, source.encoding, error)
+        else:
+            data = {"path": posix, "name": path.name, "text": text}
+            yield SourceRow(data[source.key or "path"], data, None, posix)
+    if not seen:
+        yield Diagnostic(
+            summary="no file matches",
+            detail=f"{source.pattern!r} matches nothing in {root}. Patterns are relative to the"
+            " project's folder.",
+            source=source.source,
+        )
+
+
+def _called(source: FromCallable) -> Rows:
+    try:
+        rows = source.function()
+        if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
+            kind = type(rows).__name__
+            yield Diagnostic(
+                summary="rows.iterable got no rows",
+                detail=f"The function must return or yield rows; it returned {kind}.",
+                source=source.source,
+            )
+            return
+        yield from _plain(rows, source)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - users' code may raise anything
+        yield from explain(error, source.source, "reading rows")
+
+
+def _plain(rows: Iterable[Any], source: Inline | FromCallable) -> Rows:
+    find: KeyOf | None = None
+    for number, row in enumerate(rows, 1):
+        data = _json_object(row, number, source.source)
+        if isinstance(data, Diagnostic):
+            yield data
+            continue
+        find = find or key_of(source.key, data)
+        result = find(data, number, None)
+        yield result
+
+
+def _json_object(row: Any, number: int, source: Source) -> dict[str, Any] | Diagnostic:
+    is_record = isinstance(row, Mapping | BaseModel) or (
+        is_dataclass(row) and not isinstance(row, type)
+    )
+    if not is_record:
+        return Diagnostic(
+            summary="row is not a mapping",
+            detail=f"Row {number} must be a dict, a dataclass or a Pydantic model; got {row!r:.60}.",
+            source=source,
+        )
+    try:
+        plain = dict(cast("Mapping[str, Any]", row)) if isinstance(row, Mapping) else row
+        return cast("dict[str, Any]", from_json(to_json(plain, inf_nan_mode="null")))
+    except (PydanticSerializationError, ValueError) as error:
+        return Diagnostic(
+            summary="row is not JSON", detail=f"Row {number}: {error}.", source=source
+        )

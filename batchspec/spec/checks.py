@@ -1,0 +1,246 @@
+"""What a `Job` accepts: one rule per argument, all broken ones told at once."""
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from pydantic import BaseModel
+
+from batchspec.errors import Diagnostic, Source, SpecError
+from batchspec.spec import rows as row_sources
+from batchspec.spec.model import parse_model
+from batchspec.spec.prompt import PromptInvalid, Template
+from batchspec.spec.settings import setting_problems
+from batchspec.spec.suggest import did_you_mean
+
+IGNORABLE = ("model", "instructions", "prompt", "settings", "tools", "output")
+"""Parts of a request that `ignore_changes` may name."""
+RESERVED_METADATA = ("batchspec", "lineage")
+MAX_METADATA = 14
+"""The provider takes 16 entries; two are ours."""
+
+Check = Callable[[Any], Iterable[str]]
+
+
+def refuse(problems: Iterable[str], source: Source) -> None:
+    """Raise all problems of one `Job(…)`, if there are any."""
+    found = [Diagnostic(summary="Job is not valid", detail=p, source=source) for p in problems]
+    if found:
+        raise SpecError(found)
+
+
+def keyword_problems(
+    args: tuple[Any, ...], kwargs: Mapping[str, Any], known: Sequence[str], required: Sequence[str]
+) -> list[str]:
+    """Return what is wrong with the arguments' names."""
+    if not args and not kwargs:
+        return []  # how copy and pickle make an empty one
+    unknown = sorted(kwargs.keys() - known)
+    problems = [f"Job has no argument {name!r}. {did_you_mean(name, known)}" for name in unknown]
+    problems += [f"Job needs `{name}`." for name in required if name not in kwargs]
+    if args:
+        problems.append('Write the arguments of Job by name: Job(model="…", rows=…, prompt="…").')
+    return problems
+
+
+def problems(values: Mapping[str, Any]) -> Iterable[str]:
+    """Yield what is wrong with the arguments of a Job, a sentence each."""
+    for name, value in values.items():
+        yield from _CHECKS[name](value)
+
+
+def positional(function: Callable[..., Any]) -> int | None:
+    """Return how many positional parameters a function needs; None where it cannot be told."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return None
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.kind in kinds and p.default is p.empty for p in parameters)
+
+
+def _model(value: Any) -> Iterable[str]:
+    try:
+        parse_model(value)
+    except (AttributeError, ValueError):
+        yield (
+            '`model` is written "provider:model", for example "openai:gpt-5-mini";'
+            f" got {value!r:.80}."
+        )
+
+
+def _rows(value: Any) -> Iterable[str]:
+    if not isinstance(value, row_sources.RowSource):
+        yield (
+            "`rows` says where rows come from: rows.inline([…]), rows.csv(…), rows.jsonl(…),"
+            f" rows.files(…), rows.iterable(…), rows.outputs_of(…) or rows.collect(…);"
+            f" got {value!r:.80}."
+        )
+
+
+def _prompt(name: str) -> Check:
+    def check(value: Any) -> Iterable[str]:
+        if isinstance(value, str):
+            try:
+                Template(value)
+            except PromptInvalid as error:
+                yield f"`{name}`: {error}"
+        elif not callable(value):
+            yield f"`{name}` is a template or a function of a row; got {value!r:.80}."
+        elif inspect.iscoroutinefunction(value):
+            yield f"`{name}` must be a plain function, because prompts are rendered in bulk."
+        elif positional(value) not in (None, 1):
+            yield f"`{name}` must be a function of one parameter, the row; got {value!r:.80}."
+
+    return check
+
+
+def _output(value: Any) -> Iterable[str]:
+    if isinstance(value, str | int | float | list | dict):
+        yield (
+            f"`output` is None or str for text, a type, or NativeOutput(type); got {value!r:.80}."
+        )
+
+
+def _functions(name: str, allowed: Sequence[int]) -> Check:
+    def check(value: Any) -> Iterable[str]:
+        if not isinstance(value, list | tuple):
+            yield f"`{name}` is a list of functions; got {value!r:.80}."
+            return
+        for function in cast("Sequence[Any]", value):
+            if not callable(function):
+                yield f"`{name}` is a list of functions; {function!r:.80} is none."
+            elif allowed and positional(function) not in (None, *allowed):
+                yield f"`{name}`: {function!r:.80} must take (value) or (ctx, value)."
+
+    return check
+
+
+def _whole(name: str, least: int) -> Check:
+    def check(value: Any) -> Iterable[str]:
+        if type(value) is not int or value < least:
+            yield f"`{name}` is a whole number from {least}; got {value!r:.80}."
+
+    return check
+
+
+def _boolean(name: str) -> Check:
+    def check(value: Any) -> Iterable[str]:
+        if not isinstance(value, bool):
+            yield f"`{name}` is True or False; got {value!r:.80}."
+
+    return check
+
+
+def _row_type(value: Any) -> Iterable[str]:
+    if value is not None and not (isinstance(value, type) and issubclass(value, BaseModel)):
+        yield f"`row_type` is a Pydantic model (the class); got {value!r:.80}."
+
+
+def _settings(value: Any) -> Iterable[str]:
+    if value is None:
+        return
+    if not isinstance(value, Mapping):
+        yield f'`settings` is a dict such as {{"temperature": 0}}; got {value!r:.80}.'
+        return
+    given = cast("Mapping[Any, Any]", value)
+    names = {str(name): setting for name, setting in given.items()}
+    yield from (f"`settings`: {problem}" for problem in setting_problems(names))
+
+
+def _samples(value: Any) -> Iterable[str]:
+    if value != 1 or isinstance(value, bool):
+        yield f"`samples` other than 1 comes in a later version; got {value!r:.80}."
+
+
+def _variants(value: Any) -> Iterable[str]:
+    if value is not None:
+        yield "`variants` comes in a later version; write one Job per variant until then."
+
+
+def _grade(value: Any) -> Iterable[str]:
+    if value is None:
+        return
+    if not callable(value) or positional(value) not in (None, 1, 2):
+        yield f"`grade` is a function (row, output) or (output); got {value!r:.80}."
+    elif inspect.iscoroutinefunction(value):
+        yield "`grade` must be a plain function."
+
+
+def _deps(value: Any) -> Iterable[str]:
+    if value is not None and (not callable(value) or positional(value) not in (None, 0)):
+        yield f"`deps` is a function without parameters, called once per run; got {value!r:.80}."
+
+
+def _max_cost(value: Any) -> Iterable[str]:
+    if value is None:
+        return
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or value < 0:
+        yield f"`max_cost` is an amount in US dollars; got {value!r:.80}."
+
+
+def _ignore_changes(value: Any) -> Iterable[str]:
+    if not isinstance(value, list | tuple):
+        yield f'`ignore_changes` is a list such as ["instructions"]; got {value!r:.80}.'
+        return
+    for part in cast("Sequence[Any]", value):
+        if part not in IGNORABLE:
+            hint = did_you_mean(str(part), IGNORABLE)
+            yield f"`ignore_changes` names no part of a request: {part!r:.80}. {hint}"
+
+
+def _metadata(value: Any) -> Iterable[str]:
+    if value is None:
+        return
+    if not isinstance(value, Mapping):
+        yield f'`metadata` is a dict such as {{"team": "support"}}; got {value!r:.80}.'
+        return
+    given = cast("Mapping[Any, Any]", value)
+    if len(given) > MAX_METADATA:
+        yield f"`metadata` has {len(given)} entries; at most {MAX_METADATA} are allowed."
+    for name, text in given.items():
+        if not isinstance(name, str) or not isinstance(text, str):
+            yield f"`metadata` maps texts to texts; got {name!r:.80}: {text!r:.80}."
+        elif len(name) > 64 or len(text) > 512:
+            yield f"`metadata` {name!r:.80} is too long; 64 and 512 characters are allowed."
+        elif name in RESERVED_METADATA:
+            yield f"`metadata` {name!r} is ours; choose another name."
+
+
+def _window(value: Any) -> Iterable[str]:
+    if not isinstance(value, str) or not re.fullmatch(r"[1-9][0-9]*[mhd]", value):
+        yield f'`completion_window` is a time such as "24h"; got {value!r:.80}.'
+
+
+def _optional(check: Check) -> Check:
+    return lambda value: () if value is None else check(value)
+
+
+_CHECKS: Mapping[str, Check] = {
+    "model": _model,
+    "rows": _rows,
+    "prompt": _prompt("prompt"),
+    "instructions": _optional(_prompt("instructions")),
+    "output": _output,
+    "output_validators": _functions("output_validators", (1, 2)),
+    "output_retries": _whole("output_retries", 0),
+    "tools": _functions("tools", ()),
+    "max_turns": _whole("max_turns", 1),
+    "row_type": _row_type,
+    "settings": _settings,
+    "samples": _samples,
+    "variants": _variants,
+    "grade": _grade,
+    "deps": _deps,
+    "max_cost": _max_cost,
+    "protect": _boolean("protect"),
+    "enabled": _boolean("enabled"),
+    "ignore_changes": _ignore_changes,
+    "metadata": _metadata,
+    "completion_window": _window,
+}

@@ -1,0 +1,47 @@
+"""What a tool and an output validator may know about the call they serve."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, get_origin, get_type_hints
+
+Deps = TypeVar("Deps")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContext(Generic[Deps]):
+    """The circumstances of one tool call or one judgement.
+
+    Attributes:
+        deps: What the job's `deps` factory returned; one value per run.
+        job: Address of the job.
+        key: Key of the row.
+        row: The row as read, before `row_type`.
+        turn: Number of the turn, from 0.
+        call_id: Stable across restarts: use it to make a side effect idempotent. Empty in a
+            validator.
+        attempt: Number of the attempt at this call, from 1.
+    """
+
+    deps: Deps
+    job: str
+    key: str
+    row: dict[str, Any]
+    turn: int = 0
+    call_id: str = ""
+    attempt: int = 1
+
+
+def takes_context(function: Callable[..., Any]) -> bool:
+    """Tell whether a function's first parameter is annotated as a `RunContext`."""
+    first = next(iter(inspect.signature(function).parameters.values()), None)
+    if first is None:
+        return False
+    try:
+        hint = get_type_hints(function).get(first.name)
+    except (NameError, TypeError):
+        # Another annotation cannot be resolved yet; the first one may still be readable.
+        hint = first.annotation
+    if isinstance(hint, str):
+        return hint.split("[")[0].rsplit(".")[-1] == RunContext.__name__
+    return hint is RunContext or get_origin(hint) is RunContext

@@ -1,0 +1,132 @@
+"""`Job`: what a user declares, one prompt over many rows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from pydantic import BaseModel
+
+from batchspec.errors import Source
+from batchspec.spec import checks
+from batchspec.spec.context import takes_context
+from batchspec.spec.origin import call_site, calling_module
+from batchspec.spec.rows import RowSource
+from batchspec.spec.settings import Settings
+from batchspec.spec.tool import Tool
+
+PromptFunction = Callable[[Any], Any]
+"""From a row (a dict, or the `row_type`) to a text or a list of messages."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """A declared job: every row through one prompt and one model.
+
+    A job does nothing by itself. A module-level variable in `specs/` that holds one is a resource,
+    known by its address `module.variable`.
+
+    Args:
+        model: `"provider:model"`.
+        rows: Where the rows come from; see `batchspec.rows`.
+        prompt: A `{field}` template, or a function from a row to a text or a list of messages.
+        instructions: The system message, in the same two forms.
+        output: None or `str` for text; a type, or `NativeOutput(type)`.
+        output_validators: Functions `(value)` or `(ctx, value)` run on the parsed answer; they
+            return the value to keep and raise `ModelRetry` to ask the model again.
+        output_retries: How often an answer that is not accepted is asked for again.
+        tools: What the model may call.
+        max_turns: Requests an item may cost, retries included.
+        row_type: A Pydantic model every row must fit; templates and functions then get it.
+        settings: temperature, max_tokens, seed, …; see `Settings`.
+        samples: Answers per row; only 1 for now.
+        variants: Not available yet.
+        grade: `(row, output)` or `(output)` to a score (a bool or a number), evaluated on this
+            machine for each item that succeeded.
+        deps: Called once per run; tools and validators get its result as `ctx.deps`.
+        max_cost: In US dollars, for all items together.
+        protect: Refuse changes that would cancel, forget or pay again for items.
+        enabled: False leaves the job out.
+        ignore_changes: Parts of the request whose changes alone resubmit nothing.
+        metadata: For the provider's batches: up to 14 short texts.
+        completion_window: How long a batch may take.
+
+    Raises:
+        SpecError: An argument is unknown or of the wrong kind; the diagnostic names the line.
+    """
+
+    model: str
+    rows: RowSource
+    prompt: str | PromptFunction
+    instructions: str | PromptFunction | None = None
+    output: Any = None
+    output_validators: Sequence[Callable[..., Any]] = ()
+    output_retries: int = 1
+    tools: Sequence[Tool[..., Any] | Callable[..., Any]] = ()
+    max_turns: int = 10
+    row_type: type[BaseModel] | None = None
+    settings: Settings | Mapping[str, Any] | None = None
+    samples: int = 1
+    variants: Mapping[str, Mapping[str, Any]] | None = None
+    grade: Callable[..., bool | float] | None = None
+    deps: Callable[[], Any] | None = None
+    max_cost: float | None = None
+    protect: bool = False
+    enabled: bool = True
+    ignore_changes: Sequence[str] = ()
+    metadata: Mapping[str, str] | None = None
+    completion_window: str = "24h"
+    source: Source = field(init=False, repr=False)
+    """Where the job is made."""
+    module_file: str = field(init=False, repr=False)
+    """The module whose import made it; not the file of a factory function it may have called."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> "Job":
+        # Before the generated __init__, whose TypeError knows neither the line nor what was meant.
+        # Type checkers still see the exact keywords of __init__.
+        known = [f.name for f in fields(cls) if f.init]
+        required = ("model", "rows", "prompt")
+        checks.refuse(checks.keyword_problems(args, kwargs, known, required), call_site())
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        source = call_site()
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        checks.refuse(checks.problems(values), source)
+        self._set("source", source)
+        self._set("module_file", calling_module() or source.file)
+        self._set("tools", tuple(t if isinstance(t, Tool) else Tool(t) for t in self.tools))
+        for name in ("output_validators", "ignore_changes"):
+            self._set(name, tuple(getattr(self, name)))
+        for name in ("settings", "metadata"):
+            self._set(name, dict(getattr(self, name) or {}))
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+
+def graded(job: Job, row: Any, output: Any) -> float | None:
+    """Return the job's score of one item, None where the job does not grade.
+
+    Args:
+        job: Whose `grade` is asked.
+        row: As a prompt function gets it: the `row_type`, or else a dict.
+        output: The value that was parsed and validated.
+    """
+    if job.grade is None:
+        return None
+    arguments = (output,) if checks.positional(job.grade) == 1 else (row, output)
+    return float(job.grade(*arguments))
+
+
+def validated(job: Job, value: Any, context: Any) -> Any:
+    """Return an output after the job's validators; what one returns goes to the next.
+
+    A validator that returns None leaves the value as it is.
+
+    Raises:
+        ModelRetry: A validator asks for another answer.
+    """
+    for validator in job.output_validators:
+        result = validator(context, value) if takes_context(validator) else validator(value)
+        value = value if result is None else result
+    return value

@@ -1,0 +1,246 @@
+"""Where the rows of a job come from: `from batchspec import rows`.
+
+Each function returns a description; nothing is read here. Every source takes `key`, the name of
+the field that identifies a row. Without it the field `key` is used, or else `id`, whichever the
+first row has.
+"""
+
+import codecs
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any
+
+from batchspec.errors import Diagnostic, Source, SpecError
+from batchspec.spec.origin import call_site
+
+if TYPE_CHECKING:
+    from batchspec.spec.job import Job
+
+KEY_FIELDS = ("key", "id")
+"""Fields that may hold the key when a source names none."""
+FILE_FIELDS = ("path", "name", "text")
+"""Fields of a row of `files`."""
+OUTPUT_FIELDS = ("key", "row", "output")
+"""Fields of a row of `outputs_of`."""
+COLLECT_FIELDS = ("key", "items", "outputs", "count")
+"""Fields of the one row of `collect`."""
+
+Where = Callable[[Any], bool]
+"""Decides which answered items count; gets `{"key", "row", "output"}`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inline:
+    """Rows written in the spec."""
+
+    data: tuple[Mapping[str, Any], ...]
+    key: str | None = None
+    source: Source = field(default_factory=call_site, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jsonl:
+    """A file of JSON objects, one a line."""
+
+    path: str
+    key: str | None = None
+    source: Source = field(default_factory=call_site, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Csv:
+    """A table with a header line; every value is a string."""
+
+    path: str
+    key: str | None = None
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    source: Source = field(default_factory=call_site, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """A row per text file: `path` (relative to the project), `name` and `text`."""
+
+    pattern: str
+    key: str | None = "path"
+    encoding: str = "utf-8"
+    source: Source = field(default_factory=call_site, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FromCallable:
+    """Rows a function yields; it is called anew for every pass."""
+
+    function: Callable[[], Iterable[Any]]
+    key: str | None = None
+    source: Source = field(default_factory=call_site, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputsOf:
+    """A row per answered item of another job."""
+
+    job: "Job | str"
+    where: Where | None = None
+    source: Source = field(default_factory=call_site, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collect:
+    """One row that holds all answers of another job."""
+
+    job: "Job | str"
+    where: Where | None = None
+    source: Source = field(default_factory=call_site, compare=False)
+
+
+PlainSource = Inline | Jsonl | Csv | Files | FromCallable
+"""Sources that can be read without knowing any answer."""
+DerivedSource = OutputsOf | Collect
+"""Sources made of the answers of another job."""
+RowSource = PlainSource | DerivedSource
+
+
+def inline(data: Sequence[Mapping[str, Any]], *, key: str | None = None) -> Inline:
+    """Return rows written in the spec, a mapping each."""
+    items: Any = data
+    if isinstance(items, str | Mapping) or not isinstance(items, Iterable):
+        raise _wrong("`rows.inline` takes a list of mappings", items)
+    rows = tuple[Any, ...](items)  # pyright: ignore[reportUnknownArgumentType]
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, Mapping):
+            raise _wrong(f"`rows.inline` takes a list of mappings; row {number} is none", row)
+    return Inline(data=rows, key=_key(key))
+
+
+def jsonl(path: str | PathLike[str], *, key: str | None = None) -> Jsonl:
+    """Return the rows of a JSON Lines file, an object a line.
+
+    Args:
+        path: Relative to the project's folder, the one that holds `specs/`.
+        key: The field that identifies a row.
+    """
+    return Jsonl(path=_path("jsonl", path), key=_key(key))
+
+
+def csv(
+    path: str | PathLike[str],
+    *,
+    key: str | None = None,
+    delimiter: str = ",",
+    encoding: str = "utf-8",
+) -> Csv:
+    """Return the rows of a CSV file with a header line; values stay strings.
+
+    Args:
+        path: Relative to the project's folder, the one that holds `specs/`.
+        key: The column that identifies a row.
+        delimiter: One character.
+        encoding: Any that keeps ASCII as it is, for example `cp1252`.
+    """
+    if len(delimiter) != 1:
+        raise _wrong("`delimiter` must be one character", delimiter)
+    return Csv(
+        path=_path("csv", path), key=_key(key), delimiter=delimiter, encoding=_encoding(encoding)
+    )
+
+
+def files(pattern: str, *, key: str | None = "path", encoding: str = "utf-8") -> Files:
+    """Return a row per file that matches a glob: `path`, `name` and `text`.
+
+    Args:
+        pattern: Relative to the project's folder; `**` matches folders at any depth. Hidden files
+            are left out.
+        key: `path` (unique by nature) or `name`.
+        encoding: Of all files.
+    """
+    if key not in FILE_FIELDS:
+        raise _wrong('`key` of `rows.files` is "path" or "name"', key)
+    return Files(pattern=_path("files", pattern), key=key, encoding=_encoding(encoding))
+
+
+def iterable(function: Callable[[], Iterable[Any]], *, key: str | None = None) -> FromCallable:
+    """Return the rows a function yields: mappings, dataclasses or Pydantic models.
+
+    Values become JSON values, as if they had been read from a file: a date is its ISO text, a
+    `Decimal` its digits, NaN is null. The function is called anew whenever rows are needed, and
+    must give the same rows each time.
+    """
+    if not callable(function):
+        raise _wrong(
+            "`rows.iterable` takes a function without parameters, because rows are read more than"
+            " once. Write `lambda: …`, or use `rows.inline` for a list",
+            function,
+        )
+    return FromCallable(function=function, key=_key(key))
+
+
+def outputs_of(job: "Job | str", where: Where | None = None) -> OutputsOf:
+    """Return a row `{"key", "row", "output"}` per answered item of another job.
+
+    Args:
+        job: The other job, or its address where importing it would go in circles.
+        where: Keeps a row when it returns true for it.
+    """
+    return OutputsOf(job=_upstream("outputs_of", job), where=where)
+
+
+def collect(job: "Job | str", where: Where | None = None) -> Collect:
+    """Return one row, `{"key": "all", "items", "outputs", "count"}`, of all answers of another job.
+
+    Args:
+        job: The other job, or its address where importing it would go in circles.
+        where: Keeps an item when it returns true for its `{"key", "row", "output"}`.
+    """
+    return Collect(job=_upstream("collect", job), where=where)
+
+
+def known_fields(source: RowSource) -> tuple[str, ...] | None:
+    """Return the fields of every row where the kind of source fixes them."""
+    match source:
+        case Files():
+            return FILE_FIELDS
+        case OutputsOf():
+            return OUTPUT_FIELDS
+        case Collect():
+            return COLLECT_FIELDS
+        case _:
+            return None
+
+
+def _upstream(function: str, job: Any) -> Any:
+    # Late: a Job holds rows, and rows hold a Job.
+    from batchspec.spec.job import Job  # noqa: PLC0415
+
+    if not isinstance(job, Job | str):
+        raise _wrong(f"`rows.{function}` takes a Job or its address", job)
+    return job
+
+
+def _path(function: str, path: Any) -> str:
+    if not isinstance(path, str | PathLike) or not str(path):  # pyright: ignore[reportUnknownArgumentType]
+        raise _wrong(f"`rows.{function}` takes a path", path)
+    return str(fspath(path))  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _key(key: Any) -> str | None:
+    if key is not None and (not isinstance(key, str) or not key):
+        raise _wrong("`key` is the name of the field that identifies a row", key)
+    return key
+
+
+def _encoding(name: str) -> str:
+    try:
+        plain = codecs.lookup(name).name == "utf-8-sig" or "\n,".encode(name) == b"\n,"
+    except (LookupError, UnicodeError):
+        plain = False
+    if not plain:
+        raise _wrong("`encoding` must be a text encoding that keeps ASCII, like utf-8", name)
+    return name
+
+
+def _wrong(summary: str, got: object) -> SpecError:
+    where = call_site()
+    return SpecError([Diagnostic(summary=summary, detail=f"Got {got!r:.200}.", source=where)])

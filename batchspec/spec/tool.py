@@ -1,0 +1,255 @@
+"""Tools: Python functions a model may call."""
+
+import inspect
+import re
+from collections.abc import Callable
+from functools import cached_property, update_wrapper
+from typing import Any, Generic, ParamSpec, TypeVar, cast, get_type_hints, overload
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic.fields import FieldInfo
+
+from batchspec.errors import Diagnostic, Source, SpecError
+from batchspec.messages import JsonObject, ToolContract
+from batchspec.spec.context import takes_context
+from batchspec.spec.docstring import Docstring, read_docstring
+from batchspec.spec.origin import call_site, code_source
+from batchspec.spec.output import error_details
+from batchspec.spec.strict import Strict, plain_schema, strict_schema
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MAX_DESCRIPTION = 1_024
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
+
+
+class ArgumentsInvalid(ValueError):  # noqa: N818 - reads as what is said
+    """A model called a tool with arguments that do not fit.
+
+    Attributes:
+        message: What the model is told: a JSON array of error details.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class Tool(Generic[P, R]):
+    """A function and what a model is told about it; calling it calls the function.
+
+    Attributes:
+        name: As the model sees it.
+        function: The user's function, `def` or `async def`.
+        takes_context: Whether its first parameter is a `RunContext`.
+        timeout: Seconds one attempt may take.
+        retries: Further attempts after an exception.
+        once: Never start the same call twice, not even after a crash.
+        strict: Whether the provider is asked to enforce the parameters' schema.
+        source: Where the function is defined.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a word of the language
+        self,
+        function: Callable[P, R],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        timeout: float | None = None,
+        retries: int | None = None,
+        once: bool = False,
+        strict: bool = True,
+    ) -> None:
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        self.source: Source = code_source(code) if code else call_site()
+        self.function = function
+        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self.takes_context = takes_context(function)
+        self.timeout = timeout
+        self.retries = (0 if once else 1) if retries is None else retries
+        self.once = once
+        self.strict = strict
+        self._description = description
+        _check_policy(self)
+        update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<Tool {self.name}>"
+
+    @property
+    def description(self) -> str:
+        """What the model is told the tool does: the docstring before its first section."""
+        return self._docstring.text if self._description is None else self._description
+
+    @property
+    def parameters(self) -> JsonObject:
+        """The JSON schema of the arguments."""
+        return self._schema.schema
+
+    @cached_property
+    def contract(self) -> ToolContract:
+        """What the model is told; problems are not looked at."""
+        return ToolContract(self.name, self.description, self.parameters, self.strict)
+
+    def bind(self, arguments: str) -> dict[str, Any]:
+        """Return validated keyword arguments for the function.
+
+        Args:
+            arguments: JSON text as the model wrote it.
+
+        Raises:
+            ArgumentsInvalid: The text is no JSON, or does not fit the parameters.
+        """
+        try:
+            bound = self._model.model_validate_json(arguments.strip() or "{}")
+        except ValidationError as error:
+            raise ArgumentsInvalid(error_details(error)) from error
+        # Arguments the model left out stay out, so that the function's own defaults apply.
+        return {
+            cast("str", info.alias): getattr(bound, field)
+            for field, info in self._model.model_fields.items()
+            if field in bound.model_fields_set
+        }
+
+    def problems(self) -> list[Diagnostic]:
+        """Return what a provider would refuse, or Pydantic cannot describe."""
+        found: list[tuple[str, str]] = []
+        if not _NAME.match(self.name):
+            found.append(
+                (
+                    f"tool name {self.name!r} is out of bounds",
+                    "1 to 64 letters, digits, _ and - are allowed; set `@tool(name=…)`.",
+                )
+            )
+        try:
+            found += self._contract_problems()
+        except SpecError as error:
+            return [*self._diagnostics(found), *error.diagnostics]
+        return self._diagnostics(found)
+
+    def _contract_problems(self) -> list[tuple[str, str]]:
+        found: list[tuple[str, str]] = []
+        if len(self.description) > MAX_DESCRIPTION:
+            found.append(
+                (
+                    f"description of tool {self.name!r} is too long",
+                    f"It has {len(self.description)} characters, at most {MAX_DESCRIPTION} are"
+                    " allowed; shorten the docstring or set `@tool(description=…)`.",
+                )
+            )
+        found += [
+            (
+                f"parameters of tool {self.name!r} do not fit strict mode",
+                f"{problem}. Or write `@tool(strict=False)`, which only asks for the schema.",
+            )
+            for problem in self._schema.problems
+        ]
+        return found
+
+    def _diagnostics(self, found: list[tuple[str, str]]) -> list[Diagnostic]:
+        return [Diagnostic(summary=s, detail=d, source=self.source) for s, d in found]
+
+    @cached_property
+    def _docstring(self) -> Docstring:
+        return read_docstring(self.function.__doc__)
+
+    @cached_property
+    def _schema(self) -> Strict:
+        schema = self._model.model_json_schema(by_alias=True)
+        return strict_schema(schema) if self.strict else Strict(plain_schema(schema), ())
+
+    @cached_property
+    def _model(self) -> type[BaseModel]:
+        try:
+            hints = get_type_hints(self.function, include_extras=True)
+        except (NameError, TypeError) as error:
+            raise self._unusable(f"an annotation cannot be resolved: {error}") from error
+        parameters = list(inspect.signature(self.function).parameters.values())
+        # Fields are numbered, the names are aliases: a parameter may be called `copy` or `_x`.
+        fields: dict[str, Any] = {
+            f"p{number}": self._field(parameter, hints)
+            for number, parameter in enumerate(parameters[self.takes_context :])
+        }
+        try:
+            return create_model(
+                "Arguments", __config__=ConfigDict(extra="forbid", title=None), **fields
+            )
+        except Exception as error:
+            raise self._unusable(f"a parameter has no schema: {error}") from error
+
+    def _field(self, parameter: inspect.Parameter, hints: dict[str, Any]) -> tuple[Any, FieldInfo]:
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise self._unusable(
+                f"parameter {parameter.name!r} cannot be given by name; a model names arguments"
+            )
+        if parameter.name not in hints:
+            raise self._unusable(
+                f"parameter {parameter.name!r} has no annotation; write `{parameter.name}: str`"
+            )
+        default = ... if parameter.default is parameter.empty else parameter.default
+        said = self._docstring.parameters.get(parameter.name)
+        return hints[parameter.name], Field(default, alias=parameter.name, description=said)
+
+    def _unusable(self, why: str) -> SpecError:
+        return SpecError(
+            [
+                Diagnostic(
+                    summary=f"tool {self.name!r} cannot be described to a model",
+                    detail=f"{why[0].upper()}{why[1:]}.",
+                    source=self.source,
+                )
+            ]
+        )
+
+
+@overload
+def tool(function: Callable[P, R], /) -> Tool[P, R]: ...
+
+
+@overload
+def tool(
+    *,
+    timeout: float | None = None,
+    retries: int | None = None,
+    once: bool = False,
+    name: str | None = None,
+    description: str | None = None,
+    strict: bool = True,
+) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
+
+
+def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a function a tool; used bare or with options.
+
+    Args:
+        function: `def` or `async def`, with or without a `RunContext` first.
+        **options: `timeout` in seconds for one attempt; `retries` after an exception (default 1);
+            `once=True` never starts a call a second time, not even after a crash; `name` and
+            `description` for the model, instead of the function's own; `strict=False` where the
+            provider cannot enforce the parameters.
+    """
+    if function is None:
+        return lambda given: Tool(given, **options)  # pyright: ignore[reportUnknownLambdaType, reportUnknownVariableType]
+    if not callable(function):
+        raise _refused("`tool` decorates a function", f"Got {function!r:.80}.", call_site())
+    return Tool(function)
+
+
+def _check_policy(tool: Tool[..., Any]) -> None:
+    if tool.timeout is not None and tool.timeout <= 0:
+        what = f"`timeout` of tool {tool.name!r} is not a time"
+        raise _refused(what, f"It is in seconds, more than 0; got {tool.timeout!r}.", tool.source)
+    if tool.retries < 0:
+        what = f"`retries` of tool {tool.name!r} is negative"
+        raise _refused(what, f"Got {tool.retries!r}.", tool.source)
+    if tool.once and tool.retries:
+        what = f"tool {tool.name!r} cannot have both `once` and `retries`"
+        raise _refused(what, "A tool that runs once is not tried again.", tool.source)
+
+
+def _refused(summary: str, detail: str, source: Source) -> SpecError:
+    return SpecError([Diagnostic(summary=summary, detail=detail, source=source)])
