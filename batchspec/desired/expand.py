@@ -40,6 +40,7 @@ class DesiredRow(NamedTuple):
     fingerprint: Fingerprint
     row_json: bytes
     messages_json: bytes
+    line: int | None = None
 
 
 class Expander:
@@ -62,14 +63,14 @@ class Expander:
             if isinstance(row, Diagnostic):
                 yield self._own(row)
                 continue
-            key, data, _, _ = row
+            key, data, line, _ = row
             try:
                 messages = encode(validate(data) if validate else data)
                 row_json = to_json(data)
             except Exception as error:  # noqa: BLE001 - a user's function may raise anything
                 yield self._diagnose(row, error)
             else:
-                yield DesiredRow(key, fingerprint(messages), row_json, messages)
+                yield DesiredRow(key, fingerprint(messages), row_json, messages, line)
 
     def render_messages(self, row: Mapping[str, Any]) -> list[Message]:
         """Return the messages of one row, for people to read.

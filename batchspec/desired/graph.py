@@ -42,7 +42,7 @@ class DesiredJob:
     depends_on: tuple[JobAddress, ...] = ()
     policy: bytes = b""
     policy_payload: bytes = b""
-    source: Source = Source("<unknown>")
+    source: Source = field(default=Source("<unknown>"))
     root: str = ""
 
     @property

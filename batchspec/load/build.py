@@ -91,7 +91,7 @@ class _Builder:
     found: list[Diagnostic] = field(default_factory=list[Diagnostic])
 
     def build(self) -> list[DesiredJob]:
-        jobs = {a: job for a, job in self.loaded.jobs.items() if job.enabled}
+        jobs = {a: job for a, job in self.loaded.jobs.items() if job.enabled and job.valid}
         self._addresses = {job: address for address, job in self.loaded.jobs.items()}
         built = [self._job(address, job) for address, job in jobs.items()]
         sources = {job.address: job.source for job in built}

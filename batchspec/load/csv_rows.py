@@ -21,7 +21,7 @@ def read_csv(source: Csv, file: BinaryIO) -> Iterator[SourceRow | Diagnostic]:
     lines = _Lines(source)
     reader = csv.reader(map(lines.decode, file), delimiter=source.delimiter, strict=True)
     try:
-        columns = next(reader, [])
+        columns = next(reader, list[str]())
     except csv.Error as error:
         yield _broken(source, 1, error)
         return

@@ -1,7 +1,6 @@
 """Whether templates name fields that the rows have, known before all rows are read."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 from batchspec.desired.expand import SourceRow
@@ -40,6 +39,5 @@ def row_fields(job: Job, root: Path) -> tuple[str, ...] | None:
     fixed = known_fields(job.rows)
     if fixed is not None or isinstance(job.rows, DerivedSource):
         return fixed
-    with closing(read_rows(job.rows, root)) as rows:
-        first = next(iter(rows), None)
+    first = next(read_rows(job.rows, root), None)
     return tuple(first.data) if isinstance(first, SourceRow) else None

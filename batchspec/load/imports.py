@@ -10,7 +10,7 @@ import importlib
 import linecache
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -36,7 +36,7 @@ class Imports:
         self._finder = _ProjectFinder(root, directory)
 
     @contextmanager
-    def __call__(self) -> Iterator[None]:
+    def __call__(self) -> Generator[None]:
         """Make the modules importable; may be entered again inside."""
         if self._depth:
             yield

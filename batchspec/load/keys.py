@@ -38,8 +38,11 @@ def key_of(named: str | None, first: Mapping[str, Any]) -> KeyOf:
 
 def no_key_field(columns: Iterable[str]) -> str:
     """Return the sentence for rows without a usual key field."""
-    known = ", ".join(columns) or "none"
-    return f"No field is called key or id; name the one that identifies a row: key=… (fields: {known})."
+    names = ", ".join(columns) or "none"
+    return (
+        "No field is called key or id; name the one that identifies a row: key=…"
+        f" (fields: {names})."
+    )
 
 
 def _why(field: str, row: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from batchspec.errors import Diagnostic, Source
 from batchspec.ids import JobAddress
 from batchspec.load.errors import explain, shortened
 from batchspec.load.imports import Imports
+from batchspec.spec.collect import collecting
 from batchspec.spec.job import Job
 
 
@@ -68,12 +69,14 @@ def _import(imports: Imports, file: Path, modules: dict[str, ModuleType]) -> Ite
             source=source,
         )
         return
-    try:
-        modules[file.stem] = imports.load(file.stem)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - users' code may raise anything
-        yield from explain(error, source, "loading the module")
-    else:
-        yield from _declared_twice(file)
+    with collecting() as collected:
+        try:
+            modules[file.stem] = imports.load(file.stem)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - users' code may raise anything
+            collected.extend(explain(error, source, "loading the module"))
+        else:
+            collected.extend(_declared_twice(file))
+    yield from collected
 
 
 def _declared_twice(file: Path) -> Iterator[Diagnostic]:

@@ -10,8 +10,8 @@ def not_text(file: str, line: int | None, encoding: str, error: UnicodeDecodeErr
     byte = error.object[error.start]
     return Diagnostic(
         summary=f"not valid {encoding}",
-        detail=f"{error.reason.capitalize()} (byte {byte:#04x}). Save the file as UTF-8, or name its"
-        " encoding, for example encoding='cp1252'.",
+        detail=f"{error.reason.capitalize()} (byte {byte:#04x}). Save the file as UTF-8, or name"
+        " its encoding, for example encoding='cp1252'.",
         source=Source(file, line),
     )
 

@@ -4,17 +4,18 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from pydantic import BaseModel
 
-from batchspec.errors import Diagnostic, Source, SpecError
 from batchspec.spec import rows as row_sources
 from batchspec.spec.model import parse_model
 from batchspec.spec.prompt import PromptInvalid, Template
 from batchspec.spec.settings import setting_problems
+from batchspec.spec.shapes import is_list, is_mapping
 from batchspec.spec.suggest import did_you_mean
 
+REQUIRED = ("model", "rows", "prompt")
 IGNORABLE = ("model", "instructions", "prompt", "settings", "tools", "output")
 """Parts of a request that `ignore_changes` may name."""
 RESERVED_METADATA = ("batchspec", "lineage")
@@ -24,31 +25,15 @@ MAX_METADATA = 14
 Check = Callable[[Any], Iterable[str]]
 
 
-def refuse(problems: Iterable[str], source: Source) -> None:
-    """Raise all problems of one `Job(…)`, if there are any."""
-    found = [Diagnostic(summary="Job is not valid", detail=p, source=source) for p in problems]
-    if found:
-        raise SpecError(found)
-
-
-def keyword_problems(
-    args: tuple[Any, ...], kwargs: Mapping[str, Any], known: Sequence[str], required: Sequence[str]
-) -> list[str]:
-    """Return what is wrong with the arguments' names."""
-    if not args and not kwargs:
-        return []  # how copy and pickle make an empty one
-    unknown = sorted(kwargs.keys() - known)
-    problems = [f"Job has no argument {name!r}. {did_you_mean(name, known)}" for name in unknown]
-    problems += [f"Job needs `{name}`." for name in required if name not in kwargs]
+def problems(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the arguments of a `Job(…)`, a sentence each."""
+    unknown = sorted(kwargs.keys() - _CHECKS.keys())
+    found = [f"Job has no argument {name!r}. {did_you_mean(name, _CHECKS)}" for name in unknown]
+    found += [f"Job needs `{name}`." for name in REQUIRED if name not in kwargs]
     if args:
-        problems.append('Write the arguments of Job by name: Job(model="…", rows=…, prompt="…").')
-    return problems
-
-
-def problems(values: Mapping[str, Any]) -> Iterable[str]:
-    """Yield what is wrong with the arguments of a Job, a sentence each."""
-    for name, value in values.items():
-        yield from _CHECKS[name](value)
+        found.append('Write the arguments of Job by name: Job(model="…", rows=…, prompt="…").')
+    known = {name: value for name, value in kwargs.items() if name in _CHECKS}
+    return found + [told for name, value in known.items() for told in _CHECKS[name](value)]
 
 
 def positional(function: Callable[..., Any]) -> int | None:
@@ -108,10 +93,10 @@ def _output(value: Any) -> Iterable[str]:
 
 def _functions(name: str, allowed: Sequence[int]) -> Check:
     def check(value: Any) -> Iterable[str]:
-        if not isinstance(value, list | tuple):
+        if not is_list(value):
             yield f"`{name}` is a list of functions; got {value!r:.80}."
             return
-        for function in cast("Sequence[Any]", value):
+        for function in value:
             if not callable(function):
                 yield f"`{name}` is a list of functions; {function!r:.80} is none."
             elif allowed and positional(function) not in (None, *allowed):
@@ -144,16 +129,15 @@ def _row_type(value: Any) -> Iterable[str]:
 def _settings(value: Any) -> Iterable[str]:
     if value is None:
         return
-    if not isinstance(value, Mapping):
+    if not is_mapping(value):
         yield f'`settings` is a dict such as {{"temperature": 0}}; got {value!r:.80}.'
         return
-    given = cast("Mapping[Any, Any]", value)
-    names = {str(name): setting for name, setting in given.items()}
+    names = {str(name): setting for name, setting in value.items()}
     yield from (f"`settings`: {problem}" for problem in setting_problems(names))
 
 
 def _samples(value: Any) -> Iterable[str]:
-    if value != 1 or isinstance(value, bool):
+    if type(value) is not int or value != 1:
         yield f"`samples` other than 1 comes in a later version; got {value!r:.80}."
 
 
@@ -185,10 +169,10 @@ def _max_cost(value: Any) -> Iterable[str]:
 
 
 def _ignore_changes(value: Any) -> Iterable[str]:
-    if not isinstance(value, list | tuple):
+    if not is_list(value):
         yield f'`ignore_changes` is a list such as ["instructions"]; got {value!r:.80}.'
         return
-    for part in cast("Sequence[Any]", value):
+    for part in value:
         if part not in IGNORABLE:
             hint = did_you_mean(str(part), IGNORABLE)
             yield f"`ignore_changes` names no part of a request: {part!r:.80}. {hint}"
@@ -197,13 +181,12 @@ def _ignore_changes(value: Any) -> Iterable[str]:
 def _metadata(value: Any) -> Iterable[str]:
     if value is None:
         return
-    if not isinstance(value, Mapping):
+    if not is_mapping(value):
         yield f'`metadata` is a dict such as {{"team": "support"}}; got {value!r:.80}.'
         return
-    given = cast("Mapping[Any, Any]", value)
-    if len(given) > MAX_METADATA:
-        yield f"`metadata` has {len(given)} entries; at most {MAX_METADATA} are allowed."
-    for name, text in given.items():
+    if len(value) > MAX_METADATA:
+        yield f"`metadata` has {len(value)} entries; at most {MAX_METADATA} are allowed."
+    for name, text in value.items():
         if not isinstance(name, str) or not isinstance(text, str):
             yield f"`metadata` maps texts to texts; got {name!r:.80}: {text!r:.80}."
         elif len(name) > 64 or len(text) > 512:

@@ -4,6 +4,7 @@ import inspect
 import logging
 import re
 from dataclasses import dataclass, field
+from typing import Literal
 
 _SECTIONS = re.compile(
     r"^\s*(?:Args|Arguments|Params|Parameters|Returns|Raises|Yields|Example|Examples|Note|Notes)"
@@ -45,11 +46,9 @@ def _parse(text: str) -> Docstring:
     return Docstring("\n\n".join(said[:1]).strip(), parameters)
 
 
-def _style(text: str) -> "griffe.Parser":  # noqa: F821 - imported late
-    import griffe  # noqa: PLC0415 - slow
-
+def _style(text: str) -> Literal["google", "numpy", "sphinx"]:
     if re.search(r"^\s*:(?:param|parameter|arg|return|returns|raises)\b", text, re.MULTILINE):
-        return griffe.Parser.sphinx
+        return "sphinx"
     if re.search(r"^\s*\w+\s*\n\s*-{3,}\s*$", text, re.MULTILINE):
-        return griffe.Parser.numpy
-    return griffe.Parser.google
+        return "numpy"
+    return "google"

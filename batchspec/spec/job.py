@@ -1,25 +1,50 @@
 """`Job`: what a user declares, one prompt over many rows."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
-from batchspec.errors import Source
+from batchspec.errors import Diagnostic, Source
 from batchspec.spec import checks
+from batchspec.spec.collect import refuse
 from batchspec.spec.context import takes_context
 from batchspec.spec.origin import call_site, calling_module
 from batchspec.spec.rows import RowSource
 from batchspec.spec.settings import Settings
 from batchspec.spec.tool import Tool
 
+T = TypeVar("T")
 PromptFunction = Callable[[Any], Any]
 """From a row (a dict, or the `row_type`) to a text or a list of messages."""
 
 
+class _Declared(type):
+    """Checks the arguments of a `Job(…)` before the generated `__init__` does.
+
+    Its TypeError would know neither the line nor what was meant. Type checkers still see the exact
+    keywords.
+    """
+
+    def __call__(cls: type[T], *args: Any, **kwargs: Any) -> T:
+        found = checks.problems(args, kwargs)
+        if not found:
+            return cast("T", type.__call__(cls, **kwargs))
+        source = call_site()
+        refuse([Diagnostic(summary="Job is not valid", detail=p, source=source) for p in found])
+        remains = object.__new__(cls)
+        for name, value in {
+            "source": source,
+            "module_file": calling_module() or source.file,
+            "valid": False,
+        }.items():
+            object.__setattr__(remains, name, value)
+        return remains
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Job:
+class Job(metaclass=_Declared):
     """A declared job: every row through one prompt and one model.
 
     A job does nothing by itself. A module-level variable in `specs/` that holds one is a resource,
@@ -80,21 +105,14 @@ class Job:
     module_file: str = field(init=False, repr=False)
     """The module whose import made it; not the file of a factory function it may have called."""
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> "Job":
-        # Before the generated __init__, whose TypeError knows neither the line nor what was meant.
-        # Type checkers still see the exact keywords of __init__.
-        known = [f.name for f in fields(cls) if f.init]
-        required = ("model", "rows", "prompt")
-        checks.refuse(checks.keyword_problems(args, kwargs, known, required), call_site())
-        return super().__new__(cls)
+    valid: bool = field(default=True, init=False, repr=False)
+    """False for what is left of a refused one while a loader collects problems."""
 
     def __post_init__(self) -> None:
         source = call_site()
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
-        checks.refuse(checks.problems(values), source)
         self._set("source", source)
         self._set("module_file", calling_module() or source.file)
-        self._set("tools", tuple(t if isinstance(t, Tool) else Tool(t) for t in self.tools))
+        self._set("tools", tuple(_as_tool(given) for given in self.tools))
         for name in ("output_validators", "ignore_changes"):
             self._set(name, tuple(getattr(self, name)))
         for name in ("settings", "metadata"):
@@ -102,6 +120,10 @@ class Job:
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
+
+
+def _as_tool(given: Tool[..., Any] | Callable[..., Any]) -> Tool[..., Any]:
+    return cast("Tool[..., Any]", given) if isinstance(given, Tool) else Tool(given)
 
 
 def graded(job: Job, row: Any, output: Any) -> float | None:

@@ -1,14 +1,15 @@
 """Where in the user's files something was written or went wrong."""
 
+import inspect
 import os
-import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import CodeType, FrameType
 
 from batchspec.errors import Source
 
-_PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
-_STDLIB = os.path.dirname(os.__file__) + os.sep
+_PACKAGE = str(Path(__file__).parent.parent) + os.sep
+_STDLIB = str(Path(os.__file__).parent) + os.sep
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
@@ -57,9 +58,9 @@ def is_users(file: str) -> bool:
 
 
 def _foreign_frames() -> Iterator[FrameType]:
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way to walk the stack
+    frame: FrameType | None = inspect.currentframe()
     while frame is not None:
-        # A dataclass's generated __init__ lives in "<string>".
-        if not frame.f_code.co_filename.startswith((_PACKAGE, "<string>")):
+        # A dataclass's generated __init__ lives in "<string>"; a REPL in "<stdin>" and the like.
+        if not frame.f_code.co_filename.startswith((_PACKAGE, _STDLIB, "<string>", "<frozen")):
             yield frame
         frame = frame.f_back

@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from batchspec.messages import JsonObject, Message
+from batchspec.spec.shapes import is_list, is_mapping
 from batchspec.spec.suggest import did_you_mean
 
 Render = Callable[[Any], str]
@@ -129,12 +130,12 @@ def as_messages(result: Any) -> list[Message]:
     """
     if isinstance(result, str):
         return [{"role": "user", "content": result}]
-    if not isinstance(result, Sequence) or not result:
+    if not is_list(result) or not result:
         raise PromptInvalid(
             "A prompt function returns a text or a list of messages, at least one;"
             f" got {result!r:.80}."
         )
-    return [_as_message(message) for message in cast("Sequence[Any]", result)]
+    return [_as_message(message) for message in result]
 
 
 _MESSAGE_FIELDS = frozenset(Message.__annotations__)
@@ -230,19 +231,18 @@ def _fill(slot: Slot, row: Any) -> str:
 
 
 def _step(value: Any, step: str, slot: Slot, depth: int) -> Any:
-    if isinstance(value, Mapping):
-        known: Iterable[str] = [str(name) for name in cast("Mapping[Any, Any]", value)]
+    if is_mapping(value):
+        known: Iterable[str] = [str(name) for name in value]
         if step in value:
             return value[step]
     elif isinstance(value, BaseModel):
         known = model_fields(type(value)) | (value.model_extra or {}).keys()
         if step in known:
             return getattr(value, step)
-    elif isinstance(value, list | tuple):
-        items = cast("Sequence[Any]", value)
-        known = [str(index) for index in range(min(len(items), 10))]
-        if step.lstrip("-").isdecimal() and -len(items) <= int(step) < len(items):
-            return items[int(step)]
+    elif is_list(value):
+        known = [str(index) for index in range(min(len(value), 10))]
+        if step.lstrip("-").isdecimal() and -len(value) <= int(step) < len(value):
+            return value[int(step)]
     else:
         known = []
     whose = "the row" if depth == 0 else repr(".".join(slot.path[:depth]))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchspec.errors import Diagnostic, Source, SpecError
 from batchspec.spec.origin import call_site
+from batchspec.spec.shapes import is_mapping, is_rows
 
 if TYPE_CHECKING:
     from batchspec.spec.job import Job
@@ -105,12 +106,11 @@ RowSource = PlainSource | DerivedSource
 
 def inline(data: Sequence[Mapping[str, Any]], *, key: str | None = None) -> Inline:
     """Return rows written in the spec, a mapping each."""
-    items: Any = data
-    if isinstance(items, str | Mapping) or not isinstance(items, Iterable):
-        raise _wrong("`rows.inline` takes a list of mappings", items)
-    rows = tuple[Any, ...](items)  # pyright: ignore[reportUnknownArgumentType]
+    if not is_rows(data):
+        raise _wrong("`rows.inline` takes a list of mappings", data)
+    rows = tuple(data)
     for number, row in enumerate(rows, 1):
-        if not isinstance(row, Mapping):
+        if not is_mapping(row):
             raise _wrong(f"`rows.inline` takes a list of mappings; row {number} is none", row)
     return Inline(data=rows, key=_key(key))
 
@@ -219,10 +219,14 @@ def _upstream(function: str, job: Any) -> Any:
     return job
 
 
-def _path(function: str, path: Any) -> str:
-    if not isinstance(path, str | PathLike) or not str(path):  # pyright: ignore[reportUnknownArgumentType]
+def _path(function: str, path: str | PathLike[str]) -> str:
+    try:
+        text = fspath(path)
+    except TypeError:
+        text = ""
+    if not text:
         raise _wrong(f"`rows.{function}` takes a path", path)
-    return str(fspath(path))  # pyright: ignore[reportUnknownArgumentType]
+    return text
 
 
 def _key(key: Any) -> str | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
@@ -58,8 +58,7 @@ def _adapter() -> TypeAdapter[Settings]:
 
 def setting_problems(settings: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with a job's settings, a sentence each."""
-    extra = settings.get("extra_body")
-    names = [*settings, *(extra if isinstance(extra, Mapping) else ())]  # pyright: ignore[reportUnknownVariableType]
+    names = [*settings, *_extra(settings)]
     problems = [f"{name!r} is not a setting: {_OURS[name]}." for name in names if name in _OURS]
     unknown = [name for name in settings if name not in _OURS and name not in _names()]
     for name in unknown:
@@ -75,7 +74,7 @@ def setting_problems(settings: Mapping[str, Any]) -> list[str]:
 def body_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings as body parameters, those of `extra_body` among them."""
     body = {name: value for name, value in settings.items() if name != "extra_body"}
-    return body | settings.get("extra_body", {})
+    return body | _extra(settings)
 
 
 def _names() -> frozenset[str]:
@@ -95,10 +94,10 @@ def _value_problems(known: dict[str, Any]) -> list[str]:
 
 
 def _clashes(known: dict[str, Any]) -> list[str]:
-    extra = known.get("extra_body")
-    if not isinstance(extra, dict):
-        return []
-    return [
-        f"{name!r} is set twice, in settings and in extra_body."
-        for name in sorted(known.keys() & extra.keys())  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    ]
+    twice = sorted(known.keys() & _extra(known).keys())
+    return [f"{name!r} is set twice, in settings and in extra_body." for name in twice]
+
+
+def _extra(settings: Mapping[str, Any]) -> dict[str, Any]:
+    extra: Any = settings.get("extra_body")
+    return dict(cast("Mapping[str, Any]", extra)) if isinstance(extra, Mapping) else {}

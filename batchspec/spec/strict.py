@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from batchspec.messages import JsonObject
+from batchspec.spec.shapes import is_list
 
 _KEPT = frozenset(
     {"type", "properties", "required", "additionalProperties", "items", "anyOf", "$ref", "$defs"}
@@ -66,10 +67,10 @@ def strict_schema(schema: Mapping[str, Any]) -> Strict:
 
 
 def plain_schema(schema: Mapping[str, Any]) -> JsonObject:
-    """Return the schema as it is, without the titles Pydantic adds and with an object at its root."""
+    """Return the schema as it is, with an object at its root and without titles."""
     definitions: JsonObject = dict(schema.get("$defs", {}))
     root = {name: value for name, value in schema.items() if name != "$defs"}
-    result = without_titles(_inline_root(root, definitions))
+    result: JsonObject = without_titles(_inline_root(root, definitions))
     if definitions:
         result["$defs"] = {n: without_titles(d) for n, d in definitions.items()}
     return result
@@ -77,8 +78,8 @@ def plain_schema(schema: Mapping[str, Any]) -> JsonObject:
 
 def without_titles(schema: Any) -> Any:
     """Return a schema without `title`, but with the properties of that name."""
-    if isinstance(schema, list):
-        return [without_titles(item) for item in cast("list[Any]", schema)]
+    if is_list(schema):
+        return [without_titles(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
     given = cast("JsonObject", schema)
@@ -130,8 +131,8 @@ def _rewrite(schema: Any, path: str, problems: list[Problem]) -> JsonObject:
 def _unwrap(schema: JsonObject) -> JsonObject:
     if "oneOf" in schema and "anyOf" not in schema:
         schema = {"anyOf" if name == "oneOf" else name: value for name, value in schema.items()}
-    members = schema.get("allOf")
-    if isinstance(members, list) and len(cast("list[Any]", members)) == 1:
+    members: Any = schema.get("allOf", ())
+    if len(members) == 1:
         rest = {name: value for name, value in schema.items() if name != "allOf"}
         schema = {**members[0], **rest}
     return schema
@@ -203,8 +204,12 @@ def _describe(result: JsonObject, notes: list[str]) -> None:
 
 
 def _enum_type(values: list[Any]) -> str | list[str]:
-    types = list(dict.fromkeys(_JSON_TYPES.get(type(value), "object") for value in values))
+    types = list(dict.fromkeys(_json_type(value) for value in values))
     return types[0] if len(types) == 1 else types
+
+
+def _json_type(value: object) -> str:
+    return next((name for kind, name in _JSON_TYPES.items() if type(value) is kind), "object")
 
 
 def _limits(schema: JsonObject) -> Iterator[Problem]:

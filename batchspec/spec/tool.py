@@ -2,8 +2,8 @@
 
 import inspect
 import re
-from collections.abc import Callable
-from functools import cached_property, update_wrapper
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial, update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, cast, get_type_hints, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -64,7 +64,7 @@ class Tool(Generic[P, R]):
         code = getattr(inspect.unwrap(function), "__code__", None)
         self.source: Source = code_source(code) if code else call_site()
         self.function = function
-        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self.name = name or str(getattr(function, "__name__", type(function).__name__))
         self.takes_context = takes_context(function)
         self.timeout = timeout
         self.retries = (0 if once else 1) if retries is None else retries
@@ -117,41 +117,32 @@ class Tool(Generic[P, R]):
 
     def problems(self) -> list[Diagnostic]:
         """Return what a provider would refuse, or Pydantic cannot describe."""
-        found: list[tuple[str, str]] = []
-        if not _NAME.match(self.name):
-            found.append(
-                (
-                    f"tool name {self.name!r} is out of bounds",
-                    "1 to 64 letters, digits, _ and - are allowed; set `@tool(name=…)`.",
-                )
-            )
         try:
-            found += self._contract_problems()
+            return [self._diagnostic(summary, detail) for summary, detail in self._refusals()]
         except SpecError as error:
-            return [*self._diagnostics(found), *error.diagnostics]
-        return self._diagnostics(found)
+            return list(error.diagnostics)
 
-    def _contract_problems(self) -> list[tuple[str, str]]:
-        found: list[tuple[str, str]] = []
-        if len(self.description) > MAX_DESCRIPTION:
-            found.append(
-                (
-                    f"description of tool {self.name!r} is too long",
-                    f"It has {len(self.description)} characters, at most {MAX_DESCRIPTION} are"
-                    " allowed; shorten the docstring or set `@tool(description=…)`.",
-                )
+    def _refusals(self) -> Iterator[tuple[str, str]]:
+        if not _NAME.match(self.name):
+            yield (
+                f"tool name {self.name!r} is out of bounds",
+                "1 to 64 letters, digits, _ and - are allowed; set `@tool(name=…)`.",
             )
-        found += [
-            (
+        if len(self.description) > MAX_DESCRIPTION:
+            length = len(self.description)
+            detail = (
+                f"It has {length:_} characters, at most {MAX_DESCRIPTION:_} are allowed; shorten"
+                " the docstring or set `@tool(description=…)`."
+            )
+            yield f"description of tool {self.name!r} is too long", detail
+        for problem in self._schema.problems:
+            yield (
                 f"parameters of tool {self.name!r} do not fit strict mode",
                 f"{problem}. Or write `@tool(strict=False)`, which only asks for the schema.",
             )
-            for problem in self._schema.problems
-        ]
-        return found
 
-    def _diagnostics(self, found: list[tuple[str, str]]) -> list[Diagnostic]:
-        return [Diagnostic(summary=s, detail=d, source=self.source) for s, d in found]
+    def _diagnostic(self, summary: str, detail: str) -> Diagnostic:
+        return Diagnostic(summary=summary, detail=detail, source=self.source)
 
     @cached_property
     def _docstring(self) -> Docstring:
@@ -195,15 +186,8 @@ class Tool(Generic[P, R]):
         return hints[parameter.name], Field(default, alias=parameter.name, description=said)
 
     def _unusable(self, why: str) -> SpecError:
-        return SpecError(
-            [
-                Diagnostic(
-                    summary=f"tool {self.name!r} cannot be described to a model",
-                    detail=f"{why[0].upper()}{why[1:]}.",
-                    source=self.source,
-                )
-            ]
-        )
+        what = f"tool {self.name!r} cannot be described to a model"
+        return SpecError([self._diagnostic(what, f"{why[0].upper()}{why[1:]}.")])
 
 
 @overload
@@ -233,7 +217,7 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
             provider cannot enforce the parameters.
     """
     if function is None:
-        return lambda given: Tool(given, **options)  # pyright: ignore[reportUnknownLambdaType, reportUnknownVariableType]
+        return partial(Tool, **options)
     if not callable(function):
         raise _refused("`tool` decorates a function", f"Got {function!r:.80}.", call_site())
     return Tool(function)

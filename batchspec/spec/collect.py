@@ -1,0 +1,33 @@
+"""Telling all problems of a project at once, though Python code stops at its first exception."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from batchspec.errors import Diagnostic, SpecError
+
+_collected: ContextVar[list[Diagnostic] | None] = ContextVar("collected", default=None)
+
+
+@contextmanager
+def collecting() -> Generator[list[Diagnostic]]:
+    """Let `refuse` collect into the list it yields, instead of raising."""
+    found: list[Diagnostic] = []
+    token = _collected.set(found)
+    try:
+        yield found
+    finally:
+        _collected.reset(token)
+
+
+def refuse(found: list[Diagnostic]) -> None:
+    """Raise the problems, or leave them with the one who collects.
+
+    Raises:
+        SpecError: There are problems and nobody collects.
+    """
+    collected = _collected.get()
+    if collected is not None:
+        collected += found
+    elif found:
+        raise SpecError(found)

@@ -1,0 +1,19 @@
+"""Shapes of values that come from users and from JSON, for the type checkers' sake too."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeGuard
+
+
+def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    """Tell whether a value is a mapping."""
+    return isinstance(value, Mapping)
+
+
+def is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    """Tell whether a value is a list or a tuple."""
+    return isinstance(value, list | tuple)
+
+
+def is_rows(value: object) -> TypeGuard[Iterable[Any]]:
+    """Tell whether a value can be gone through row by row."""
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
