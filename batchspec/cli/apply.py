@@ -1,0 +1,99 @@
+"""`batchspec apply`."""
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import click
+
+from batchspec.cli.installed import installed_version
+from batchspec.cli.scope import Scope, scope_options
+from batchspec.cli.selection import selection_options
+from batchspec.cli.views.apply import ask, show_result, tell_plan, tell_result
+from batchspec.cli.views.plan import show_plan
+from batchspec.cli.views.planning import planning
+from batchspec.cli.views.progress import JsonEvents, tell_error, watching
+from batchspec.errors import BatchspecError, DeclinedError, ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from batchspec.plan.changes import Plan
+    from batchspec.project import Project
+    from batchspec.project.values import ApplyResult
+
+
+class _Dollars(click.ParamType[Decimal]):
+    name = "usd"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Decimal:
+        try:
+            amount = Decimal(str(value).removeprefix("$"))
+        except ArithmeticError:
+            amount = Decimal("NaN")
+        if not amount.is_finite() or amount < 0:
+            self.fail(f"{value!r} is no amount of US dollars.", param, ctx)
+        return amount
+
+
+@click.command()
+@click.argument("planfile", required=False)
+@click.option("--auto-approve", is_flag=True, help="Do not ask.")
+@click.option("--detach", is_flag=True, help="Return once everything that can be sent is sent.")
+@click.option("--max-cost", type=_Dollars(), metavar="USD", help="Refuse to spend more than this.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON event per line.")
+@selection_options
+@scope_options
+@click.pass_obj
+def apply(  # noqa: PLR0913 - one argument per option
+    scope: Scope,
+    *,
+    planfile: str | None,
+    auto_approve: bool,
+    detach: bool,
+    max_cost: Decimal | None,
+    as_json: bool,
+    targets: tuple[str, ...],
+    excludes: tuple[str, ...],
+    replace: tuple[str, ...],
+) -> ExitCode:
+    """Make it so, and wait until every job is final.
+
+    Shows the plan and asks first. Ctrl-C stops the waiting, not the batches: the next `apply` goes
+    on from there.
+    """
+    if planfile:
+        raise UsageError("Saved plans come later. Leave out the file: `apply` makes its own plan.")
+    if as_json and not auto_approve:
+        raise DeclinedError("`--json` asks no questions: add `--auto-approve`.")
+    events = JsonEvents() if as_json else None
+    try:
+        with scope.open() as project:
+            with planning(quiet=as_json) as hook:
+                plan = project.plan(targets=targets, excludes=excludes, replace=replace, hook=hook)
+            _show(plan, events, project)
+            if not plan.can_apply:
+                return ExitCode.DONE
+            if not auto_approve:
+                ask(plan)
+            with watching(events) as view:
+                result = project.apply(plan, hook=view, detach=detach, max_cost=max_cost)
+    except BatchspecError as error:
+        if events:
+            tell_error(events, error)
+        raise
+    return _tell(result, events, scope)
+
+
+def _show(plan: "Plan", events: JsonEvents | None, project: "Project") -> None:
+    if events:
+        tell_plan(events, plan, installed_version())
+    else:
+        show_plan(plan, assumed=project.settings.assumed_output_tokens)
+
+
+def _tell(result: "ApplyResult", events: JsonEvents | None, scope: Scope) -> ExitCode:
+    if events:
+        tell_result(events, result)
+    else:
+        show_result(result, flags=scope.flags)
+    return result.exit_code

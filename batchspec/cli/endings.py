@@ -1,0 +1,86 @@
+"""How a command ends: the exit code of every exception, and the record of a crash."""
+
+import os
+import re
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+import click
+
+from batchspec.cli.scope import SIMULATION, Scope
+from batchspec.errors import BatchspecError, ExitCode, exit_code_for
+
+_SECRETS = re.compile(r"\b(?:sk|key)-[\w-]{6,}|(?i:bearer)\s+\S+|://[^/\s:@]+:[^/\s@]+@")
+_SECRET_NAMES = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+
+
+class Terminated(BaseException):
+    """The process got SIGTERM."""
+
+
+def exit_code(error: BaseException) -> ExitCode:
+    """Return the exit code an exception ends the process with, click's exceptions included."""
+    match error:
+        case click.UsageError():
+            return ExitCode.USAGE
+        case click.ClickException():
+            return ExitCode.ERROR
+        case click.Abort():
+            asked = isinstance(error.__cause__, EOFError)
+            return ExitCode.DECLINED if asked else ExitCode.INTERRUPTED
+        case Terminated():
+            return ExitCode.TERMINATED
+        case _:
+            return exit_code_for(error)
+
+
+def end(error: BaseException, scope: Scope) -> int:
+    """Tell how a command ended, in one place, and return its exit code."""
+    from batchspec.cli.views import failures  # noqa: PLC0415 - rich is for the unhappy path only
+
+    code = exit_code(error)
+    match error:
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else ExitCode.ERROR
+        case click.ClickException():
+            error.show()
+        case BatchspecError():
+            failures.show_error(error)
+        case click.Abort() | KeyboardInterrupt() | Terminated():
+            failures.show_stopped()
+        case _:
+            failures.show_crash(redacted(repr(error)), record_crash(error, scope))
+    return code
+
+
+def record_crash(error: BaseException, scope: Scope) -> Path | None:
+    """Write a traceback where its owner alone can read it; None when no place could be found.
+
+    Tracebacks show lines of code and messages, never values of variables; what looks like a secret
+    in a message, or is the value of a variable named like one, is blotted out.
+    """
+    text = redacted("".join(traceback.format_exception(error)))
+    environment = SIMULATION if scope.simulate else scope.env or "default"
+    state = scope.project / "state"
+    folders = [state / environment] if state.is_dir() else []
+    name = f"crash-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}.log"
+    for folder in (*folders, Path(tempfile.gettempdir())):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / name
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(text)
+        except OSError:
+            continue
+        return path
+    return None
+
+
+def redacted(text: str) -> str:
+    """Return a text without anything that looks like a secret."""
+    for name, value in os.environ.items():
+        if len(value) >= 8 and _SECRET_NAMES.search(name):
+            text = text.replace(value, "[redacted]")
+    return _SECRETS.sub("[redacted]", text)

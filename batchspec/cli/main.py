@@ -1,0 +1,125 @@
+"""The entry point: commands are loaded on use, and every ending has its exit code."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from types import FrameType
+
+import click
+
+from batchspec.cli.endings import Terminated, end
+from batchspec.cli.installed import installed_version
+from batchspec.cli.scope import Scope, scope_options
+from batchspec.errors import ExitCode
+from batchspec.spec.suggest import did_you_mean
+
+COMMANDS = {
+    "init": "Write a small working project into an empty folder.",
+    "validate": "Check specs, rows, schemas and templates; nothing is sent.",
+    "render": "Print the exact request of one item.",
+    "plan": "Show what would change, why, and what it costs.",
+    "apply": "Make it so, and wait until every job is final.",
+    "status": "Show jobs, batches, counts, cost, and what is waited for.",
+    "results": "Print the answers.",
+    "graph": "Show jobs and what they depend on.",
+    "simulator": "Run the embedded server that stands in for a provider.",
+    "version": "Print the versions of batchspec and Python.",
+}
+"""Help is kept here, so that listing the commands imports none of them."""
+
+
+class Commands(click.Group):
+    """A group whose commands live in modules of their own, each imported when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"batchspec.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            ctx.fail(f"There is no command {name!r}. {did_you_mean(name, COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; a reader who has seen enough (`| head`) is no error."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # What is still buffered must go somewhere, or Python complains at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return ExitCode.DONE
+        return result
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001
+    if value:
+        click.echo(f"batchspec {installed_version()}")
+        ctx.exit()
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 error, 2 changes (plan --detailed-exitcode), 3 in progress, "
+    "4 failed items, 5 locked, 6 stale plan, 7 refused, 8 declined, 64 usage, 70 bug.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version and exit.",
+)
+@scope_options
+def batchspec() -> None:
+    """The declarative way to run LLM batch jobs: plan, apply, watch."""
+
+
+@contextmanager
+def _terminated_by_signal() -> Generator[None]:
+    """Let SIGTERM end what runs as an exception does, so that temporary files are removed."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        argv: The arguments without the program's name; by default those of the process.
+    """
+    scope = Scope()
+    try:
+        with _terminated_by_signal():
+            code = batchspec.main(argv, "batchspec", standalone_mode=False, obj=scope)
+    except BaseException as error:  # noqa: BLE001 - this is where all of them end
+        return end(error, scope)
+    return int(code or ExitCode.DONE)

@@ -1,0 +1,51 @@
+"""`batchspec plan`."""
+
+import click
+
+from batchspec.cli.scope import Scope, scope_options
+from batchspec.cli.selection import selection_options
+from batchspec.cli.views.documents import plan_document
+from batchspec.cli.views.failures import errors_as_json
+from batchspec.cli.views.plan import show_plan
+from batchspec.cli.views.planning import planning
+from batchspec.cli.views.streams import print_json
+from batchspec.errors import ExitCode, UsageError
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
+@click.option("--explain", is_flag=True, help="Show unchanged jobs too, and the code of a reason.")
+@click.option("--no-refresh", is_flag=True, help="Do not look at open batches: plan offline.")
+@click.option("--refresh-only", is_flag=True, hidden=True)
+@click.option("-o", "output", metavar="FILE", hidden=True)
+@selection_options
+@scope_options
+@click.pass_obj
+def plan(  # noqa: PLR0913 - one argument per option
+    scope: Scope,
+    *,
+    as_json: bool,
+    detailed_exitcode: bool,
+    explain: bool,
+    no_refresh: bool,
+    refresh_only: bool,
+    output: str | None,
+    targets: tuple[str, ...],
+    excludes: tuple[str, ...],
+    replace: tuple[str, ...],
+) -> ExitCode:
+    """Show what would change, why, and what it costs. Nothing is sent."""
+    if output or refresh_only:
+        name = "--refresh-only" if refresh_only else "-o FILE"
+        raise UsageError(f"`{name}` comes later. `batchspec plan --json` can be kept for review.")
+    with errors_as_json(as_json), scope.open() as project, planning(quiet=as_json) as hook:
+        made = project.plan(
+            targets=targets, excludes=excludes, replace=replace, refresh=not no_refresh, hook=hook
+        )
+        assumed = project.settings.assumed_output_tokens
+    if as_json:
+        print_json(plan_document(made))
+    else:
+        show_plan(made, explain=explain, assumed=assumed)
+    return ExitCode.CHANGES if detailed_exitcode and made.can_apply else ExitCode.DONE

@@ -1,0 +1,65 @@
+"""`batchspec results ADDRESS`."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from batchspec.cli.scope import Scope, scope_options
+from batchspec.cli.views.results import print_items, show_table, write_items
+from batchspec.ids import parse_address
+from batchspec.results.export import ExportItem, format_for
+
+if TYPE_CHECKING:
+    from batchspec.project import Project
+
+FORMATS = ("table", "jsonl", "json", "csv", "parquet")
+
+
+@click.command()
+@click.argument("address")
+@click.option("--format", "form", type=click.Choice(FORMATS), help="By default a table.")
+@click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write to a file; its name may tell the format.",
+)
+@click.option("--failed", is_flag=True, help="Only items that ended without an answer.")
+@scope_options
+@click.pass_obj
+def results(  # noqa: PLR0913 - one argument per option
+    scope: Scope,
+    *,
+    address: str,
+    form: str | None,
+    as_json: bool,
+    output: Path | None,
+    failed: bool,
+) -> None:
+    """Print the answers of a job or of one item, with key, row, output, outcome, usage and cost."""
+    chosen = format_for("json" if as_json else form, output)
+    with scope.open() as project:
+
+        def items() -> Iterable[ExportItem]:
+            return project.results(address, failed=failed)
+
+        if chosen == "table":
+            option = " --failed" if failed else ""
+            command = f"batchspec results {address}{option}{scope.flags} -o FILE --format jsonl"
+            show_table(items(), total=_total(project, address, failed=failed), command=command)
+        elif output:
+            write_items(items, chosen, output, address=address)
+        else:
+            print_items(items, chosen, address=address)
+
+
+def _total(project: "Project", address: str, *, failed: bool) -> int | None:
+    job, key = parse_address(address)
+    found = next((j for j in project.status().jobs if j.address == job and key is None), None)
+    if found is None:
+        return None
+    return found.failed if failed else found.items

@@ -1,0 +1,100 @@
+"""Which project, and which of its environments: the options every command shares."""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from batchspec.errors import UsageError
+
+if TYPE_CHECKING:
+    from batchspec.project import Project
+
+SIMULATION = "simulation"
+"""The environment `--simulate` stands for."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(slots=True)
+class Scope:
+    """What the shared options say; given before or after the command, the last one counts."""
+
+    project: Path = Path()
+    env: str | None = None
+    simulate: bool = False
+
+    @property
+    def environment(self) -> str | None:
+        """Return the environment asked for, or None where the configuration decides.
+
+        Raises:
+            UsageError: `--simulate` and another environment contradict each other.
+        """
+        if not self.simulate:
+            return self.env
+        if self.env not in {None, SIMULATION}:
+            raise UsageError(
+                f"`--simulate` is short for environment {SIMULATION!r}, so that simulated answers "
+                f"never mix with paid ones; leave out `--env {self.env}`."
+            )
+        return SIMULATION
+
+    @property
+    def flags(self) -> str:
+        """Return the options again, as a command that can be pasted needs them."""
+        folder = "" if self.project == Path() else f" --project {shlex.quote(str(self.project))}"
+        env = f" --env {shlex.quote(self.env)}" if self.env and not self.simulate else ""
+        return folder + env + (" --simulate" if self.simulate else "")
+
+    def open(self) -> "Project":
+        """Open the project; nothing is read before a method of it is called.
+
+        Raises:
+            ConfigurationError: The configuration is not right.
+        """
+        environment = self.environment
+        # Imported here: it loads most of the package, which no help page needs.
+        from batchspec.project import Project  # noqa: PLC0415
+
+        return Project(self.project, environment=environment, simulate=self.simulate)
+
+
+def _note(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    if value is not None:
+        setattr(ctx.find_root().ensure_object(Scope), param.name, value)
+
+
+def scope_options(function: Function) -> Function:
+    """Add `--project`, `--env` and `--simulate`; the command asks for them with `pass_obj`."""
+    options = (
+        click.option(
+            "--project",
+            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            metavar="DIR",
+            expose_value=False,
+            callback=_note,
+            help="Folder of the project; by default this one.",
+        ),
+        click.option(
+            "--env",
+            metavar="NAME",
+            expose_value=False,
+            callback=_note,
+            help="Environment, each with a state of its own.",
+        ),
+        click.option(
+            "--simulate",
+            is_flag=True,
+            default=None,
+            expose_value=False,
+            callback=_note,
+            help="Use the embedded server: offline, free, in environment 'simulation'.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function

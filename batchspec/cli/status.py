@@ -1,0 +1,41 @@
+"""`batchspec status [ADDRESS]`."""
+
+import time
+from dataclasses import replace
+
+import click
+
+from batchspec.cli.scope import Scope, scope_options
+from batchspec.cli.views.failures import errors_as_json
+from batchspec.cli.views.status import show_status, show_status_json
+from batchspec.errors import ExitCode, UsageError
+from batchspec.spec.suggest import did_you_mean
+
+
+@click.command()
+@click.argument("address", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@scope_options
+@click.pass_obj
+def status(scope: Scope, *, address: str | None, as_json: bool) -> ExitCode:
+    """Show jobs, batches, counts, cost, and what is waited for.
+
+    Exits with 3 while something is in progress, and with 4 when all is final and items failed.
+    """
+    with errors_as_json(as_json):
+        with scope.open() as project:
+            found = project.status()
+        if address:
+            jobs = tuple(job for job in found.jobs if job.address == address)
+            if not jobs:
+                known = did_you_mean(address, (job.address for job in found.jobs))
+                raise UsageError(f"No job {address!r} is recorded. {known}")
+            batches = tuple(b for b in found.batches if jobs[0].address in b.jobs)
+            found = replace(found, jobs=jobs, batches=batches)
+    if as_json:
+        show_status_json(found)
+    else:
+        show_status(found, now=time.time())
+    if not found.done:
+        return ExitCode.IN_PROGRESS
+    return ExitCode.FAILED_ITEMS if any(job.failed for job in found.jobs) else ExitCode.DONE

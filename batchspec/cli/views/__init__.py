@@ -1,0 +1,1 @@
+"""The only place that prints. A view renders a value and decides nothing."""

@@ -1,0 +1,149 @@
+"""What `apply` asks before it begins, and what it tells at the end."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from batchspec.cli.views.documents import job_plan, progress_document
+from batchspec.cli.views.progress import JsonEvents
+from batchspec.cli.views.status import job_lines
+from batchspec.cli.views.streams import print_prose, print_table, stderr, stdout
+from batchspec.cli.views.words import PRICE_UNKNOWN, clean, counted, listed, money
+from batchspec.errors import DeclinedError
+from batchspec.plan.changes import Plan
+from batchspec.state.records import JobProgress
+
+if TYPE_CHECKING:
+    from batchspec.project.values import ApplyResult
+
+
+def ask(plan: Plan) -> None:
+    """Ask a person whether to apply a plan.
+
+    Raises:
+        DeclinedError: The answer is not literally `yes`, or there is no terminal to ask on.
+    """
+    if not sys.stdin.isatty():
+        raise DeclinedError(
+            "Nobody is there to agree to the plan: this is no terminal. "
+            "Look at `batchspec plan`, then run `batchspec apply --auto-approve`, "
+            "best with a ceiling (`--max-cost USD`)."
+        )
+    console = stderr()
+    print_prose(console, [Text(), _question(plan)])
+    console.print(Text("Only 'yes' is accepted: ", "bold"), end="")
+    if sys.stdin.readline().strip() != "yes":
+        raise DeclinedError("Declined; nothing was sent.")
+    print_prose(console, [Text()])
+
+
+def _question(plan: Plan) -> Text:
+    where = "" if plan.environment == "default" else f" in environment {plan.environment!r}"
+    cost = _price(plan)
+    return Text.assemble((f"Apply this plan{where}?", "bold"), f" {cost}" if cost else "")
+
+
+def _price(plan: Plan) -> str:
+    if not plan.requests:
+        return "It sends no new request."
+    if not plan.priced:
+        return f"Not every price is known ({PRICE_UNKNOWN} above)."
+    bound = money(plan.cost_at_most, at_most=True)
+    more = f", at most {bound}" if plan.cost_at_most > plan.cost else ""
+    return f"It costs est. {money(plan.cost)}{more}."
+
+
+def show_result(result: "ApplyResult", *, flags: str) -> None:
+    """Print how an apply ended, and what to do next.
+
+    Args:
+        result: The end.
+        flags: The shared options of this run, for commands that can be pasted.
+    """
+    if result.nothing:
+        print_prose(stdout(), [Text("Nothing to do.", "bold")])
+        return
+    told = [job for job in result.jobs if job.items and not job.removed]
+    if told:
+        print_prose(stdout(), [Text()])
+        print_table(stdout(), job_lines(told))
+        print_prose(stdout(), [*_failures(told), Text()])
+    if result.note:
+        print_prose(stdout(), [Text(clean(result.note))])
+    print_prose(stdout(), [_verdict(result), *_next(result, told, flags)])
+    for warning in result.warnings:
+        print_prose(stderr(), [Text.assemble(("Warning: ", "yellow"), clean(warning))])
+
+
+def _failures(jobs: list[JobProgress]) -> list[Text]:
+    lines: list[Text] = []
+    for job in jobs:
+        if job.failed:
+            kinds = [f"{n:,} {o}" for o, n in job.outcomes.items() if n and o != "succeeded"]
+            told = f"{clean(job.address)}: {counted(job.failed, 'item')} without an answer: "
+            lines.append(Text.assemble((told, "red"), ", ".join(kinds)))
+    return [Text(), *lines] if lines else []
+
+
+def _verdict(result: "ApplyResult") -> Text:
+    items = sum(job.items for job in result.jobs)
+    final = sum(job.final for job in result.jobs)
+    if result.interrupted:
+        return Text("Interrupted. Batches at the provider go on; nothing recorded is lost.", "bold")
+    if not result.done:
+        return Text(f"In progress: {final:,} of {items:,} items are final.", "bold")
+    if result.failed:
+        return Text(f"Finished, with {counted(result.failed, 'failed item')}.", "bold red")
+    return Text(f"Done: {counted(items, 'item')} succeeded.", "bold green")
+
+
+def _next(result: "ApplyResult", jobs: list[JobProgress], flags: str) -> list[Text]:
+    if result.interrupted or not result.done:
+        return _hint(f"batchspec apply{flags}", "to go on")
+    shown = [job for job in jobs if job.failed] if result.failed else jobs
+    if not shown:
+        return []
+    option = " --failed" if result.failed else ""
+    return _hint(f"batchspec results {clean(shown[0].address)}{option}{flags}", "")
+
+
+def _hint(command: str, why: str) -> list[Text]:
+    return [Text.assemble(("Next: ", "dim"), (command, "cyan"), f"  ({why})" if why else "")]
+
+
+def tell_plan(events: JsonEvents, plan: Plan, version: str) -> None:
+    """Emit the events that stand before the first deed."""
+    events.emit("version", f"batchspec {version}", batchspec=version)
+    for job in plan.jobs:
+        if job.changes:
+            document = job_plan(job)
+            kinds = listed(f"{n:,} to {kind}" for kind, n in document["counts"].items())
+            events.emit("planned_change", f"{job.address}: {kinds}", change=document)
+    events.emit(
+        "change_summary",
+        f"{counted(plan.requests, 'request')} in {counted(plan.batches, 'batch', 'batches')}",
+        plan_id=plan.id,
+        environment=plan.environment,
+        changes=plan.can_apply,
+        requests=plan.requests,
+        batches=plan.batches,
+        cost_usd=float(plan.cost) if plan.priced else None,
+        cost_at_most_usd=float(plan.cost_at_most) if plan.priced else None,
+    )
+
+
+def tell_result(events: JsonEvents, result: "ApplyResult") -> None:
+    """Emit the last event."""
+    events.emit(
+        "apply_summary",
+        _verdict(result).plain if not result.nothing else "Nothing to do.",
+        level="info" if result.done and not result.failed else "warn",
+        done=result.done,
+        nothing=result.nothing,
+        interrupted=result.interrupted,
+        failed=result.failed,
+        note=result.note,
+        exit_code=int(result.exit_code),
+        jobs=[progress_document(job) for job in result.jobs],
+    )

@@ -1,0 +1,269 @@
+"""The plan for people: what would happen to each job, why, and what it costs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.text import Text
+
+from batchspec.cli.views.streams import print_prose, stderr, stdout
+from batchspec.cli.views.words import (
+    PRICE_UNKNOWN,
+    clean,
+    count,
+    counted,
+    listed,
+    money,
+    quoted,
+    tokens,
+)
+from batchspec.plan.changes import Difference, JobPlan, Kind, Plan, Reason, ReasonCode
+
+STYLES: Mapping[Kind, str] = {
+    Kind.SUBMIT: "green",
+    Kind.UPDATE: "yellow",
+    Kind.RESUBMIT: "red",
+    Kind.CONTINUE: "cyan",
+    Kind.REUSE: "blue",
+    Kind.CANCEL: "red",
+    Kind.FORGET: "bright_black",
+    Kind.DRIFT: "magenta",
+    Kind.UNKNOWN: "bold yellow",
+    Kind.KEEP: "bright_black",
+}
+
+_ORDER = (
+    Kind.RESUBMIT,
+    Kind.SUBMIT,
+    Kind.CONTINUE,
+    Kind.UNKNOWN,
+    Kind.DRIFT,
+    Kind.CANCEL,
+    Kind.UPDATE,
+    Kind.REUSE,
+    Kind.FORGET,
+    Kind.KEEP,
+)
+"""A job is shown under the first of these it has rows of; counts are told in this order."""
+
+_HEADLINES: Mapping[Kind, str] = {
+    Kind.SUBMIT: "will be submitted",
+    Kind.UPDATE: "will be judged again from stored replies, free",
+    Kind.RESUBMIT: "must be resubmitted",
+    Kind.CONTINUE: "goes on",
+    Kind.REUSE: "takes over answers already paid for",
+    Kind.CANCEL: "will be cancelled",
+    Kind.FORGET: "will be forgotten",
+    Kind.DRIFT: "has changed at the provider",
+    Kind.UNKNOWN: "has a submission whose outcome is unknown",
+    Kind.KEEP: "is unchanged",
+}
+
+_COUNTS: Mapping[Kind, str] = {
+    Kind.SUBMIT: "to submit",
+    Kind.UPDATE: "to update (free)",
+    Kind.RESUBMIT: "to resubmit",
+    Kind.CONTINUE: "to continue",
+    Kind.REUSE: "to reuse",
+    Kind.CANCEL: "to cancel",
+    Kind.FORGET: "to forget",
+    Kind.DRIFT: "drifted",
+    Kind.UNKNOWN: "unknown",
+    Kind.KEEP: "unchanged",
+}
+
+REASONS: Mapping[ReasonCode, str] = {
+    "NEW_JOB": "the job is new",
+    "NEW_ROWS": "the data have new rows",
+    "ROW_CHANGED": "the data of the row changed",
+    "PROMPT_CHANGED": "the prompt changed",
+    "MODEL_CHANGED": "the model changed",
+    "SCHEMA_CHANGED": "the output schema changed",
+    "TOOL_CONTRACT_CHANGED": "what the model is told of a tool changed",
+    "SETTINGS_CHANGED": "the settings changed",
+    "POLICY_CHANGED": "code that runs here changed: tools, validators or the output type",
+    "SAME_REQUEST": "the same request was paid for before",
+    "MOVED": "it was renamed",
+    "REQUESTED": "asked for with --replace",
+    "BATCH_EXPIRED": "the batch expired",
+    "BATCH_CANCELLED_REMOTELY": "the batch was cancelled at the provider",
+    "BATCH_IN_PROGRESS": "the batch is in progress",
+    "TURN_PENDING": "a turn is ready to be sent",
+    "TOOL_CALLS_PENDING": "tool calls are to be run",
+    "OUTCOME_UNKNOWN": "no answer came; it is looked for before anything is paid again",
+    "UPSTREAM_PENDING": "its rows come from another job",
+    "ROW_REMOVED": "the row is gone from the data",
+    "JOB_REMOVED": "the job is gone from the specs",
+}
+
+_WIDE = 76
+"""Both values of a difference stand on one line up to this length."""
+
+
+def show_plan(plan: Plan, *, explain: bool = False, assumed: int = 256) -> None:
+    """Print a plan.
+
+    Args:
+        plan: What would happen.
+        explain: Also show unchanged jobs and the code of every reason.
+        assumed: Output tokens a reply is estimated at where a job sets no bound.
+    """
+    print_prose(stdout(), plan_lines(plan, explain=explain, assumed=assumed))
+    for warning in plan.warnings:
+        print_prose(stderr(), [Text.assemble(("Warning: ", "yellow"), clean(warning))])
+
+
+def plan_lines(plan: Plan, *, explain: bool = False, assumed: int = 256) -> list[Text]:
+    """Return the lines of `show_plan` that stand on stdout."""
+    shown = [job for job in plan.jobs if job.changes or explain]
+    lines = [_header(plan)]
+    if any(job.changes for job in shown):
+        lines.append(_legend(shown))
+    for job in shown:
+        lines += [Text(), *_job(job, explain=explain)]
+    return [*lines, Text(), *_totals(plan, assumed)]
+
+
+def _header(plan: Plan) -> Text:
+    simulated = Text(" (simulated)", "magenta") if plan.simulated else Text()
+    place = f"lineage {plan.lineage[:8]}, serial {plan.serial}"
+    return Text.assemble(
+        "Environment ", (plan.environment, "bold"), simulated, (f", {place}", "dim")
+    )
+
+
+def _legend(jobs: Iterable[JobPlan]) -> Text:
+    used = {_leading(job) for job in jobs if job.changes}
+    used |= {reason.kind for job in jobs for reason in job.reasons}
+    words = [(k.value, k.meaning) for k in _ORDER if k in used and k is not Kind.KEEP]
+    return Text("Symbols: " + "   ".join(f"{symbol} {word}" for symbol, word in words), "dim")
+
+
+def _leading(job: JobPlan) -> Kind:
+    if job.waits_for and not any(n for k, n in job.counts.items() if k is not Kind.KEEP):
+        return Kind.SUBMIT
+    return next((kind for kind in _ORDER if job.counts.get(kind)), Kind.KEEP)
+
+
+def _job(job: JobPlan, *, explain: bool) -> list[Text]:
+    kind = _leading(job)
+    style = STYLES[kind]
+    headline = Text.assemble("  # ", (clean(job.address), "bold"), f" {_headline(job, kind)}")
+    symbol = Text(f"{kind.value:>3} ", style)
+    title = Text.assemble(symbol, (clean(job.address), "bold"), (f"  {clean(job.model)}", "dim"))
+    shown = [r for r in job.reasons if explain or r.kind is not Kind.KEEP]
+    because = [_because(reason, job, explain=explain) for reason in shown]
+    examples = [line for reason in shown for line in _example(reason)]
+    return [headline, *because, title, *examples, *(_fact(*fact) for fact in _facts(job))]
+
+
+def _headline(job: JobPlan, kind: Kind) -> str:
+    words = _HEADLINES[kind]
+    if job.waits_for and kind is Kind.SUBMIT:
+        return f"{words} once {listed(clean(a) for a in job.waits_for)} is final"
+    rows = job.counts.get(kind, 0)
+    if kind is Kind.FORGET or rows >= job.rows:
+        return f"{words} ({counted(rows, 'row')})"
+    return f"{words} in part ({count(rows)} of {counted(job.rows, 'row')})"
+
+
+def _because(reason: Reason, job: JobPlan, *, explain: bool) -> Text:
+    words = REASONS[reason.code]
+    parts = [f"  # (because {words}"]
+    if reason.rows and (reason.rows != job.rows or explain):
+        parts.append(f": {counted(reason.rows, 'row')} {_COUNTS[reason.kind]}")
+    if reason.note:
+        parts.append(f"; {clean(reason.note)}")
+    return Text.assemble("".join(parts), ")", (f"  {reason.code}" if explain else "", "dim"))
+
+
+def _example(reason: Reason) -> list[Text]:
+    if reason.difference is None:
+        return []
+    after = [] if reason.example_key is None else [f"e.g. row {quoted(reason.example_key)}"]
+    if reason.kind is Kind.RESUBMIT:
+        after.insert(0, "forces resubmit")
+    return _difference(reason.difference, ", ".join(after))
+
+
+def _difference(difference: Difference, comment: str) -> list[Text]:
+    path, before, after = map(clean, (difference.path, difference.before, difference.after))
+    note = (f"    # {comment}" if comment else "", "dim")
+    if len(before) + len(after) <= _WIDE:
+        change = ((before, "red"), " -> ", (after, "green"))
+        return [Text.assemble(f"      {path:<9} ", *change, note)]
+    return [
+        Text.assemble(f"      {path}", note),
+        Text.assemble("        - ", (before, "red")),
+        Text.assemble("        + ", (after, "green")),
+    ]
+
+
+def _fact(name: str, value: str) -> Text:
+    return Text.assemble((f"      {name:<9} ", "dim"), value)
+
+
+def _facts(job: JobPlan) -> list[tuple[str, str]]:
+    facts = [("rows", _rows(job))] if job.counts or job.waits_for else []
+    if not job.requests:
+        return facts
+    estimate = job.estimate
+    size = f"{tokens(estimate.input_tokens)} tokens in, {tokens(estimate.output_tokens)} out"
+    turns = f", at most {job.max_turns} turns each" if job.max_turns > 1 else ""
+    about = "at most " if job.waits_for else ""
+    facts.append(("send", f"{about}{counted(job.requests, 'request')}{turns}, about {size}"))
+    return [*facts, ("cost", _cost(job))]
+
+
+def _rows(job: JobPlan) -> str:
+    if job.waits_for:
+        sources = listed(clean(address) for address in job.waits_for)
+        return f"known after {sources}: at most {count(job.requests)}"
+    return _told(job.counts)
+
+
+def _told(counts: Mapping[Kind, int]) -> str:
+    return ", ".join(f"{count(counts[k])} {_COUNTS[k]}" for k in _ORDER if counts.get(k))
+
+
+def _cost(job: JobPlan) -> str:
+    estimate = job.estimate
+    if estimate.cost is None:
+        return PRICE_UNKNOWN
+    known = f"est. {money(estimate.cost)}"
+    bound = estimate.cost_at_most
+    if bound is None or bound <= estimate.cost:
+        return known
+    return f"{known}, at most {money(bound, at_most=True)}"
+
+
+def _totals(plan: Plan, assumed: int) -> list[Text]:
+    if not plan.can_apply:
+        rows = sum(job.rows for job in plan.jobs)
+        what = f"{counted(len(plan.jobs), 'job')}, {counted(rows, 'row')}"
+        return [Text.assemble(("No changes.", "bold"), f" {what}: all as the specs want it.")]
+    sending = (
+        f"; {counted(plan.requests, 'request')} in {counted(plan.batches, 'batch', 'batches')}"
+    )
+    told = _told(plan.counts) or "rows become known on the way"
+    lines = [Text.assemble(("Plan: ", "bold"), told, sending if plan.requests else "", ".")]
+    if plan.requests:
+        lines.append(Text.assemble(("Cost: ", "bold"), *_total_cost(plan, assumed)))
+    return lines
+
+
+def _total_cost(plan: Plan, assumed: int) -> Sequence[str | tuple[str, str]]:
+    parts: list[str | tuple[str, str]] = []
+    if any(job.estimate.cost is not None for job in plan.jobs if job.requests):
+        parts.append((f"est. {money(plan.cost)}", "bold"))
+        if plan.cost_at_most > plan.cost:
+            parts.append(f", at most {money(plan.cost_at_most, at_most=True)} with further turns")
+    unpriced = [job for job in plan.jobs if job.requests and job.estimate.cost is None]
+    if unpriced:
+        more = ", and " if parts else ""
+        models = listed(sorted({clean(job.model) for job in unpriced}))
+        parts.append((f"{more}{PRICE_UNKNOWN} for {models}", "yellow"))
+    if any(job.estimate.output_assumed for job in plan.jobs if job.requests):
+        parts.append(f", assuming {counted(assumed, 'output token')} per reply")
+        parts.append(" (set max_tokens for a bound)")
+    if plan.spent:
+        parts.append(f". Spent so far {money(plan.spent)}")
+    return [*parts, "."]

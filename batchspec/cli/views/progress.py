@@ -1,0 +1,253 @@
+"""Three ways to watch an apply: live on a terminal, lines elsewhere, JSON events for programs.
+
+All are hooks of the loop: they never raise and never block. A reader that goes away (a closed
+pipe, a vanished terminal) silences the view; the work goes on.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from re import sub
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+from pydantic_core import to_json
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from batchspec.cli.views.documents import batch_document, progress_document
+from batchspec.cli.views.failures import error_document
+from batchspec.cli.views.sentences import Narrator, named, standing, waiting
+from batchspec.cli.views.streams import (
+    FORMAT_VERSION,
+    is_terminal,
+    print_prose,
+    stderr,
+    write_bytes,
+)
+from batchspec.cli.views.words import clean, columns, duration, money, timestamp
+from batchspec.errors import BatchspecError
+from batchspec.ports import Hook
+from batchspec.state.events import Event
+from batchspec.state.records import BatchRecord, JobProgress
+
+PLAIN_INTERVAL = 5.0
+"""Seconds between two lines about the same job where nothing can be redrawn."""
+JSON_INTERVAL = 2.0
+_BAR = 24
+
+
+class Watching(Hook, AbstractContextManager["Watching"], Protocol):
+    """A hook that is shown between `with` and its end."""
+
+
+def watching(events: "JsonEvents | None") -> Watching:
+    """Return the view that fits where output goes: the given one, or one for people."""
+    if events:
+        return events
+    return LiveProgress() if is_terminal(sys.stderr) else PlainProgress()
+
+
+class LiveProgress:
+    """One line per job and per open batch, redrawn in place on stderr."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._jobs: Sequence[JobProgress] = ()
+        self._batches: Sequence[BatchRecord] = ()
+        self._narrator = Narrator()
+        self._last = ""
+        self._live = Live(
+            get_renderable=self._draw,
+            console=stderr(),
+            refresh_per_second=4,
+            transient=True,
+            # What tools print goes above the live lines; a redirected stdout stays as it is.
+            redirect_stdout=sys.stdout.isatty(),
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._live.stop()
+
+    def event(self, event: Event) -> None:
+        sentence, news = self._narrator.tell(event)
+        self._last = sentence if news else self._last
+
+    def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None:
+        self._jobs, self._batches = jobs, batches
+
+    def warning(self, message: str) -> None:
+        self._live.console.print(Text.assemble(("Warning: ", "yellow"), clean(message)))
+
+    def _draw(self) -> RenderableType:
+        lines = drawn(self._jobs, self._batches, self._clock())
+        if self._last:
+            lines.append(Text(f"  {self._last}", "dim"))
+        for line in lines:
+            line.truncate(self._live.console.width - 1, overflow="ellipsis")
+        return Group(*lines)
+
+
+def drawn(jobs: Sequence[JobProgress], batches: Sequence[BatchRecord], now: float) -> list[Text]:
+    """Return the lines of the live view, what is not finished first."""
+    shown = sorted((job for job in jobs if job.items), key=lambda job: job.final >= job.items)
+    rows = [_job_row(job) for job in shown]
+    open_batches = [b for b in batches if b.phase not in {"collected", "rejected"}]
+    return [
+        *(columns(rows, right=(2,)) if rows else [Text("Starting …", "dim")]),
+        *(columns([batch_row(b, now) for b in open_batches]) if open_batches else []),
+    ]
+
+
+def _job_row(job: JobProgress) -> tuple[Text | str, ...]:
+    filled = _BAR * job.final // max(job.items, 1)
+    bar = Text.assemble(("━" * filled, "green"), ("━" * (_BAR - filled), "bright_black"))
+    failed = Text(f"{job.failed:,} failed", "red") if job.failed else Text()
+    total = f"{job.final:,}/{job.items:,}"
+    return clean(job.address), bar, total, failed, money(job.cost), waiting(job)
+
+
+def batch_row(batch: BatchRecord, now: float) -> tuple[Text | str, ...]:
+    """Return one open batch: its name, status, counts, and when it is looked at again."""
+    wait = f"next look in {duration(batch.next_at - now)}" if batch.next_at > now else ""
+    note = Text(clean(batch.note), "yellow") if batch.note else Text(wait, "dim")
+    counts = f"{batch.counts.completed:,}/{batch.members:,}"
+    return f"  {named(batch)}", batch.status or batch.phase, counts, note
+
+
+class PlainProgress:
+    """Lines on stderr, only when something changed, and not too many of them."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._narrator = Narrator()
+        self._told: dict[str, str] = {}
+        self._now: dict[str, str] = {}
+        self._next = 0.0
+        self._silent = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._tell()
+
+    def event(self, event: Event) -> None:
+        sentence, news = self._narrator.tell(event)
+        if news:
+            self._print(Text(sentence))
+
+    def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None:
+        for batch in batches:
+            self._narrator.known(batch)
+        self._now = {job.address: standing(job) for job in jobs if job.items}
+        if self._clock() >= self._next:
+            self._tell()
+
+    def warning(self, message: str) -> None:
+        self._print(Text(f"Warning: {clean(message)}"))
+
+    def _tell(self) -> None:
+        news = {job: words for job, words in self._now.items() if self._told.get(job) != words}
+        for job, words in news.items():
+            self._print(Text(f"{clean(job)}: {words}."))
+        if news:
+            self._told |= news
+            self._next = self._clock() + PLAIN_INTERVAL
+
+    def _print(self, line: Text) -> None:
+        if self._silent:
+            return
+        try:
+            print_prose(stderr(), [line])
+        except OSError:
+            self._silent = True
+
+
+def tell_error(events: "JsonEvents", error: BatchspecError) -> None:
+    """Emit an error: each diagnostic, then the error itself with its exit code."""
+    document = error_document(error)
+    for diagnostic in document.pop("diagnostics"):
+        level: Level = "warn" if diagnostic["severity"] == "warning" else "error"
+        events.emit("diagnostic", diagnostic["summary"], level=level, diagnostic=diagnostic)
+    events.emit("error", document["message"], level="error", error=document)
+
+
+Level = Literal["info", "warn", "error"]
+
+
+class JsonEvents:
+    """One JSON object per line on stdout.
+
+    Every line has `@level`, `@message` (a sentence for people), `@timestamp` and `type`; the first
+    has `format_version` too. Types are `version`, `planned_change`, `change_summary`, the events of
+    the state in snake case, `progress`, `log`, `diagnostic`, `error` and `apply_summary`. Types and
+    fields may be added.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._narrator = Narrator()
+        self._silent = False
+        self._last: tuple[Sequence[JobProgress], Sequence[BatchRecord]] = (), ()
+        self._next = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._progress()
+
+    def event(self, event: Event) -> None:
+        kind = sub(r"(?<!^)([A-Z])", r"_\1", type(event).__name__).lower()
+        sentence, _ = self._narrator.tell(event)
+        self.emit(kind, sentence, event=asdict(event))
+
+    def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None:
+        self._last = jobs, batches
+        if self._clock() >= self._next:
+            self._progress()
+
+    def warning(self, message: str) -> None:
+        self.emit("log", message, level="warn")
+
+    def _progress(self) -> None:
+        jobs, batches = self._last
+        if jobs:
+            final, items = sum(j.final for j in jobs), sum(j.items for j in jobs)
+            self.emit(
+                "progress",
+                f"{final:,} of {items:,} items final.",
+                jobs=[progress_document(job) for job in jobs],
+                batches=[batch_document(b) for b in batches if b.phase != "collected"],
+            )
+        self._last, self._next = ((), ()), self._clock() + JSON_INTERVAL
+
+    def emit(self, kind: str, message: str, *, level: Level = "info", **fields: Any) -> None:
+        """Print one event."""
+        head = {
+            "@level": level,
+            "@message": message,
+            "@timestamp": timestamp(self._clock()),
+            "type": kind,
+        }
+        if kind == "version":
+            head["format_version"] = FORMAT_VERSION
+        if self._silent:
+            return
+        try:
+            write_bytes(to_json(head | fields) + b"\n")
+        except OSError:
+            self._silent = True

@@ -1,0 +1,105 @@
+"""Answers as a table, for eyes; files and pipes get the formats of `results.export`."""
+
+import sys
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import cast
+
+from pydantic_core import to_json
+from rich.text import Text
+
+from batchspec.cli.views.streams import print_prose, print_table, stderr, stdout
+from batchspec.cli.views.words import clean, clipped, columns, counted, money
+from batchspec.results.export import Exported, ExportItem, Format, Items, export, replacing
+
+SHOWN = 50
+"""Rows of a table; the rest is for a file."""
+_WIDTHS = (24, 36, 48)
+"""Of key, row and output where the width of a terminal does not say."""
+
+
+def show_table(items: Iterable[ExportItem], *, total: int | None, command: str) -> None:
+    """Print the first answers as a table.
+
+    Args:
+        items: Are read as far as they are shown.
+        total: How many there are, when that is known without reading them all.
+        command: What prints all of them.
+    """
+    iterator = iter(items)
+    shown = list(islice(iterator, SHOWN))
+    if not shown:
+        print_prose(stdout(), [Text("No items.")])
+        return
+    head = [Text(word, "dim") for word in ("key", "row", "output", "outcome", "cost")]
+    widths = _widths(shown)
+    print_table(stdout(), columns([head, *(_row(item, widths) for item in shown)]))
+    if next(iterator, None) is not None:
+        more = "" if total is None else f" {total - len(shown):,}"
+        print_prose(stdout(), [Text(f"… and{more} more; all of them: {command}", "dim")])
+
+
+def _widths(items: Iterable[ExportItem]) -> tuple[int, ...]:
+    """Give keys what they need up to a third, and share the rest among row and output."""
+    console = stdout()
+    if not console.file.isatty():
+        return _WIDTHS
+    key = min(max(len(item.key) for item in items), console.width // 3)
+    rest = max(console.width - key - 28, 20)
+    return key, rest * 2 // 5, rest * 3 // 5
+
+
+def _row(item: ExportItem, widths: tuple[int, ...]) -> list[Text]:
+    key, row, output = widths
+    return [
+        Text(clipped(clean(item.key), key), "bold"),
+        Text(clipped(_inline(item.row, skip=item.key), row), "dim"),
+        Text(clipped(_inline(item.output_json()), output)),
+        _outcome(item),
+        Text("" if item.cost is None else money(item.cost)),
+    ]
+
+
+def _inline(value: object, *, skip: str | None = None) -> str:
+    """Return a value on one line; an object as `name=value` pairs, without the key again."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return clean(" ".join(value.split()))
+    if not isinstance(value, dict):
+        return clean(to_json(value).decode())
+    pairs = cast("dict[str, object]", value).items()
+    shown = ((name, part) for name, part in pairs if part != skip or skip is None)
+    return " ".join(f"{clean(name)}={_inline(part) or 'null'}" for name, part in shown)
+
+
+def _outcome(item: ExportItem) -> Text:
+    if item.outcome is None:
+        return Text("not final", "cyan")
+    if item.outcome == "succeeded":
+        return Text("succeeded (old)" if item.previous else "succeeded", "green")
+    reason = f": {clipped(clean(item.reason), 60)}" if item.reason else ""
+    return Text(f"{item.outcome}{reason}", "red")
+
+
+def print_items(items: Items, form: Format, *, address: str) -> None:
+    """Write all answers to stdout."""
+    sys.stdout.flush()
+    _warn(export(items, sys.stdout.buffer, form, address=address))
+    sys.stdout.buffer.flush()
+
+
+def write_items(items: Items, form: Format, path: Path, *, address: str) -> None:
+    """Write all answers to a file, which is there only when it is complete."""
+    with replacing(path) as file:
+        exported = export(items, file, form, address=address)
+    _warn(exported)
+    print_prose(stderr(), [Text(f"{counted(exported.items, 'item')} written to {path}.")])
+
+
+def _warn(exported: Exported) -> None:
+    if exported.left_out:
+        names = ", ".join(sorted(clean(name) for name in exported.left_out))
+        told = f"Warning: answers came in meanwhile; these columns are left out: {names}. "
+        print_prose(stderr(), [Text(f"{told}Run the command again to have them.", "yellow")])

@@ -1,0 +1,125 @@
+"""What happened, as sentences: for the plain view, and as `@message` of JSON events."""
+
+from collections.abc import Mapping
+from typing import assert_never
+
+from batchspec.cli.views.words import clean, counted
+from batchspec.ids import BatchId, RemoteId
+from batchspec.state.events import (
+    BatchAbsent,
+    BatchCollected,
+    BatchEvent,
+    BatchIntended,
+    BatchObserved,
+    BatchRejected,
+    BatchSubmitted,
+    CallFailed,
+    CreateAttempted,
+    Event,
+    InputUploaded,
+    LaneHeld,
+    PlanAgreed,
+    ToolsRun,
+)
+from batchspec.state.records import BatchRecord, ConversationPhase, JobProgress
+
+_WAITING: Mapping[ConversationPhase, str] = {
+    "batched": "in batches",
+    "tools": "running tools",
+    "pending": "to send",
+}
+
+
+def short(batch: BatchId) -> str:
+    """Return the end of our id; the beginning is the time and much the same for all of a run."""
+    return f"…{batch[-8:]}"
+
+
+def named(batch: BatchRecord) -> str:
+    """Return the provider's id of a batch, or ours as long as it has none."""
+    return clean(batch.remote_id or short(batch.id))
+
+
+class Narrator:
+    """Tells events; remembers how the provider calls each batch, which later events do not say."""
+
+    def __init__(self) -> None:
+        self._remote: dict[BatchId, RemoteId] = {}
+        self._status: dict[BatchId, str] = {}
+
+    def known(self, batch: BatchRecord) -> None:
+        """Take note of a batch that exists already."""
+        if batch.remote_id:
+            self._remote.setdefault(batch.id, batch.remote_id)
+        if batch.status:
+            self._status.setdefault(batch.id, batch.status)
+
+    def tell(self, event: Event) -> tuple[str, bool]:
+        """Return a sentence, and whether it is news for people who do not debug."""
+        match event:
+            case BatchIntended():
+                what = counted(event.members, "request")
+                return f"Batch {short(event.id)} put together: {what}.", False
+            case LaneHeld():
+                return f"Sending is held back for a while: {clean(event.reason)}.", True
+            case ToolsRun():
+                return f"{clean(event.job)}: {counted(event.calls, 'tool call')} run.", True
+            case PlanAgreed():
+                rows = counted(event.added + event.changed, "row")
+                return f"{clean(event.job)}: {rows} agreed to.", False
+            case _:
+                return self._batch(event)
+
+    def _batch(self, event: BatchEvent) -> tuple[str, bool]:  # noqa: PLR0911 - one per event
+        name = self._name(event.id)
+        match event:
+            case InputUploaded():
+                return f"Input of batch {name} uploaded as {clean(event.file)}.", False
+            case CreateAttempted():
+                return f"Batch {name} is about to be created.", False
+            case BatchSubmitted():
+                self._remote[event.id] = event.remote_id
+                how = "found again at the provider" if event.adopted else "submitted"
+                return f"Batch {self._name(event.id)} {how}.", True
+            case BatchAbsent():
+                return f"Batch {name} does not exist at the provider; it will be created.", True
+            case BatchRejected():
+                return f"Batch {name} was refused: {clean(event.reason)}.", True
+            case BatchObserved():
+                return self._observed(event)
+            case CallFailed():
+                return f"Batch {name}: {clean(event.reason)}; trying again.", True
+            case BatchCollected():
+                return f"Batch {name} collected: {_collected(event)}.", True
+        assert_never(event)
+
+    def _name(self, batch: BatchId) -> str:
+        return clean(self._remote.get(batch, short(batch)))
+
+    def _observed(self, event: BatchObserved) -> tuple[str, bool]:
+        news = self._status.get(event.id) != event.status
+        self._status[event.id] = event.status
+        done = f"{event.counts.completed:,} of {event.counts.total:,} done"
+        return f"Batch {self._name(event.id)} is {event.status}, {done}.", news
+
+
+def _collected(event: BatchCollected) -> str:
+    parts = [counted(event.final, "item") + " final"]
+    if event.tools:
+        parts.append(f"{event.tools:,} with tools to run")
+    if event.pending:
+        parts.append(f"{event.pending:,} to send again or further")
+    if event.unmatched:
+        parts.append(f"{counted(event.unmatched, 'line')} belong to nobody")
+    return ", ".join(parts)
+
+
+def standing(job: JobProgress) -> str:
+    """Return how far a job is: `120 of 500 final, 3 failed`."""
+    failed = f", {job.failed:,} failed" if job.failed else ""
+    return f"{job.final:,} of {job.items:,} final{failed}"
+
+
+def waiting(job: JobProgress) -> str:
+    """Return where the items are that are not final; empty when all are."""
+    return ", ".join(f"{job.phases[p]:,} {w}" for p, w in _WAITING.items() if job.phases.get(p))

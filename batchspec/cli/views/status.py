@@ -1,0 +1,105 @@
+"""Where everything stands: jobs, open batches, what is waited for, who is at work."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from batchspec.cli.views.documents import batch_document, lease_document, progress_document
+from batchspec.cli.views.progress import batch_row
+from batchspec.cli.views.sentences import waiting
+from batchspec.cli.views.streams import print_json, print_prose, print_table, stdout
+from batchspec.cli.views.words import clean, columns, count, duration, money, number, tokens
+from batchspec.state.records import BatchRecord, JobProgress, LeaseRecord
+
+if TYPE_CHECKING:
+    from batchspec.project.values import Status
+
+
+def show_status(status: "Status", *, now: float) -> None:
+    """Print a status for people."""
+    console = stdout()
+    print_prose(console, [_header(status), Text()])
+    if not status.jobs:
+        print_prose(console, [Text("Nothing is recorded yet. Next: batchspec plan")])
+        return
+    print_table(console, job_lines(status.jobs))
+    open_batches = [b for b in status.batches if b.phase not in {"collected", "rejected"}]
+    if open_batches:
+        print_table(console, _batches(open_batches, now))
+    print_prose(console, _waiting(status))
+    if status.lease:
+        print_prose(console, [Text(), _lease(status.lease, now)])
+
+
+def show_status_json(status: "Status") -> None:
+    """Print a status as one JSON document."""
+    print_json(
+        {
+            "environment": status.environment,
+            "lineage": status.lineage,
+            "serial": status.serial,
+            "spent_usd": number(status.spent),
+            "jobs": [progress_document(job) for job in status.jobs],
+            "batches": [batch_document(batch) for batch in status.batches],
+            "waiting": list(status.waiting),
+            "lease": lease_document(status.lease) if status.lease else None,
+        }
+    )
+
+
+def _header(status: "Status") -> Text:
+    place = f", lineage {status.lineage[:8]}, serial {status.serial}" if status.lineage else ""
+    spent = f", spent {money(status.spent)}" if status.jobs else ""
+    return Text.assemble("Environment ", (status.environment, "bold"), (place, "dim"), spent)
+
+
+def job_lines(jobs: Sequence[JobProgress]) -> list[Text]:
+    """Return a table of jobs: items, outcomes, turns, tokens, cost."""
+    head = ["job", "items", "succeeded", "failed", "turns", "tokens in", "out", "cost", ""]
+    rows = [[Text(word, "dim") for word in head]]
+    rows += [_job(job) for job in jobs]
+    # A job that is final everywhere leaves the last column empty.
+    return columns(rows, right=range(1, 8))
+
+
+def _job(job: JobProgress) -> list[Text]:
+    failed = Text(count(job.failed), "red" if job.failed else "dim")
+    succeeded = job.outcomes.get("succeeded", 0)
+    where = "removed from the specs" if job.removed else waiting(job)
+    return [
+        Text(clean(job.address), "bold"),
+        Text(count(job.items)),
+        Text(count(succeeded), "green" if succeeded else "dim"),
+        failed,
+        Text(count(job.turns)),
+        Text(tokens(job.usage.input_tokens)),
+        Text(tokens(job.usage.output_tokens)),
+        Text(money(job.cost)),
+        Text(where, "cyan"),
+    ]
+
+
+def _batches(batches: Sequence[BatchRecord], now: float) -> list[Text]:
+    rows = [[*batch_row(batch, now), _age(batch, now)] for batch in batches]
+    return [Text(), Text("Open batches", "bold"), *columns(rows)]
+
+
+def _age(batch: BatchRecord, now: float) -> Text:
+    since = batch.submitted_at or batch.intended_at
+    jobs = ", ".join(clean(job) for job in batch.jobs)
+    return Text(f"{jobs}, since {duration(now - since)}", "dim")
+
+
+def _waiting(status: "Status") -> list[Text]:
+    if not status.waiting:
+        return []
+    return [Text(), Text("Waiting", "bold"), *(Text(f"  {clean(w)}") for w in status.waiting)]
+
+
+def _lease(lease: LeaseRecord, now: float) -> Text:
+    beat = duration(now - lease.heartbeat)
+    who = f"{clean(lease.host)}, process {lease.pid}"
+    age = duration(now - lease.since)
+    what = f"At work: {clean(lease.operation)} on {who}"
+    return Text(f"{what}, since {age}, last sign of life {beat} ago.")

@@ -1,0 +1,86 @@
+"""Where output goes: human output to stdout, diagnostics and progress to stderr."""
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from io import TextIOWrapper
+from typing import Any, BinaryIO, TextIO, cast
+
+from pydantic_core import to_json
+from rich.console import Console
+from rich.text import Text
+
+FORMAT_VERSION = "1"
+"""Of all JSON the command line prints; it grows by addition only."""
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Tell whether a person sees this stream, and wants colour and movement."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _console(stream: TextIO) -> Console:
+    live = is_terminal(stream)
+    _forgive(stream)
+    return Console(
+        file=stream,
+        force_terminal=live,
+        no_color=not live,
+        color_system="auto" if live else None,
+        width=None if stream.isatty() else 10_000,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=True,
+    )
+
+
+def _forgive(stream: object) -> None:
+    """Let a question mark stand for what the stream's encoding lacks, instead of a traceback."""
+    if isinstance(stream, TextIOWrapper):
+        cast("TextIOWrapper[BinaryIO]", stream).reconfigure(errors="replace")
+
+
+def stdout() -> Console:
+    """Return the console for what was asked for."""
+    return _console(sys.stdout)
+
+
+def stderr() -> Console:
+    """Return the console for diagnostics and progress."""
+    return _console(sys.stderr)
+
+
+def print_table(console: Console, lines: Iterable[Text]) -> None:
+    """Print lines of a table; on a terminal each is cut to its width, elsewhere nothing is lost."""
+    for line in lines:
+        if console.file.isatty():
+            line.truncate(console.width, overflow="ellipsis")
+        console.print(line)
+
+
+def print_prose(console: Console, lines: Iterable[Text]) -> None:
+    """Print lines; on a terminal long ones go on below themselves, a little further in."""
+    for line in lines:
+        if not console.file.isatty() or line.cell_len <= console.width:
+            console.print(line)
+            continue
+        indent = len(line.plain) - len(line.plain.lstrip()) + 2
+        first, *rest = line.wrap(console, max(console.width - indent, 20))
+        first.rstrip()
+        console.print(first)
+        for more in rest:
+            more.rstrip()
+            console.print(Text(" " * indent).append_text(more))
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print one JSON document, with its format version first."""
+    write_bytes(to_json({"format_version": FORMAT_VERSION} | dict(document), indent=2) + b"\n")
+
+
+def write_bytes(data: bytes) -> None:
+    """Write UTF-8 to stdout whatever the terminal's encoding is."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
