@@ -4,13 +4,15 @@ import os
 import re
 import shutil
 from pathlib import Path
+from urllib.parse import quote
 
 from anyio import to_thread
 from pydantic_core import from_json
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from batchspec.simulator.database import open_private
 from batchspec.simulator.engine import RETENTION, Engine
@@ -162,12 +164,36 @@ def _delete(request: Request) -> Response:
 
 def _content(request: Request) -> Response:
     file = _find(request)
-    path = _engine(request).database.path(file.id)
-    response = FileResponse(
-        path, media_type="application/octet-stream", filename=file.filename, stat_result=path.stat()
-    )
-    response.chunk_size = _READ
-    return response
+    return _Content(_engine(request).database.path(file.id), file)
+
+
+class _Content(Response):
+    """A file's bytes, read in another thread; closed at once also when the reader is cancelled."""
+
+    media_type = "application/octet-stream"
+
+    def __init__(self, path: Path, file: FileRecord) -> None:
+        super().__init__(
+            headers={
+                "content-length": str(file.bytes),
+                "content-disposition": f"attachment; filename*=utf-8''{quote(file.filename)}",
+            }
+        )
+        self._file = path.open("rb")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        _ = scope, receive
+        with self._file as file:
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": self.status_code,
+                    "headers": self.raw_headers,
+                }
+            )
+            while chunk := await to_thread.run_sync(file.read, _READ):
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _find(request: Request) -> FileRecord:

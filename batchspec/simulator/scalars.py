@@ -32,7 +32,7 @@ def make_integer(schema: Mapping[str, Any], random: Random) -> int:
     most = (
         None if high is None else math.ceil(high) - 1 if high in _open(schema) else math.floor(high)
     )
-    step = Fraction(str(schema.get("multipleOf", 1))).numerator
+    step = Fraction(str(schema["multipleOf"])).numerator if "multipleOf" in schema else 1
     first, last = _range(least, most, _SPAN * step)
     lowest, highest = -(-int(first) // step), int(last) // step
     if lowest > highest:

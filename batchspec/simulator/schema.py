@@ -1,5 +1,6 @@
 """Makes instances of JSON Schemas."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -203,8 +204,9 @@ class _Maker:
         if "const" in schema:
             return schema["const"]
         if "enum" in schema:
-            rest = _without(schema, "enum")
-            fitting = [item for item in schema["enum"] if conforms(self._root, rest, item)]
+            fitting = schema["enum"]
+            if _binding(rest := _without(schema, "enum")):
+                fitting = [item for item in fitting if conforms(self._root, rest, item)]
             if not fitting:
                 raise Unsatisfiable
             return self._random.choice(fitting)
@@ -334,7 +336,10 @@ class _Maker:
             names = merge({"type": "string"}, self._dereferenced(schema["propertyNames"]))
             return str(self.make(names, "", 1))
         if patterns := list(schema.get("patternProperties", {})):
-            return make_string({"pattern": self._random.choice(patterns)}, self._voice, "")
+            pattern = self._random.choice(patterns)
+            name = make_string({"pattern": pattern}, self._voice, "")
+            longer = name + self._voice.word()
+            return longer if re.search(pattern, longer) else name
         word = self._voice.word().lower()
         return f"{word}_{len(found) + 1}" if word in found else word
 

@@ -3,7 +3,6 @@
 import hashlib
 import importlib.util
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -87,31 +86,31 @@ class RecordedModel:
     """
 
     def __init__(self, path: Path, *, fallback: Model | None = None) -> None:
-        self._file = path.open("rb")
+        self._path = path
         self._fallback = fallback
-        self._places: dict[str, tuple[int, int]] = {}
+        self._places: dict[str, int] = {}
         offset = 0
-        for number, raw in enumerate(self._file, start=1):
-            if raw.strip():
-                self._places.setdefault(_key(raw, path, number), (offset, len(raw)))
-            offset += len(raw)
-
-    def close(self) -> None:
-        self._file.close()
+        with path.open("rb") as file:
+            for number, raw in enumerate(file, start=1):
+                if raw.strip():
+                    self._places.setdefault(_key(raw, path, number), offset)
+                offset += len(raw)
 
     def answer(self, body: Json, custom_id: str | None) -> Answer | Replay:
         place = None if custom_id is None else self._places.get(f"custom_id:{custom_id}")
         if place is None:
             place = self._places.get(f"request_hash:{request_hash(body)}")
         if place is not None:
-            return self._read(*place)
+            return self._read(place)
         if self._fallback is not None:
             return self._fallback.answer(body, custom_id)
         message = f"No answer is recorded for the request {custom_id!r} ({request_hash(body)})."
         raise HTTPFailure(404, message, code="no_recorded_answer")
 
-    def _read(self, offset: int, length: int) -> Answer | Replay:
-        line = from_json(os.pread(self._file.fileno(), length, offset))
+    def _read(self, offset: int) -> Answer | Replay:
+        with self._path.open("rb") as file:
+            file.seek(offset)
+            line = from_json(file.readline())
         if "response" in line:
             return Replay(response=line["response"], error=line.get("error"))
         return _from_message(line, line)

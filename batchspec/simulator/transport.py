@@ -12,6 +12,7 @@ import types
 from collections.abc import AsyncIterator, Coroutine, Generator
 from typing import Any
 
+import anyio
 import httpx2
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Scope
@@ -68,11 +69,12 @@ class _Exchange(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         """Let the application end: by itself when it has sent everything, else by an exception."""
-        while not self._ended:
-            try:
-                await self.next(_Closed())
-            except (_Closed, ClientDisconnect):
-                return
+        with anyio.CancelScope(shield=True):
+            while not self._ended:
+                try:
+                    await self.next(_Closed())
+                except (_Closed, ClientDisconnect):
+                    return
 
     async def next(self, error: Exception | None = None) -> Message | None:
         """Let the application run up to its next message; nothing once it has returned."""

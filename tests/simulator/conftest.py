@@ -1,0 +1,130 @@
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+from openai.types import Batch
+from starlette.applications import Starlette
+
+from batchspec.simulator import AppTransport, Pace, create_app
+from batchspec.simulator.engine import Engine
+
+ENDPOINT = "/v1/chat/completions"
+START = 1_790_000_000.0
+PACE = Pace(validating=20, in_progress=100, finalizing=5, cancelling=60)
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def request_line(
+    custom_id: str, text: str = "How are you, Marianne?", **body: Any
+) -> dict[str, Any]:
+    content = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": text}], **body}
+    return {"custom_id": custom_id, "method": "POST", "url": ENDPOINT, "body": content}
+
+
+def jsonl(*lines: object) -> bytes:
+    return b"\n".join(
+        line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines
+    )
+
+
+@dataclass
+class Simulation:
+    """A simulator whose time the test moves, and a client that speaks to it."""
+
+    app: Starlette
+    client: openai.AsyncOpenAI
+    clock: FakeClock
+
+    @property
+    def engine(self) -> Engine:
+        engine: Engine = self.app.state.engine
+        return engine
+
+    async def upload(self, *lines: object) -> str:
+        file = await self.client.files.create(file=("in.jsonl", jsonl(*lines)), purpose="batch")
+        return file.id
+
+    async def submit(self, *lines: object, **more: Any) -> Batch:
+        return await self.create(await self.upload(*lines), **more)
+
+    async def create(self, file_id: str, **more: Any) -> Batch:
+        return await self.client.batches.create(
+            input_file_id=file_id, endpoint=ENDPOINT, completion_window="24h", **more
+        )
+
+    async def after(self, seconds: float, batch: Batch) -> Batch:
+        self.clock.now += seconds
+        return await self.client.batches.retrieve(batch.id)
+
+    async def finish(self, *lines: object) -> Batch:
+        return await self.after(1_000, await self.submit(*lines))
+
+    async def lines(self, file_id: str | None) -> list[dict[str, Any]]:
+        if not file_id:
+            return []
+        content = (await self.client.files.content(file_id)).content
+        return [json.loads(line) for line in content.split(b"\n") if line]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def make_app(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Starlette]]:
+    """Makes applications over one directory, as restarts of one server would."""
+    made: list[Starlette] = []
+
+    def make(**options: Any) -> Starlette:
+        if made:
+            made[-1].state.engine.close()
+        settings = {"clock": clock, "pace": PACE, "background": False, **options}
+        made.append(create_app(tmp_path / "simulator", **settings))
+        return made[-1]
+
+    yield make
+    if made:
+        made[-1].state.engine.close()
+
+
+@pytest.fixture
+async def start(
+    make_app: Callable[..., Starlette], clock: FakeClock, anyio_backend: str
+) -> AsyncIterator[Callable[..., Simulation]]:
+    clients: list[openai.AsyncOpenAI] = []
+
+    def begin(**options: Any) -> Simulation:
+        app = make_app(**options)
+        http = httpx2.AsyncClient(transport=AppTransport(app))
+        client = openai.AsyncOpenAI(
+            base_url="http://simulator/v1", api_key="simulated", http_client=http, max_retries=0
+        )
+        clients.append(client)
+        return Simulation(app, client, clock)
+
+    yield begin
+    for client in clients:
+        await client.close()
+
+
+@pytest.fixture
+def simulation(start: Callable[..., Simulation]) -> Simulation:
+    return start()
