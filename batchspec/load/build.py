@@ -13,6 +13,7 @@ from batchspec.ids import JobAddress
 from batchspec.load.errors import relative, shortened
 from batchspec.load.fields import template_problems
 from batchspec.load.modules import Loaded, load_modules
+from batchspec.load.policy import Sources, policy_of
 from batchspec.load.rows import read_rows
 from batchspec.messages import Contract
 from batchspec.spec.job import Job
@@ -89,6 +90,7 @@ class _Builder:
     loaded: Loaded
     providers: Mapping[str, str]
     found: list[Diagnostic] = field(default_factory=list[Diagnostic])
+    sources: Sources = field(default_factory=Sources)
 
     def build(self) -> list[DesiredJob]:
         jobs = {a: job for a, job in self.loaded.jobs.items() if job.enabled and job.valid}
@@ -128,7 +130,8 @@ class _Builder:
             root=f"{self.root}/",
         )
         self._templates(desired)
-        return desired
+        digest, payload = policy_of(desired, self.sources)
+        return replace(desired, policy=digest, policy_payload=payload)
 
     def _tools(self, address: JobAddress, job: Job) -> dict[str, Tool[..., Any]]:
         tools: dict[str, Tool[..., Any]] = {}

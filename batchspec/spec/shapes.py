@@ -1,6 +1,7 @@
 """Shapes of values that come from users and from JSON, for the type checkers' sake too."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, TypeGuard
 
 
@@ -12,6 +13,11 @@ def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
 def is_list(value: object) -> TypeGuard[Sequence[Any]]:
     """Tell whether a value is a list or a tuple."""
     return isinstance(value, list | tuple)
+
+
+def is_set(value: object) -> TypeGuard[AbstractSet[Any]]:
+    """Tell whether a value is a set."""
+    return isinstance(value, AbstractSet)
 
 
 def is_rows(value: object) -> TypeGuard[Iterable[Any]]:

@@ -1,0 +1,53 @@
+"""Rendering a sample of rows, and the other process of the determinism check.
+
+As a program it takes rows on stdin and gives messages on stdout.
+"""
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from batchspec.desired.render import renderer
+from batchspec.ids import JobAddress
+from batchspec.load.modules import load_modules
+from batchspec.messages import Message
+from batchspec.spec.job import Job
+
+Rendered = list[Message] | None
+"""Messages of a row, None where it cannot be rendered (which checking the rows tells)."""
+
+
+def render_all(job: Job, rows: Iterable[Any]) -> list[Rendered]:
+    """Return the messages of some rows."""
+    render = renderer(job)
+
+    def attempt(row: Any) -> Rendered:
+        try:
+            # A copy, because a prompt function may change the row it is given.
+            data = json.loads(json.dumps(row))
+            return render(job.row_type.model_validate(data) if job.row_type else data)
+        except Exception:  # noqa: BLE001 - a user's function may raise anything
+            return None
+
+    return [attempt(row) for row in rows]
+
+
+def main() -> None:
+    """Render the rows of the request with the project's own specs."""
+    request = json.load(sys.stdin)
+    # What the user's modules print must not end up in the answer.
+    with contextlib.redirect_stdout(sys.stderr):
+        loaded = load_modules(Path(request["root"]), request["directory"])
+        with loaded.imports():
+            answers = {
+                address: render_all(loaded.jobs[JobAddress(address)], rows)
+                for address, rows in request["rows"].items()
+            }
+    json.dump(answers, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
