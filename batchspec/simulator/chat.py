@@ -1,5 +1,6 @@
 """`/v1/chat/completions`: from a request body to the answer's body."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import blake2b
@@ -11,6 +12,8 @@ from batchspec.simulator.answers import Answer, FinishReason, Model, Replay
 from batchspec.simulator.checks import check_request
 from batchspec.simulator.endpoints import Reply, Usage
 from batchspec.simulator.wire import HTTPFailure, Json, is_array, is_object
+
+_log = logging.getLogger(__name__)
 
 MODELS = {
     "gpt-4.1": "gpt-4.1-2025-04-14",
@@ -47,6 +50,11 @@ class ChatCompletions:
             answer = self.model.answer(body, custom_id)
         except HTTPFailure as failure:
             return Reply(failure.status, failure.body)
+        except Exception as error:  # noqa: BLE001  whatever it is, the line fails and not the batch
+            # One odd request (a schema that is none, say) must not stop its batch.
+            _log.exception("the request %r could not be answered", custom_id)
+            message = f"The server had an error while processing your request: {error!r}"
+            return Reply(500, HTTPFailure(500, message).body)
         if isinstance(answer, Replay):
             return _replay(answer)
         return self._complete(body, _truncate(answer, body), custom_id, now)

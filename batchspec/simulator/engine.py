@@ -150,12 +150,20 @@ class Engine:
         match batch.status:
             case "validating":
                 return now >= self._due(batch) and self._validate(batch, now)
+            case _ if batch.total and not self._input(batch).exists():
+                return self._lose(batch, now)
             case "in_progress":
                 return self._progress(batch, now)
             case "finalizing":
                 return self._finalize(batch, now)
             case _:
                 return self._cancel(batch, now)
+
+    def _lose(self, batch: BatchRecord, now: float) -> bool:
+        """Give up a batch whose input somebody has deleted from the directory."""
+        error = BatchError(code="server_error", message="The input of this batch was lost.")
+        changed = replace(batch, status="failed", failed_at=now, errors=[error])
+        return self.database.replace_batch(batch, changed)
 
     def _validate(self, batch: BatchRecord, now: float) -> bool:
         due = self._due(batch)

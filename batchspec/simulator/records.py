@@ -115,7 +115,7 @@ class BatchRecord:
 
     def to_wire(self) -> Json:
         """The batch object with every key, as the service sends it."""
-        done, progress = self.terminal, self.progress
+        done, progress = self.terminal and self.status != "failed", self.progress
         errors = self.errors
         return {
             "id": self.id,

@@ -30,7 +30,13 @@ def serve(
                 on_listening(_base_url(host, self.servers[0].sockets[0].getsockname()[1]))
 
     config = uvicorn.Config(
-        app, host=host, port=port, log_level="warning", access_log=False, server_header=False
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
     )
     Server(config).run()
 

@@ -10,6 +10,8 @@ _NUMBER = re.compile(r"(?<![\w.])\d{1,9}(?:\.\d{1,6})?(?![\w.]*\d)")
 _ARITHMETIC = re.compile(r"[\d(][\d\s.+*/()-]*[\d)]")
 _SPARE = ("answer", "note", "result", "detail", "example", "point", "case", "question", "summary")
 _MAX_WORDS = 200
+_READ_AHEAD = 2_000
+"""Characters of a prompt that are looked at; long ones come by the ten thousand."""
 
 
 class Voice:
@@ -22,13 +24,13 @@ class Voice:
     @cached_property
     def words(self) -> list[str]:
         """The text's own words, short ones left out where there are others."""
-        found = _WORD.findall(self._text[:20_000])[:_MAX_WORDS]
+        found = _WORD.findall(self._text[:_READ_AHEAD])[:_MAX_WORDS]
         long = [word for word in found if len(word) > 3]
         return long or found or list(_SPARE)
 
     @cached_property
     def numbers(self) -> list[str]:
-        found = _NUMBER.findall(self._text[:20_000])[:20]
+        found = _NUMBER.findall(self._text[:_READ_AHEAD])[:20]
         # Leading zeros are no numbers to Python.
         return [
             text.lstrip("0") if text[:1] == "0" and text.strip("0.") else text for text in found
@@ -57,7 +59,7 @@ class Voice:
 
     def expression(self) -> str:
         """Arithmetic that can be evaluated: the text's own, or made of its numbers."""
-        for match in _ARITHMETIC.finditer(self._text[:20_000]):
+        for match in _ARITHMETIC.finditer(self._text[:_READ_AHEAD]):
             if any(sign in match[0] for sign in "+-*/") and _evaluable(match[0]):
                 return match[0].strip()
         numbers = self.numbers[:4]

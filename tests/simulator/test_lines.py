@@ -162,6 +162,16 @@ async def test_what_the_model_raises_is_the_line_s_status(
     }
 
 
+async def test_a_schema_that_is_none_does_not_stop_the_batch(simulation: Simulation) -> None:
+    wrapper = {"name": "Odd", "schema": {"type": "object", "properties": 3}}
+    odd = {"response_format": {"type": "json_schema", "json_schema": wrapper}}
+    batch = await simulation.finish(request_line("a", **odd), request_line("b"))
+    assert batch.status == "completed"
+    (line,) = await simulation.lines(batch.error_file_id)
+    assert line["response"]["status_code"] == 500
+    assert line["response"]["body"]["error"]["type"] == "server_error"
+
+
 @pytest.mark.parametrize("shuffle", [True, False])
 async def test_the_order_of_results_is_not_that_of_requests(
     start: Callable[..., Simulation], *, shuffle: bool

@@ -142,3 +142,16 @@ async def test_the_input_is_copied_where_links_are_not_possible(
     monkeypatch.setattr(os, "link", refuse)
     batch = await simulation.finish(request_line("a"))
     assert batch.status == "completed"
+
+
+async def test_a_batch_whose_input_is_deleted_fails_alone(simulation: Simulation) -> None:
+    lost = await simulation.submit(*map(request_line, NAMES))
+    other = await simulation.submit(*map(request_line, NAMES))
+    await simulation.after(50, lost)
+    simulation.engine.database.path(f"{lost.id}.input").unlink()
+    lost = await simulation.after(100, lost)
+    assert (lost.status, lost.output_file_id) == ("failed", None)
+    assert lost.errors is not None
+    assert lost.errors.data is not None
+    assert lost.errors.data[0].code == "server_error"
+    assert (await simulation.after(100, other)).status == "completed"
