@@ -46,3 +46,8 @@ class Fingerprinter:
         digest.update(messages_json)
         digest.update(b',"sample":%d}' % sample)
         return Fingerprint(digest.digest())
+
+
+def digest(data: bytes) -> bytes:
+    """Return the SHA-256 of some bytes."""
+    return hashlib.sha256(data).digest()

@@ -3,11 +3,12 @@
 Adapters (`store`, `providers`, `pricing`, views as hooks) implement these; `project` wires them.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from batchspec.ids import (
     BatchId,
@@ -21,8 +22,8 @@ from batchspec.ids import (
     RowKey,
 )
 from batchspec.messages import Contract, JsonObject, Line, Outcome, Usage
-from batchspec.plan.changes import JobPlan, Kind, Plan, ReasonCode
-from batchspec.state.events import BatchEvent, BatchIntended, Event
+from batchspec.state.events import BatchRejected, Event
+from batchspec.state.kinds import Kind
 from batchspec.state.records import (
     BatchRecord,
     ConversationPhase,
@@ -34,6 +35,7 @@ from batchspec.state.records import (
     RemoteStatus,
     RequestCounts,
 )
+from batchspec.state.settlement import Settlement
 
 
 class Clock(Protocol):
@@ -170,16 +172,21 @@ class Prices(Protocol):
 # --- store -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedRow:
+class PlannedRow(Protocol):
     """One row as the specs want it. The JSON texts are stored when the plan is agreed to."""
 
-    key: str
-    fingerprint: Fingerprint
-    row_json: bytes
-    messages_json: bytes
-    place: str
-    """File and line of the row, for messages."""
+    @property
+    def key(self) -> str: ...
+    @property
+    def fingerprint(self) -> Fingerprint: ...
+    @property
+    def row_json(self) -> bytes: ...
+    @property
+    def messages_json(self) -> bytes: ...
+    @property
+    def line(self) -> int | None:
+        """Return the line of the row in its source, for messages."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,19 +199,20 @@ class RecordedRow:
     outcome: Outcome | None = None
     contract: int | None = None
     request: RecordRef | None = None
+    """Where the item's row and first messages are."""
     same: ConversationId | None = None
     """A conversation, of any job, with the wanted request."""
+    same_phase: ConversationPhase | None = None
     same_outcome: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """Two rows of a job have one key."""
+    """Two rows of a job have one key; lines as the source counts them."""
 
     key: str
-    first: str
-    second: str
-    """Places, as `file:line`."""
+    first: int | None
+    second: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,26 +224,31 @@ class DraftTotals:
 
 
 class Draft(Protocol):
-    """The body of a plan: on disk, one entry per row that changes, bounded memory."""
+    """The body of a plan: on disk, one entry per row of the specs, in bounded memory."""
 
     def begin(self, job: JobAddress, contract: Contract, policy: bytes) -> bool:
         """Start a job; tells whether the state holds items of it."""
         ...
 
-    def look(
-        self, job: JobAddress, rows: Sequence[PlannedRow]
-    ) -> tuple[Sequence[RecordedRow], Sequence[Duplicate]]:
-        """Note the keys of some rows as seen and return what is recorded, in the same order."""
+    def look(self, job: JobAddress, rows: Sequence[PlannedRow]) -> Sequence[RecordedRow]:
+        """Return what is recorded for some rows, in the same order."""
         ...
 
-    def add(
-        self, job: JobAddress, changes: Sequence[tuple[PlannedRow, Kind, ReasonCode]], size: int
-    ) -> None:
-        """Keep rows that change; `size` is what a line holds beside the messages, in bytes."""
+    def put(
+        self, job: JobAddress, rows: Sequence[tuple[PlannedRow, Kind]], overhead: int
+    ) -> Sequence[Duplicate]:
+        """Note rows as seen, keep those that change, and return rows whose key was seen before.
+
+        `overhead` is what a line of an input file holds beside the messages, in bytes.
+        """
         ...
 
-    def unseen(self, job: JobAddress) -> int:
-        """Return how many recorded items of a job have no row any more; they will be forgotten."""
+    def recorded_items(self, job: JobAddress) -> int:
+        """Return how many items the state holds for a job; those not seen will be forgotten."""
+        ...
+
+    def forget_job(self, job: JobAddress) -> int:
+        """Note that a job is gone; returns how many items will be forgotten."""
         ...
 
     def totals(self, job: JobAddress) -> DraftTotals:
@@ -271,6 +284,72 @@ class Member:
     attempts: int
     output_retries: int
     request: RecordRef
+    tries: int
+    contract: int
+    wanted: bool
+    """False when no item wants the conversation any more: its answer is kept, nothing more is sent."""
+
+
+class Judged(NamedTuple):
+    """What became of a member: the settlement, where its reply is, and what it cost."""
+
+    member: Member
+    settlement: Settlement
+    reply: RecordRef | None
+    usage: Usage
+    cost: float | None
+    request: RecordRef | None = None
+    size: int = 0
+    """Where the next turn's messages are and the bytes of its line, for `AskAgain`."""
+
+
+class CallRecord(NamedTuple):
+    """A tool call on record."""
+
+    position: int
+    call_id: str
+    name: str
+    arguments: str
+    status: Literal["waiting", "running", "done", "failed"]
+    result: str | None
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolTurn:
+    """A conversation that waits for tool results."""
+
+    conversation: ConversationId
+    turn: int
+    request: RecordRef
+    reply: RecordRef
+    contract: int
+    key: RowKey | None
+    """None when no item wants it any more."""
+    row: RecordRef | None
+    calls: tuple[CallRecord, ...]
+
+
+class CallDone(NamedTuple):
+    """A tool call that ended."""
+
+    conversation: ConversationId
+    turn: int
+    position: int
+    status: Literal["done", "failed"]
+    result: str
+    attempts: int
+    seconds: float
+
+
+class NextTurn(NamedTuple):
+    """A conversation after its tools: the next turn, or how it ended."""
+
+    conversation: ConversationId
+    request: RecordRef | None = None
+    size: int = 0
+    outcome: Outcome | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,6 +403,148 @@ class Reader(Protocol):
         ...
 
 
+class Body(Protocol):
+    """A growing file of bodies; references are valid once its transaction is committed."""
+
+    @property
+    def segment(self) -> int:
+        """Return the number of the file."""
+        ...
+
+    @property
+    def records(self) -> int:
+        """Return how many records it has."""
+        ...
+
+    def append(self, record: bytes) -> RecordRef:
+        """Add a record without newlines and return where it will be."""
+        ...
+
+    def close(self) -> int:
+        """Make it durable and return its size in bytes."""
+        ...
+
+    def abandon(self) -> None:
+        """Remove the file; nothing points at it."""
+        ...
+
+
+class Collection(Protocol):
+    """The members of a batch that is being settled, inside one transaction."""
+
+    def members(self) -> dict[str, Member]:
+        """Return the members that are not settled, by custom_id, in the order of their lines."""
+        ...
+
+    def record(self, judged: Sequence[Judged]) -> None:
+        """Write what became of some members."""
+        ...
+
+
+class Store(Protocol):
+    """The writing side of the state, held by one process at a time.
+
+    Every method may be called from any thread, by one thread at a time. Each raises `StateError`
+    when the file cannot be written and `LockedError` when the lease was lost; then nothing changed.
+    """
+
+    @property
+    def scratch(self) -> Path:
+        """Return a folder for files that do not outlive the command."""
+        ...
+
+    def renew(self) -> None:
+        """Record a heartbeat of the lease."""
+        ...
+
+    def commit(self, *events: Event) -> None:
+        """Record events with the rows they change, durably, in one transaction."""
+        ...
+
+    def batch(self, batch: BatchId) -> BatchRecord: ...
+
+    def open_batches(self) -> Sequence[BatchRecord]: ...
+
+    def lanes(self) -> Sequence[LaneRecord]: ...
+
+    def tools(self) -> Sequence[JobTools]: ...
+
+    def unfinished(self) -> set[JobAddress]: ...
+
+    def progress(self) -> Sequence[JobProgress]: ...
+
+    def lane(self, lane: LaneId) -> Lane: ...
+
+    def contract(self, contract: int) -> Contract: ...
+
+    def pending(self, lane: LaneId) -> Iterator[tuple[ConversationId, int]]:
+        """Yield (conversation, bytes of its line) of what can be sent in a lane, in order."""
+        ...
+
+    def requests(self, batch: BatchId) -> Iterator[StoredRequest]:
+        """Yield the members of a batch with their messages, in order."""
+        ...
+
+    def body(self, ref: RecordRef) -> bytes:
+        """Return a stored body."""
+        ...
+
+    def owner(self, conversation: ConversationId) -> tuple[RowKey | None, RecordRef | None]:
+        """Return key and row of an item that wants a conversation."""
+        ...
+
+    def reject_lines(self, event: BatchRejected, lines: Mapping[int, str]) -> None:
+        """Record a batch that failed validation: some members are final, the rest goes again.
+
+        `lines` has the provider's message by line number, from 1.
+        """
+        ...
+
+    def scan(self, segment: int) -> Iterator[tuple[RecordRef, bytes]]:
+        """Yield every record of a file of bodies, in order."""
+        ...
+
+    def open_segment(self, kind: str) -> Body:
+        """Start a file of bodies."""
+        ...
+
+    def close_segment(self, segment: Body) -> None:
+        """Make a file of bodies durable, before rows that point at it are committed."""
+        ...
+
+    def collecting(
+        self, batch: BatchId, closing: Sequence[Body]
+    ) -> AbstractContextManager[Collection]:
+        """Settle members in one transaction; `closing` is made durable before it commits."""
+        ...
+
+    def apply_event(self, event: Event) -> None:
+        """Record an event inside the transaction of `collecting`."""
+        ...
+
+    def tool_turns(self, job: JobAddress, limit: int) -> Sequence[ToolTurn]: ...
+
+    def begin_calls(self, turns: Sequence[ToolTurn]) -> None: ...
+
+    def finish_calls(self, done: Sequence[CallDone]) -> None: ...
+
+    def continue_turns(
+        self, turns: Sequence[NextTurn], closing: Sequence[Body], event: Event
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """A provider as the loop uses it."""
+
+    name: str
+    client: Client
+    wire: Wire
+    max_requests: int
+    max_bytes: int
+    window: str = "24h"
+
+
 class Hook(Protocol):
     """An observer of the loop; it must not raise and must not block."""
 
@@ -332,34 +553,3 @@ class Hook(Protocol):
     def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None: ...
 
     def warning(self, message: str) -> None: ...
-
-
-Expected = tuple[Iterable[BatchIntended], Iterable[BatchEvent]]
-__all__ = [
-    "BatchId",
-    "CallError",
-    "Client",
-    "Clock",
-    "Draft",
-    "DraftTotals",
-    "Duplicate",
-    "Hook",
-    "JobPlan",
-    "JobTools",
-    "LaneRecord",
-    "Member",
-    "NotFound",
-    "Plan",
-    "PlannedRow",
-    "Prices",
-    "Reader",
-    "RecordedRow",
-    "Refused",
-    "RemoteBatch",
-    "RemoteError",
-    "StoredItem",
-    "StoredRequest",
-    "Throttled",
-    "Uncertain",
-    "Wire",
-]

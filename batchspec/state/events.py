@@ -51,10 +51,17 @@ class BatchSubmitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchAbsent:
-    """The provider was asked after the grace period and has no such batch: it may be created."""
+    """There is no such batch at the provider, so that it may be created again.
+
+    Known because a create was refused in passing, or because the provider was asked after the
+    grace period.
+    """
 
     id: BatchId
     at: float
+    next_at: float
+    reason: str | None = None
+    keep_file: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

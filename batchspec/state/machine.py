@@ -19,7 +19,7 @@ from batchspec.state.events import (
     CreateAttempted,
     InputUploaded,
 )
-from batchspec.state.records import BatchPhase, BatchRecord, ConversationPhase
+from batchspec.state.records import TERMINAL, BatchPhase, BatchRecord, ConversationPhase
 
 BATCH_TRANSITIONS: Mapping[tuple[BatchPhase, str], BatchPhase] = {
     ("intended", "InputUploaded"): "intended",
@@ -46,7 +46,9 @@ ConversationEvent = Literal[
 has its outcome · ToolsCalled: the model asked for tools · Continued: the next turn is ready ·
 Abandoned: no item wants it any more · Reopened: to be sent anew, by a plan."""
 
-CONVERSATION_TRANSITIONS: Mapping[tuple[ConversationPhase, ConversationEvent], ConversationPhase] = {
+CONVERSATION_TRANSITIONS: Mapping[
+    tuple[ConversationPhase, ConversationEvent], ConversationPhase
+] = {
     ("pending", "Batched"): "batched",
     ("pending", "Abandoned"): "final",
     ("batched", "Returned"): "pending",
@@ -114,7 +116,10 @@ def evolve(record: BatchRecord, event: BatchEvent) -> BatchRecord:
         case CreateAttempted():
             return replace(after, create_at=event.at, creates=record.creates + 1)
         case BatchAbsent():
-            return replace(after, create_at=None, next_at=event.at, failures=0, note=None)
+            kept = record.input_file_id if event.keep_file else None
+            return replace(
+                after, create_at=None, input_file_id=kept, next_at=event.next_at, note=event.reason
+            )
         case BatchSubmitted():
             return replace(
                 after,
@@ -145,7 +150,7 @@ def _observed(record: BatchRecord, event: BatchObserved) -> BatchRecord:
         counts=event.counts,
         output_file_id=event.output_file_id,
         error_file_id=event.error_file_id,
-        ended_at=record.ended_at or (event.at if event.ended else None),
+        ended_at=record.ended_at or (event.at if event.status in TERMINAL else None),
         next_at=event.next_at,
         failures=0,
         note=event.note,
@@ -157,6 +162,8 @@ def state_diagram() -> str:
     lines = ["stateDiagram-v2"]
     for title, table in (("batch", BATCH_TRANSITIONS), ("conversation", CONVERSATION_TRANSITIONS)):
         lines.append(f"  state {title} {{")
-        lines += [f"    {title}_{old} --> {title}_{new}: {event}" for (old, event), new in table.items()]
+        lines += [
+            f"    {title}_{old} --> {title}_{new}: {event}" for (old, event), new in table.items()
+        ]
         lines.append("  }")
     return "\n".join(lines)

@@ -29,6 +29,10 @@ RemoteStatus = Literal[
 """The provider's words; `unknown` is any word not in the list and means: not ended."""
 
 
+TERMINAL: frozenset[RemoteStatus] = frozenset({"completed", "failed", "expired", "cancelled"})
+"""Statuses that do not change any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class RequestCounts:
     """The provider's counts, for display only; results are never derived from them."""
@@ -71,6 +75,7 @@ class BatchRecord:
     output_file_id: FileId | None = None
     error_file_id: FileId | None = None
     ended_at: float | None = None
+    """When a terminal status was first seen."""
     next_at: float = 0.0
     """When to look again; a schedule while waiting, a backoff after errors."""
     failures: int = 0

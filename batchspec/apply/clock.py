@@ -1,0 +1,17 @@
+"""The system's clock; the only place that reads it."""
+
+import time
+
+import anyio
+
+
+class SystemClock:
+    """Implements `ports.Clock`."""
+
+    def now(self) -> float:
+        """Return unix seconds."""
+        return time.time()
+
+    async def sleep_until(self, when: float) -> None:
+        """Return when `now()` is at least `when`."""
+        await anyio.sleep(max(0.0, when - self.now()))

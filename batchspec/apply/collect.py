@@ -1,0 +1,263 @@
+"""Reading the results of an ended batch: both files, line by line, each line judged alone.
+
+First the files are downloaded into the state's own bodies, as they are; then all members are
+settled in one transaction. A crash in between costs a second download, never an answer.
+"""
+
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from functools import partial
+from typing import Any
+
+from pydantic_core import from_json
+
+from batchspec.apply.run import call_failed
+from batchspec.apply.world import LocalJob, World
+from batchspec.fingerprint import canonical_json
+from batchspec.ids import BatchId, FileId, RecordRef
+from batchspec.messages import LineError, Reply, Usage
+from batchspec.ports import Body, CallError, Collection, Judged, Member, NotFound, Provider
+from batchspec.reconcile.converse import after_feedback
+from batchspec.reconcile.settle import Judge, settle
+from batchspec.spec.context import RunContext
+from batchspec.spec.output import TextMode
+from batchspec.state.events import BatchCollected
+from batchspec.state.records import BatchRecord
+from batchspec.state.settlement import Answered, AskAgain, CallTools, Settlement
+
+_CHUNK = 1000
+_GONE = 4
+"""Failed downloads after which a file the provider does not know counts as lost."""
+_ORPHAN = Judge(parse=TextMode().parse, output_retries=0, max_turns=1)
+"""For conversations whose job is not in the specs any more: the reply is kept, nothing is sent."""
+_NO_USAGE = Usage()
+
+
+async def do_collect(world: World, batch: BatchId) -> None:
+    """Download both result files of an ended batch and settle its members."""
+    record = await world.db(world.store.batch, batch)
+    lane = await world.db(world.store.lane, record.lane)
+    provider = world.provider(lane.provider)
+    bodies: list[Body] = []
+    lost = False
+    try:
+        for file in (record.output_file_id, record.error_file_id):
+            if file:
+                bodies.append(await world.db(world.store.open_segment, "replies"))
+                async with world.transfers:
+                    await download(world, provider.client.content(file), bodies[-1])
+        world.answered.add(provider.name)
+    except CallError as error:
+        if not (isinstance(error, NotFound) and record.failures + 1 >= _GONE):
+            await world.db(_abandon, bodies)
+            await call_failed(world, provider, record, error)
+            return
+        lost = True
+    event = await world.db(_settle_all, world, provider, record, bodies, lost)
+    world.hook.event(event)
+    await _delete_input(world, provider, record.input_file_id)
+
+
+async def _delete_input(world: World, provider: Provider, file: FileId | None) -> None:
+    """Give the provider's storage back; the input is kept here."""
+    if file is not None:
+        try:
+            await provider.client.delete_file(file)
+        except CallError as error:
+            world.hook.warning(f"The input file {file} could not be deleted: {error}")
+
+
+async def download(world: World, chunks: AsyncIterator[bytes], body: Body) -> None:
+    """Write a file's lines as records, as bytes, without holding it in memory."""
+    async for lines in split_lines(chunks):
+        await world.db(_append, body, lines)
+
+
+def _append(body: Body, lines: Sequence[bytes]) -> None:
+    for line in lines:
+        if line.strip():
+            body.append(line)
+
+
+async def split_lines(chunks: AsyncIterable[bytes]) -> AsyncIterator[list[bytes]]:
+    r"""Split a stream at the byte `\n` only: JSON strings may hold other line separators."""
+    rest: list[bytes] = []
+    async for chunk in chunks:
+        head, newline, tail = chunk.rpartition(b"\n")
+        if not newline:
+            rest.append(chunk)
+            continue
+        yield (b"".join(rest) + head).split(b"\n")
+        rest = [tail]
+    if last := b"".join(rest):
+        yield [last]
+
+
+def _abandon(bodies: Sequence[Body]) -> None:
+    for body in bodies:
+        body.abandon()
+
+
+def _settle_all(
+    world: World,
+    provider: Provider,
+    record: BatchRecord,
+    bodies: Sequence[Body],
+    lost: bool,  # noqa: FBT001
+) -> BatchCollected:
+    store = world.store
+    for body in bodies:
+        store.close_segment(body)
+    further = store.open_segment("requests")
+    with store.collecting(record.id, [further]) as collection:
+        settling = _Settling(world, provider, record, collection, further)
+        for body in bodies:
+            settling.read(body)
+        settling.finish(lost=lost)
+        event = settling.event(world.clock.now())
+        store.apply_event(event)
+    return event
+
+
+class _Settling:
+    """Settles the members of one batch inside one transaction, in chunks."""
+
+    def __init__(
+        self,
+        world: World,
+        provider: Provider,
+        record: BatchRecord,
+        collection: Collection,
+        further: Body,
+    ) -> None:
+        self._world = world
+        self._provider = provider
+        self._record = record
+        self._collection = collection
+        self._further = further
+        self._members = collection.members()
+        self._chunk: list[Judged] = []
+        self._model = world.store.lane(record.lane).model
+        self._unmatched = 0
+        self._counts = {"final": 0, "tools": 0, "pending": 0}
+        self._overheads: dict[int, int] = {}
+
+    def read(self, body: Body) -> None:
+        """Settle the members a result file has lines for; the first line of a member counts."""
+        decode = self._provider.wire.decode
+        members = self._members
+        for ref, line in self._world.store.scan(body.segment):
+            decoded = decode(line)
+            member = members.pop(decoded.custom_id or "", None)
+            if member is None:
+                self._unmatched += 1
+                continue
+            self._add(self._judge(member, decoded.result, ref, line))
+
+    def finish(self, *, lost: bool) -> None:
+        """Settle the members no line was for."""
+        error = _missing(self._record, lost=lost)
+        for member in self._members.values():
+            self._add(self._judge(member, error, None, b""))
+        self._flush()
+
+    def _judge(self, member: Member, result: Reply | LineError, ref: Any, line: bytes) -> Judged:
+        local = self._world.jobs.get(member.job)
+        settlement = self._wanted(
+            member,
+            settle(
+                result,
+                local.judge if local else _ORPHAN,
+                turn=member.turn,
+                attempts=member.attempts,
+                output_retries=member.output_retries,
+                context=partial(self._context, member, local),
+            ),
+        )
+        if not isinstance(result, Reply):
+            return Judged(member, settlement, ref, _NO_USAGE, 0.0)
+        cost = self._world.prices.cost(self._provider.name, self._model, result.usage)
+        price = None if cost is None else float(cost)
+        if isinstance(settlement, AskAgain):
+            request, size = self._next(member, line, settlement.feedback)
+            return Judged(member, settlement, ref, result.usage, price, request, size)
+        return Judged(member, settlement, ref, result.usage, price)
+
+    def _context(self, member: Member, local: LocalJob | None) -> RunContext[Any]:
+        key, row = self._world.store.owner(member.conversation)
+        return RunContext(
+            deps=local.deps() if local else None,
+            job=member.job,
+            key=key or "",
+            row={} if row is None else stored_row(self._world, row),
+            turn=member.turn,
+        )
+
+    def _wanted(self, member: Member, settlement: Settlement) -> Settlement:
+        if member.wanted or isinstance(settlement, Answered):
+            return settlement
+        return Answered("cancelled", "No row wants it any more.")
+
+    def _next(self, member: Member, line: bytes, feedback: str) -> tuple[Any, int]:
+        """Write the messages of the next turn; returns where they are and their line's size."""
+        stored = self._world.store.body(member.request).partition(b"\t")[0]
+        messages = after_feedback(from_json(stored), self._provider.wire.assistant(line), feedback)
+        encoded = canonical_json(messages)
+        return self._further.append(encoded), len(encoded) + self._overhead(member.contract)
+
+    def _overhead(self, contract: int) -> int:
+        if contract not in self._overheads:
+            self._overheads[contract] = line_overhead(self._world, self._provider, contract)
+        return self._overheads[contract]
+
+    def _add(self, judged: Judged) -> None:
+        kind = judged.settlement
+        phase = (
+            "final"
+            if isinstance(kind, Answered)
+            else "tools"
+            if isinstance(kind, CallTools)
+            else "pending"
+        )
+        self._counts[phase] += 1
+        self._chunk.append(judged)
+        if len(self._chunk) >= _CHUNK:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._collection.record(self._chunk)
+        self._chunk = []
+
+    def event(self, now: float) -> BatchCollected:
+        """Return what became of the batch."""
+        return BatchCollected(
+            id=self._record.id,
+            at=now,
+            final=self._counts["final"],
+            tools=self._counts["tools"],
+            pending=self._counts["pending"],
+            unmatched=self._unmatched,
+        )
+
+
+def stored_row(world: World, ref: RecordRef) -> dict[str, Any]:
+    """Return the row of an item."""
+    row: dict[str, Any] = from_json(world.store.body(ref).partition(b"\t")[2])
+    return row
+
+
+def line_overhead(world: World, provider: Provider, contract: int) -> int:
+    """Return the bytes of a line of an input file beside its messages."""
+    first, second = provider.wire.line_parts(world.store.contract(contract))
+    return len(first) + len(second) + 36
+
+
+def _missing(record: BatchRecord, *, lost: bool) -> LineError:
+    """Say why a member has no line in either file."""
+    if lost:
+        message = "the provider does not have the result file any more; it was probably billed"
+        return LineError("rejected", "result_lost", message)
+    if record.status == "cancelled":
+        return LineError("never_ran", "batch_cancelled", "the batch was cancelled before it ran")
+    if record.status == "expired":
+        return LineError("never_ran", "batch_expired", "the batch expired before it ran")
+    return LineError("retryable", "line_missing", "neither result file has a line for it")

@@ -1,0 +1,200 @@
+"""The loop: look, decide, do, look again, until nothing is left to do or to wait for."""
+
+import signal
+import threading
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+
+import anyio
+import anyio.abc
+
+from batchspec.apply.collect import do_collect
+from batchspec.apply.run import do_adopt, do_pack, do_poll, do_submit
+from batchspec.apply.tools import do_tools
+from batchspec.apply.world import World
+from batchspec.ids import JobAddress
+from batchspec.reconcile.actions import (
+    Action,
+    ActionKey,
+    Adopt,
+    Collect,
+    Expand,
+    Pack,
+    Poll,
+    RunTools,
+    Submit,
+)
+from batchspec.reconcile.decide import Snapshot, decide
+from batchspec.state.records import BatchRecord
+
+HEARTBEAT = 10.0
+"""Seconds between two heartbeats of the lease."""
+_PROGRESS = 1.0
+_PARALLEL = {"submit": 4, "adopt": 4, "poll": 16, "collect": 2}
+
+
+@dataclass(slots=True)
+class Loop:
+    """Runs the actions that `decide` asks for.
+
+    Attributes:
+        world: What it works with.
+        detach: Return once everything that can be sent is sent.
+        running: Keys of the actions that run now.
+        signals: Interrupts so far; after the first nothing new is begun.
+    """
+
+    world: World
+    detach: bool = False
+    running: set[ActionKey] = field(default_factory=set[ActionKey])
+    signals: list[int] = field(default_factory=list[int])
+    _changed: anyio.Event = field(default_factory=anyio.Event)
+    _reported: float = 0.0
+    _counting: float = 0.0
+
+    async def run(self) -> None:
+        """Run until every job is final, everything is sent (`detach`), or an interrupt.
+
+        Raises:
+            BatchspecError: Something a person must mend; all that was recorded stays.
+        """
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._heartbeat)
+                if threading.current_thread() is threading.main_thread():
+                    await group.start(self._listen, group.cancel_scope)
+                await self._reconcile(group)
+                group.cancel_scope.cancel()
+        except* Exception as errors:  # noqa: BLE001 - unwrapped and raised again
+            raise first_of(errors) from errors
+
+    async def _reconcile(self, group: anyio.abc.TaskGroup) -> None:
+        while True:
+            self._changed = anyio.Event()
+            snapshot = await self._snapshot()
+            now = self.world.clock.now()
+            step = decide(snapshot, now)
+            for action in step.actions:
+                self._start(group, action)
+            await self._report(snapshot.batches, now)
+            if not self.running and (step.done or self._all_sent(step.actions, snapshot)):
+                await self._report(snapshot.batches, now, last=True)
+                return
+            await self._wait(step.wake_at)
+
+    async def _snapshot(self) -> Snapshot:
+        store, world = self.world.store, self.world
+        draining = bool(self.signals)
+
+        def look() -> Snapshot:
+            return Snapshot(
+                lanes=store.lanes(),
+                batches=store.open_batches(),
+                tools=store.tools(),
+                waiting=dict(world.waiting),
+                unfinished=frozenset(store.unfinished()) if world.waiting else frozenset(),
+                draining=draining,
+            )
+
+        return await world.db(look)
+
+    def _all_sent(self, actions: tuple[Action, ...], snapshot: Snapshot) -> bool:
+        """Tell whether a detached run has sent what can be sent."""
+        if not self.detach or any(not isinstance(action, Poll) for action in actions):
+            return False
+        return all(b.phase == "submitted" for b in snapshot.batches)
+
+    def _start(self, group: anyio.abc.TaskGroup, action: Action) -> None:
+        name, _ = action.key
+        if action.key in self.running or (self.detach and isinstance(action, Poll)):
+            return
+        if sum(key[0] == name for key in self.running) >= _PARALLEL.get(name, 8):
+            return
+        self.running.add(action.key)
+        group.start_soon(self._do, action)
+
+    async def _do(self, action: Action) -> None:
+        world = self.world
+        try:
+            match action:
+                case Pack():
+                    await do_pack(world, action.lane)
+                case Submit():
+                    await do_submit(world, action.batch)
+                case Adopt():
+                    await do_adopt(world, action.batch)
+                case Poll():
+                    await do_poll(world, action.batch)
+                case Collect():
+                    await do_collect(world, action.batch)
+                case RunTools():
+                    await do_tools(world, action.job, lambda: bool(self.signals))
+                case Expand():
+                    await self._expand(action.job)
+                case _:
+                    assert_never(action)
+        finally:
+            self.running.discard(action.key)
+            self._changed.set()
+
+    async def _expand(self, job: JobAddress) -> None:
+        await self.world.db(self.world.expand, job)
+        self.world.waiting.pop(job, None)
+
+    async def _wait(self, wake_at: float | None) -> None:
+        """Wait for an action to end, an interrupt, the time, or the next report."""
+        clock = self.world.clock
+        until = clock.now() + (_PROGRESS if self.running else HEARTBEAT)
+        until = until if wake_at is None else min(until, wake_at)
+        async with anyio.create_task_group() as group:
+            group.start_soon(_after, self._changed.wait(), group.cancel_scope)
+            group.start_soon(_after, clock.sleep_until(until), group.cancel_scope)
+
+    async def _report(
+        self, batches: Sequence[BatchRecord], now: float, *, last: bool = False
+    ) -> None:
+        """Tell the hook how far the jobs are; counting must not take more than a twentieth."""
+        if not last and now - self._reported < max(_PROGRESS, 20 * self._counting):
+            return
+        started = self.world.clock.now()
+        jobs = await self.world.db(self.world.store.progress)
+        self._reported = self.world.clock.now()
+        self._counting = self._reported - started
+        self.world.hook.progress(jobs, batches)
+
+    async def _heartbeat(self) -> None:
+        clock = self.world.clock
+        while True:
+            await clock.sleep_until(clock.now() + HEARTBEAT)
+            await self.world.db(self.world.store.renew)
+
+    async def _listen(
+        self, scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]
+    ) -> None:
+        """First interrupt: begin nothing new. Second: stop at once; what is recorded is safe."""
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+            task_status.started()
+            async for number in received:
+                self.signals.append(number)
+                self._changed.set()
+                if len(self.signals) > 1:
+                    scope.cancel()
+                    return
+                self.world.hook.warning(
+                    "Stopping: running calls end, then the state is saved. Batches at the "
+                    "provider continue. Interrupt again to stop at once."
+                )
+
+
+async def _after(wait: Awaitable[Any], scope: anyio.CancelScope) -> None:
+    await wait
+    scope.cancel()
+
+
+def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first single error of nested groups; tasks beside it were only cancelled."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,299 @@
+"""Doing what `decide` says about batches: pack, submit, adopt, poll.
+
+Each function commits what it is about to do before it does it, and what came of it after. A failed
+call becomes an event with a time to try again; only what a person must mend ends the run.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from batchspec.apply.world import World
+from batchspec.errors import ProviderError
+from batchspec.ids import BatchId, FileId, LaneId
+from batchspec.ports import (
+    CallError,
+    NotFound,
+    Provider,
+    Refused,
+    RemoteBatch,
+    Throttled,
+    Uncertain,
+)
+from batchspec.reconcile.observe import RejectedLines, Stopped, observe, oldest
+from batchspec.reconcile.pack import pack
+from batchspec.reconcile.retry import backoff
+from batchspec.state.events import (
+    BatchAbsent,
+    BatchEvent,
+    BatchIntended,
+    BatchRejected,
+    BatchSubmitted,
+    CallFailed,
+    CreateAttempted,
+    InputUploaded,
+)
+from batchspec.state.records import BatchRecord
+
+_CLOCK_SLACK = 600.0
+"""Seconds by which the provider's clock may differ from ours."""
+_UPLOAD_AGAIN = 5
+"""Creates refused in passing after which the input file is uploaded anew."""
+_NOT_FOUND = 6
+"""Looks at a batch the provider does not know before a person is asked."""
+_KEY_REFUSED = {401, 403}
+
+
+async def do_pack(world: World, lane: LaneId) -> None:
+    """Cut what waits in a lane into batches and record the intents."""
+    record = await world.db(world.store.lane, lane)
+    provider = world.provider(record.provider)
+    now = world.clock.now()
+
+    def intend() -> list[BatchIntended]:
+        packets = pack(
+            world.store.pending(lane),
+            max_requests=provider.max_requests,
+            max_bytes=provider.max_bytes,
+        )
+        events = [
+            BatchIntended(
+                id=world.mint(),
+                lane=lane,
+                first=packet.first,
+                last=packet.last,
+                members=packet.members,
+                bytes=packet.bytes,
+                at=now,
+            )
+            for packet in packets
+        ]
+        world.store.commit(*events)
+        return events
+
+    for event in await world.db(intend):
+        world.hook.event(event)
+
+
+async def do_submit(world: World, batch: BatchId) -> None:
+    """Upload the input file unless that is done, then create the batch with one POST."""
+    record = await world.db(world.store.batch, batch)
+    lane = await world.db(world.store.lane, record.lane)
+    provider = world.provider(lane.provider)
+    file = record.input_file_id or await _upload(world, provider, record)
+    if file is None:
+        return
+    await _commit(world, CreateAttempted(id=batch, at=world.clock.now()))
+    metadata = {"batchspec": batch, "lineage": world.lineage}
+    try:
+        remote = await provider.client.create(file, lane.endpoint, provider.window, metadata)
+    except Throttled as error:
+        await _not_now(world, record, error)
+    except Uncertain as error:
+        await _unknown(world, record, error)
+    except CallError as error:
+        await _refused(world, provider, record, file, error)
+    else:
+        world.answered.add(provider.name)
+        await _submitted(world, record, remote, adopted=False)
+
+
+async def _upload(world: World, provider: Provider, record: BatchRecord) -> FileId | None:
+    """Upload the input file; None when that failed in passing."""
+    name = f"batchspec-{record.id}.jsonl"
+    file = None
+    async with world.transfers, _calls(world, provider, record):
+        path = await world.db(write_input, world, provider, record.id, world.store.scratch / name)
+        file = await provider.client.upload(path, name)
+        await _commit(world, InputUploaded(id=record.id, file=file, at=world.clock.now()))
+        path.unlink(missing_ok=True)
+    return file
+
+
+def write_input(world: World, provider: Provider, batch: BatchId, path: Path) -> Path:
+    """Write the input file of a batch, line by line; blocking."""
+    parts: dict[int, tuple[bytes, bytes]] = {}
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb", buffering=1 << 20) as file:
+        for request in world.store.requests(batch):
+            if request.contract not in parts:
+                contract = world.store.contract(request.contract)
+                parts[request.contract] = provider.wire.line_parts(contract)
+            first, second = parts[request.contract]
+            file.write(
+                b'{"custom_id":"%b%b%b%b\n'
+                % (request.custom_id.encode(), first, request.messages_json, second)
+            )
+    return path
+
+
+async def _not_now(world: World, record: BatchRecord, error: CallError) -> None:
+    """A create was refused in passing: nothing exists, try again later."""
+    now = world.clock.now()
+    wait = error.retry_after or backoff(
+        record.creates + 1, first=world.pace.poll / 5, cap=world.pace.max_poll, name=record.id
+    )
+    await _commit(
+        world,
+        BatchAbsent(
+            id=record.id,
+            at=now,
+            next_at=now + wait,
+            reason=str(error),
+            keep_file=(record.creates + 1) % _UPLOAD_AGAIN != 0,
+        ),
+    )
+
+
+async def _unknown(world: World, record: BatchRecord, error: CallError) -> None:
+    """A create got no answer: the batch may exist; it is looked for, never created blindly."""
+    now = world.clock.now()
+    wait = error.retry_after or world.pace.poll / 5
+    reason = f"the answer to its creation was lost ({error}); it is being looked for"
+    await _commit(world, CallFailed(id=record.id, at=now, next_at=now + wait, reason=reason))
+
+
+async def _refused(
+    world: World, provider: Provider, record: BatchRecord, file: FileId, error: CallError
+) -> None:
+    await _commit(world, BatchRejected(id=record.id, at=world.clock.now(), reason=str(error)))
+    try:
+        await provider.client.delete_file(file)
+    except CallError:
+        world.hook.warning(f"The uploaded file {file} could not be deleted at the provider.")
+    raise ProviderError(_stop_message(provider, error))
+
+
+async def _submitted(
+    world: World, record: BatchRecord, remote: RemoteBatch, *, adopted: bool
+) -> None:
+    now = world.clock.now()
+    await _commit(
+        world,
+        BatchSubmitted(
+            id=record.id,
+            remote_id=remote.id,
+            status=remote.status,
+            at=now,
+            next_at=now + world.pace.poll,
+            adopted=adopted,
+        ),
+    )
+
+
+async def do_adopt(world: World, batch: BatchId) -> None:
+    """Look for a batch whose create got no answer; allow another only after the grace period."""
+    record = await world.db(world.store.batch, batch)
+    lane = await world.db(world.store.lane, record.lane)
+    provider = world.provider(lane.provider)
+    async with _calls(world, provider, record):
+        since = record.intended_at - _CLOCK_SLACK
+        found = oldest([r async for r in provider.client.recent(since) if _ours(r, record)])
+        if not found:
+            await _absent(world, record)
+            return
+        await _submitted(world, record, found[0], adopted=True)
+        for surplus in found[1:]:
+            world.hook.warning(f"Batch {surplus.id} doubles {found[0].id}; it is cancelled.")
+            await provider.client.cancel(surplus.id)
+
+
+def _ours(remote: RemoteBatch, record: BatchRecord) -> bool:
+    if remote.metadata.get("batchspec") == record.id:
+        return True
+    return record.input_file_id is not None and remote.input_file_id == record.input_file_id
+
+
+async def _absent(world: World, record: BatchRecord) -> None:
+    now = world.clock.now()
+    looked = (record.create_at or now) + world.pace.grace
+    if now >= looked:
+        await _commit(world, BatchAbsent(id=record.id, at=now, next_at=now))
+        return
+    reason = "the answer to its creation was lost; it is looked for again before anything is paid"
+    at = min(looked, now + max(world.pace.poll, world.pace.grace / 4))
+    await _commit(world, CallFailed(id=record.id, at=now, next_at=at, reason=reason))
+
+
+async def do_poll(world: World, batch: BatchId) -> None:
+    """Ask how far a batch is."""
+    record = await world.db(world.store.batch, batch)
+    lane = await world.db(world.store.lane, record.lane)
+    provider = world.provider(lane.provider)
+    if record.remote_id is None:
+        return
+    async with _calls(world, provider, record):
+        remote = await provider.client.retrieve(record.remote_id)
+        holds = {r.lane.id: r.holds for r in await world.db(world.store.lanes)}
+        seen = observe(record, remote, world.clock.now(), world.pace, holds.get(record.lane, 0))
+        match seen:
+            case RejectedLines():
+                await world.db(world.store.reject_lines, seen.event, seen.lines)
+                world.hook.event(seen.event)
+            case Stopped():
+                await _commit(world, seen.event)
+                message = (
+                    f"{provider.name} refused batch {remote.id} as a whole: {seen.event.reason}. "
+                    "Nothing was charged for it and its rows wait; mend the cause and apply again."
+                )
+                raise ProviderError(message)
+            case _:
+                await _commit(world, seen)
+
+
+@asynccontextmanager
+async def _calls(world: World, provider: Provider, record: BatchRecord) -> AsyncIterator[None]:
+    """Make calls about a batch; a failed one becomes an event with a time to try again."""
+    try:
+        yield
+        world.answered.add(provider.name)
+    except CallError as error:
+        await call_failed(world, provider, record, error)
+
+
+async def call_failed(
+    world: World, provider: Provider, record: BatchRecord, error: CallError
+) -> None:
+    """Record a failed call about a batch.
+
+    Raises:
+        ProviderError: Trying again is pointless: a refused key, an unknown batch, or a provider
+            that has not answered once in this run.
+    """
+    now = world.clock.now()
+    failures = record.failures + 1
+    wait = error.retry_after or backoff(
+        failures, first=world.pace.poll / 3, cap=world.pace.max_poll, name=record.id
+    )
+    await _commit(world, CallFailed(id=record.id, at=now, next_at=now + wait, reason=str(error)))
+    if isinstance(error, Refused) or (isinstance(error, NotFound) and failures >= _NOT_FOUND):
+        raise ProviderError(_stop_message(provider, error))
+    if isinstance(error, Uncertain) and provider.name not in world.answered:
+        message = (
+            f"Provider {provider.name!r} cannot be reached: {error}. Nothing is lost: "
+            "check the network and the base URL, then run `batchspec apply` again."
+        )
+        raise ProviderError(message)
+
+
+def _stop_message(provider: Provider, error: CallError) -> str:
+    if isinstance(error, Refused) and error.status in _KEY_REFUSED:
+        return (
+            f"Provider {provider.name!r} refused the key ({error}). Check its environment variable; "
+            "nothing is lost, `batchspec apply` goes on from here."
+        )
+    if isinstance(error, NotFound):
+        return (
+            f"Provider {provider.name!r} does not know what it was asked for ({error}). Check that "
+            "the key belongs to the account and project that submitted it, then apply again."
+        )
+    return (
+        f"Provider {provider.name!r} refused the request ({error}). Nothing was charged for it; "
+        "mend the cause, then run `batchspec apply` again."
+    )
+
+
+async def _commit(world: World, event: BatchEvent) -> None:
+    await world.db(world.store.commit, event)
+    world.hook.event(event)

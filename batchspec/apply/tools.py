@@ -1,0 +1,197 @@
+"""Running the tools a model asked for, between two turns.
+
+Before a call runs it is recorded as running, and its result is recorded before the next turn is
+built. A call that was running when the process died runs again, unless its tool is `once`.
+"""
+
+import inspect
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from pydantic_core import PydanticSerializationError, from_json, to_json
+
+from batchspec.apply.collect import line_overhead, stored_row
+from batchspec.apply.world import LocalJob, World
+from batchspec.errors import ModelRetry
+from batchspec.fingerprint import canonical_json
+from batchspec.ids import ConversationId, JobAddress
+from batchspec.messages import Outcome
+from batchspec.ports import CallDone, CallRecord, NextTurn, ToolTurn
+from batchspec.reconcile.converse import after_tools
+from batchspec.spec.context import RunContext
+from batchspec.spec.tool import ArgumentsInvalid, Tool
+from batchspec.state.events import ToolsRun
+
+_TURNS = 256
+"""Conversations taken at a time: their calls are journalled together."""
+
+
+async def do_tools(world: World, job: JobAddress, draining: Callable[[], bool]) -> None:
+    """Run the tool calls of a job's conversations until none is left, or work is to stop."""
+    local = world.jobs.get(job)
+    while not draining():
+        turns = await world.db(world.store.tool_turns, job, _TURNS)
+        if not turns:
+            return
+        await world.db(world.store.begin_calls, turns)
+        done = await _run_all(world, local, job, turns)
+        await world.db(world.store.finish_calls, done)
+        await _continue(world, job, turns, done)
+
+
+async def _run_all(
+    world: World, local: LocalJob | None, job: JobAddress, turns: Sequence[ToolTurn]
+) -> list[CallDone]:
+    done: list[CallDone] = []
+    limit = anyio.CapacityLimiter(world.tool_concurrency)
+    threads = anyio.CapacityLimiter(world.tool_concurrency)
+
+    async def one(turn: ToolTurn, call: CallRecord, row: dict[str, Any]) -> None:
+        async with limit:
+            started = world.clock.now()
+            status, result, attempts = await _answer(local, job, turn, call, row, threads)
+        seconds = world.clock.now() - started
+        done.append(
+            CallDone(turn.conversation, turn.turn, call.position, status, result, attempts, seconds)
+        )
+
+    async with anyio.create_task_group() as group:
+        for turn in turns:
+            row = {} if turn.row is None else await world.db(stored_row, world, turn.row)
+            for call in turn.calls:
+                if call.status in {"waiting", "running"}:
+                    group.start_soon(one, turn, call, row)
+    return done
+
+
+async def _answer(  # noqa: PLR0913, PLR0917 - the circumstances of one call
+    local: LocalJob | None,
+    job: JobAddress,
+    turn: ToolTurn,
+    call: CallRecord,
+    row: dict[str, Any],
+    threads: anyio.CapacityLimiter,
+) -> Any:
+    """Return (status, content for the model or reason of the failure, attempts)."""
+    if local is None:
+        return "failed", f"job {job} is not in the specs any more, so its tools cannot run", 0
+    if turn.key is None:
+        return "failed", "no row wants it any more", 0
+    tool = local.desired.tools.get(call.name)
+    if tool is None:
+        names = ", ".join(repr(name) for name in local.desired.tools)
+        return "done", f"Unknown tool name: {call.name!r}. Available tools: {names}", 0
+    if tool.once and call.status == "running":
+        reason = "may have run before an interruption, and a tool marked `once` never runs twice"
+        return "failed", f"tool {call.name!r} {reason}", call.attempts
+    try:
+        arguments = tool.bind(call.arguments)
+    except ArgumentsInvalid as error:
+        return "done", _error(from_json(error.message)), 0
+    context = partial(
+        RunContext,
+        deps=local.deps(),
+        job=job,
+        key=turn.key,
+        row=row,
+        turn=turn.turn,
+        call_id=f"{turn.conversation}.{turn.turn}.{call.position}.{call.call_id}",
+    )
+    return await _attempt(tool, context, arguments, threads)
+
+
+async def _attempt(
+    tool: Tool[..., Any],
+    context: "partial[RunContext[Any]]",
+    arguments: dict[str, Any],
+    threads: anyio.CapacityLimiter,
+) -> tuple[str, str, int]:
+    reason = ""
+    for attempt in range(1, tool.retries + 2):
+        positional = (context(attempt=attempt),) if tool.takes_context else ()
+        try:
+            with anyio.fail_after(tool.timeout):
+                result = await _call(tool, positional, arguments, threads)
+            return "done", content(result), attempt
+        except ModelRetry as retry:
+            return "done", _error(retry.message), attempt
+        except TimeoutError:
+            reason = f"took longer than {tool.timeout} s"
+        except PydanticSerializationError as error:
+            reason = f"returned what JSON cannot hold ({error})"
+        except Exception as error:  # noqa: BLE001 - a tool's bug costs this item, never the job
+            reason = f"raised {type(error).__name__}: {error}"
+    return "failed", f"tool {tool.name!r} {reason}", tool.retries + 1
+
+
+async def _call(
+    tool: Tool[..., Any],
+    positional: tuple[Any, ...],
+    arguments: dict[str, Any],
+    threads: anyio.CapacityLimiter,
+) -> Any:
+    if inspect.iscoroutinefunction(tool.function):
+        return await tool.function(*positional, **arguments)
+    call = partial(tool.function, *positional, **arguments)
+    # A thread cannot be stopped: on a timeout it is left behind and its result dropped.
+    return await anyio.to_thread.run_sync(call, limiter=threads, abandon_on_cancel=True)
+
+
+def content(result: Any) -> str:
+    """Return a tool's result as the model sees it: text as it is, anything else as JSON."""
+    return result if isinstance(result, str) else to_json(result).decode()
+
+
+def _error(message: Any) -> str:
+    return json.dumps({"error": message}, ensure_ascii=False)
+
+
+async def _continue(
+    world: World, job: JobAddress, turns: Sequence[ToolTurn], done: Sequence[CallDone]
+) -> None:
+    """Build the next turns from recorded results and commit them."""
+    fresh = {(d.conversation, d.position): d for d in done}
+
+    def build() -> ToolsRun:
+        further = world.store.open_segment("requests")
+        following = [_next_turn(world, turn, fresh, further.append) for turn in turns]
+        final = sum(turn.outcome is not None for turn in following)
+        event = ToolsRun(
+            job=job,
+            calls=len(done),
+            pending=len(following) - final,
+            final=final,
+            at=world.clock.now(),
+        )
+        world.store.continue_turns(following, [further], event)
+        return event
+
+    world.hook.event(await world.db(build))
+
+
+def _next_turn(
+    world: World,
+    turn: ToolTurn,
+    fresh: dict[tuple[ConversationId, int], CallDone],
+    append: Callable[[bytes], Any],
+) -> NextTurn:
+    results: list[tuple[str, str]] = []
+    for call in turn.calls:
+        ended = fresh.get((turn.conversation, call.position))
+        status = ended.status if ended else call.status
+        result = (ended.result if ended else call.result) or ""
+        if status == "failed":
+            outcome: Outcome = "cancelled" if turn.key is None else "failed"
+            return NextTurn(turn.conversation, outcome=outcome, reason=result)
+        results.append((call.call_id, result))
+    contract = world.store.contract(turn.contract)
+    provider = world.provider(contract.provider)
+    stored = world.store.body(turn.request).partition(b"\t")[0]
+    assistant = provider.wire.assistant(world.store.body(turn.reply))
+    messages = canonical_json(after_tools(from_json(stored), assistant, results))
+    size = len(messages) + line_overhead(world, provider, turn.contract)
+    return NextTurn(turn.conversation, append(messages), size)

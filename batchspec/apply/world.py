@@ -1,0 +1,77 @@
+"""What the loop works with; `project` wires it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from batchspec.desired.graph import DesiredJob
+from batchspec.errors import ProviderError
+from batchspec.ids import BatchId, JobAddress
+from batchspec.ports import Clock, Hook, Prices, Provider, Store
+from batchspec.reconcile.observe import Pace
+from batchspec.reconcile.settle import Judge
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalJob:
+    """What of a job runs on this machine."""
+
+    desired: DesiredJob
+    judge: Judge
+    deps: Callable[[], Any]
+    """Returns what the job's factory made, once per run."""
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """Everything the loop touches, each behind a port.
+
+    Attributes:
+        jobs: Jobs of the specs; a conversation of any other job is only collected.
+        waiting: Jobs whose rows come from others and are not recorded yet, with those others.
+        expand: Plans and records the rows of a waiting job; blocking, runs in a thread.
+        mint: Makes ids of batches.
+    """
+
+    store: Store
+    providers: Mapping[str, Provider]
+    jobs: Mapping[JobAddress, LocalJob]
+    prices: Prices
+    clock: Clock
+    hook: Hook
+    lineage: str
+    mint: Callable[[], BatchId]
+    pace: Pace = field(default_factory=Pace)
+    waiting: dict[JobAddress, tuple[JobAddress, ...]] = field(
+        default_factory=dict[JobAddress, tuple[JobAddress, ...]]
+    )
+    expand: Callable[[JobAddress], None] = lambda job: None
+    tool_concurrency: int = 16
+    transfers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(4))
+    one_writer: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
+    answered: set[str] = field(default_factory=set[str])
+    """Providers that answered in this run; one that never did ends the run with a sentence."""
+
+    async def db(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a blocking function on the state in a worker thread, one at a time."""
+        return await anyio.to_thread.run_sync(lambda: function(*args), limiter=self.one_writer)
+
+    def provider(self, name: str) -> Provider:
+        """Return a provider by its name in the configuration.
+
+        Raises:
+            ProviderError: It is not configured any more.
+        """
+        try:
+            return self.providers[name]
+        except KeyError:
+            message = (
+                f"The state has requests for provider {name!r}, which is not in the configuration. "
+                "Put it back under [providers] in batchspec.toml."
+            )
+            raise ProviderError(message) from None

@@ -1,0 +1,179 @@
+"""What would change for each row, and why: pure, one row at a time, folded per job.
+
+Fingerprints are identity: a row whose request is known is kept or reused, whatever its job, key or
+file is called now.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from batchspec.ids import JobAddress
+from batchspec.messages import Contract
+from batchspec.plan.changes import Difference, Estimate, JobPlan, Kind, Reason, ReasonCode
+from batchspec.ports import PlannedRow, RecordedRow
+
+_WIDTH = 60
+_UNANSWERED: Mapping[str | None, ReasonCode] = {
+    "cancelled": "BATCH_CANCELLED_REMOTELY",
+    "expired": "BATCH_EXPIRED",
+}
+"""Outcomes without an answer that was paid for: the next plan proposes to send the row again."""
+_UNDER_WAY: Mapping[str, ReasonCode] = {
+    "pending": "TURN_PENDING",
+    "batched": "BATCH_IN_PROGRESS",
+    "tools": "TOOL_CALLS_PENDING",
+}
+
+
+def classify(
+    row: PlannedRow, recorded: RecordedRow, *, known_job: bool, replace_it: bool = False
+) -> tuple[Kind, ReasonCode | None]:
+    """Say what happens to one row, and why.
+
+    A changed request has the reason `ROW_CHANGED` here; `changed_reason` finds a finer one.
+
+    Args:
+        row: What is wanted.
+        recorded: What the state holds.
+        known_job: Whether the state holds items of the job.
+        replace_it: Whether a person asks for a new answer.
+    """
+    if recorded.fingerprint == row.fingerprint:
+        return _own(recorded, replace_it=replace_it)
+    if recorded.same is not None:
+        if recorded.same_outcome in _UNANSWERED:
+            return Kind.RESUBMIT, _UNANSWERED[recorded.same_outcome]
+        return Kind.REUSE, "SAME_REQUEST" if known_job else "MOVED"
+    if recorded.fingerprint is not None:
+        return Kind.RESUBMIT, "ROW_CHANGED"
+    return Kind.SUBMIT, "NEW_ROWS" if known_job else "NEW_JOB"
+
+
+def _own(recorded: RecordedRow, *, replace_it: bool) -> tuple[Kind, ReasonCode | None]:
+    if recorded.phase != "final":
+        return Kind.CONTINUE, _UNDER_WAY[recorded.phase or "pending"]
+    if recorded.outcome in _UNANSWERED:
+        return Kind.RESUBMIT, _UNANSWERED[recorded.outcome]
+    if replace_it:
+        return Kind.RESUBMIT, "REQUESTED"
+    return Kind.KEEP, None
+
+
+def contract_change(old: Contract, new: Contract) -> tuple[ReasonCode, Difference] | None:
+    """Return why requests of two contracts differ, or None when only the messages can."""
+    was, now = old.to_json(), new.to_json()
+    parts: tuple[tuple[str, ReasonCode], ...] = (
+        ("provider", "MODEL_CHANGED"),
+        ("endpoint", "MODEL_CHANGED"),
+        ("model", "MODEL_CHANGED"),
+        ("output", "SCHEMA_CHANGED"),
+        ("tools", "TOOL_CONTRACT_CHANGED"),
+        ("settings", "SETTINGS_CHANGED"),
+    )
+    for name, code in parts:
+        if was[name] != now[name]:
+            return code, first_difference(was[name], now[name], name)
+    return None
+
+
+def message_change(old: bytes, new: PlannedRow) -> tuple[ReasonCode, Difference]:
+    """Return why two requests of one contract differ.
+
+    Args:
+        old: The stored body, messages and row divided by a tab.
+        new: The row as it is wanted.
+    """
+    messages, _, row = old.partition(b"\t")
+    code: ReasonCode = (
+        "PROMPT_CHANGED" if json.loads(row) == json.loads(new.row_json) else "ROW_CHANGED"
+    )
+    return code, first_difference(json.loads(messages), json.loads(new.messages_json), "messages")
+
+
+def first_difference(old: object, new: object, path: str = "") -> Difference:
+    """Return the first place where two JSON values differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted({*old, *new}):
+            if old.get(key) != new.get(key) or (key in old) != (key in new):
+                return first_difference(old.get(key), new.get(key), f"{path}.{key}")
+    if isinstance(old, list) and isinstance(new, list):
+        for index in range(max(len(old), len(new))):
+            was = old[index] if index < len(old) else None
+            now = new[index] if index < len(new) else None
+            if was != now:
+                return first_difference(was, now, f"{path}[{index}]")
+    return Difference(path, *_shorten(old, new))
+
+
+def _shorten(old: object, new: object) -> tuple[str, str]:
+    """Return both values as JSON, cut around the first character that differs."""
+    was, now = (json.dumps(value, ensure_ascii=False) for value in (old, new))
+    if len(was) <= _WIDTH and len(now) <= _WIDTH:
+        return was, now
+    common = next((i for i, (a, b) in enumerate(zip(was, now, strict=False)) if a != b), 0)
+    start = max(0, common - _WIDTH // 3)
+    return _cut(was, start), _cut(now, start)
+
+
+def _cut(text: str, start: int) -> str:
+    part = text[start : start + _WIDTH]
+    return ("…" if start else "") + part + ("…" if start + _WIDTH < len(text) else "")
+
+
+@dataclass(slots=True)
+class Tally:
+    """Folds the rows of one job into its plan."""
+
+    address: JobAddress
+    model: str
+    rows: int = 0
+    seen: int = 0
+    """Rows that have an item in the state."""
+    counts: dict[Kind, int] = field(default_factory=dict[Kind, int])
+    reasons: dict[tuple[Kind, ReasonCode], Reason] = field(
+        default_factory=dict[tuple[Kind, ReasonCode], Reason]
+    )
+
+    def add(
+        self,
+        kind: Kind,
+        code: ReasonCode | None,
+        key: str | None = None,
+        difference: Difference | None = None,
+        rows: int = 1,
+    ) -> None:
+        """Count rows; the first one of a reason is kept as its example."""
+        self.counts[kind] = self.counts.get(kind, 0) + rows
+        if code is None:
+            return
+        reason = self.reasons.get((kind, code))
+        if reason is None:
+            self.reasons[kind, code] = Reason(
+                kind=kind, code=code, rows=rows, example_key=key, difference=difference
+            )
+        else:
+            self.reasons[kind, code] = replace(reason, rows=reason.rows + rows)
+
+    def plan(
+        self,
+        *,
+        requests: int,
+        max_turns: int,
+        estimate: Estimate,
+        waits_for: tuple[JobAddress, ...] = (),
+        removed: bool = False,
+    ) -> JobPlan:
+        """Return the job's plan."""
+        return JobPlan(
+            address=self.address,
+            model=self.model,
+            rows=self.rows,
+            counts=self.counts,
+            reasons=tuple(self.reasons.values()),
+            requests=requests,
+            max_turns=max_turns,
+            estimate=estimate,
+            waits_for=waits_for,
+            removed=removed,
+        )

@@ -1,0 +1,86 @@
+"""Tokens and money before anything is sent: estimates, said to be estimates."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from math import ceil
+
+from batchspec.messages import Usage
+from batchspec.plan.changes import Estimate
+
+BYTES_PER_TOKEN = 4
+"""A rule of thumb for English and JSON; exact usage is in the replies."""
+ENVELOPE = 90
+"""Bytes of a line that are no prompt: custom_id, method, url."""
+TOOL_RESULT_TOKENS = 200
+"""Assumed length of a tool's result in the next turn."""
+
+Cost = Callable[[Usage], Decimal | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a job would send in its first turn."""
+
+    requests: int
+    bytes: int
+    max_tokens: int | None
+    """The job's own bound on the length of a reply."""
+    turns: int
+    """Replies an item may take at most."""
+
+
+def estimate(load: Load, cost: Cost, assumed_output_tokens: int) -> Estimate:
+    """Estimate tokens and cost.
+
+    Prices may depend on a prompt's length, so one average request is priced and multiplied.
+    The bound assumes that every item takes all its turns, each with the replies before it.
+
+    Args:
+        load: What would be sent.
+        cost: US dollars of the usage of one reply, None when the price is unknown.
+        assumed_output_tokens: Length of a reply where the job sets no `max_tokens`.
+    """
+    if not load.requests:
+        return Estimate(cost=Decimal(0), cost_at_most=Decimal(0))
+    prompt = ceil(max(0, load.bytes - ENVELOPE * load.requests) / BYTES_PER_TOKEN / load.requests)
+    reply = load.max_tokens or assumed_output_tokens
+    first = cost(Usage(input_tokens=prompt, output_tokens=reply))
+    growth = reply + TOOL_RESULT_TOKENS
+    turns = [
+        cost(Usage(input_tokens=prompt + turn * growth, output_tokens=reply))
+        for turn in range(load.turns)
+    ]
+    return Estimate(
+        input_tokens=prompt * load.requests,
+        output_tokens=reply * load.requests,
+        cost=None if first is None else first * load.requests,
+        cost_at_most=_sum(turns, load.requests),
+        output_assumed=load.max_tokens is None,
+    )
+
+
+def _sum(costs: Iterable[Decimal | None], times: int) -> Decimal | None:
+    total = Decimal(0)
+    for cost in costs:
+        if cost is None:
+            return None
+        total += cost
+    return total * times
+
+
+def batches(lanes: Iterable[tuple[str, int, int]], *, max_requests: int, max_bytes: int) -> int:
+    """Return how many batches some jobs need.
+
+    Args:
+        lanes: (lane, requests, bytes) of each job; jobs of one lane share batches.
+        max_requests: Lines a batch may have.
+        max_bytes: Bytes an input file may have.
+    """
+    totals: dict[str, tuple[int, int]] = {}
+    for lane, requests, size in lanes:
+        n, held = totals.get(lane, (0, 0))
+        totals[lane] = (n + requests, held + size + requests)
+    return sum(
+        max(ceil(n / max_requests), ceil(size / max_bytes)) for n, size in totals.values() if n
+    )

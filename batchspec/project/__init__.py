@@ -1,0 +1,23 @@
+"""A project as the Python API and the command line see it: the one place where rooms are wired."""
+
+from batchspec.project.project import Project
+from batchspec.project.values import (
+    ApplyResult,
+    Graph,
+    JobCheck,
+    Rendered,
+    Status,
+    Validation,
+)
+from batchspec.results.read import Item
+
+__all__ = [
+    "ApplyResult",
+    "Graph",
+    "Item",
+    "JobCheck",
+    "Project",
+    "Rendered",
+    "Status",
+    "Validation",
+]

@@ -1,0 +1,229 @@
+"""Applying a plan: take the lease, record what was agreed, run the loop, give the lease back."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+
+from decimal import Decimal
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+
+from batchspec.apply.loop import Loop
+from batchspec.apply.world import LocalJob, World
+from batchspec.desired.graph import Desired, DesiredJob
+from batchspec.errors import RefusedError, SpecError, StalePlanError
+from batchspec.ids import BatchId, JobAddress
+from batchspec.plan.changes import Kind, Plan
+from batchspec.ports import Hook, Provider
+from batchspec.project.planning import Bounds, Planner
+from batchspec.project.values import ApplyResult
+from batchspec.project.wiring import Connections
+from batchspec.reconcile.settle import Judge
+from batchspec.spec.job import validated
+from batchspec.state.events import Event
+from batchspec.state.records import BatchRecord, JobProgress
+
+if TYPE_CHECKING:
+    from batchspec.project.project import Project
+
+
+class SilentHook:
+    """Implements `ports.Hook` by ignoring everything."""
+
+    def event(self, event: Event) -> None:
+        """Ignore."""
+
+    def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None:
+        """Ignore."""
+
+    def warning(self, message: str) -> None:
+        """Ignore."""
+
+
+class Applying:
+    """One apply of one plan."""
+
+    def __init__(self, project: "Project", plan: Plan, hook: Hook, *, detach: bool) -> None:
+        self._project = project
+        self._plan = plan
+        self._hook = hook
+        self._detach = detach
+        self._desired: Desired = project.desired
+
+    def check(self, max_cost: Decimal | None) -> None:
+        """Refuse a plan that may cost more than allowed.
+
+        Raises:
+            RefusedError: It may, or nobody knows its price.
+        """
+        plan = self._plan
+        allowed = max_cost if max_cost is not None else self._project.settings.max_cost
+        if allowed is not None and plan.requests and not plan.simulated:
+            if not plan.priced:
+                unknown = ", ".join(
+                    {j.model for j in plan.jobs if j.requests and j.estimate.cost is None}
+                )
+                raise RefusedError(
+                    f"The plan has a budget of ${allowed}, but the price of {unknown} is unknown. "
+                    "State it under [providers.NAME.prices] in batchspec.toml."
+                )
+            _within(plan.cost_at_most, allowed, "The plan")
+        for job in plan.jobs:
+            own = None if job.removed else self._desired[job.address].job.max_cost
+            if own is not None and job.estimate.cost_at_most is not None and not plan.simulated:
+                _within(job.estimate.cost_at_most, Decimal(str(own)), f"Job {job.address}")
+
+    async def run(self) -> ApplyResult:
+        """Record the plan and run until every job is final."""
+        project, plan = self._project, self._plan
+        if not plan.can_apply:
+            self._drop()
+            jobs = await anyio.to_thread.run_sync(self._progress)
+            return ApplyResult(jobs=jobs, nothing=True)
+        with ExitStack() as stack:
+            providers = self._connect(stack)
+            stack.callback(self._drop)
+            store = project.store()
+            store.acquire(project.mint(), "apply")
+            stack.callback(store.release)
+            await anyio.to_thread.run_sync(self._agree)
+            with self._desired.imports():
+                loop = Loop(self._world(providers), detach=self._detach)
+                try:
+                    await loop.run()
+                finally:
+                    for provider in providers.values():
+                        if provider.client is not project.providers[provider.name].client:
+                            await provider.client.close()
+            jobs = tuple(await anyio.to_thread.run_sync(store.progress))
+            return ApplyResult(
+                jobs=tuple(job for job in jobs if not job.removed),
+                waiting=tuple(loop.world.waiting),
+                signal=loop.signals[0] if loop.signals else None,
+            )
+
+    def _progress(self) -> tuple[JobProgress, ...]:
+        with self._project.reader() as reader:
+            return tuple(job for job in reader.progress() if not job.removed)
+
+    def _drop(self) -> None:
+        taken = self._project.take_draft(self._plan)
+        if taken is not None:
+            taken[0].discard()
+
+    def _connect(self, stack: ExitStack) -> dict[str, Provider]:
+        """Connect the providers that have something to do, before anything is recorded."""
+        project = self._project
+        connections = Connections(
+            project.settings, project.directory, project.root, project.simulated, stack
+        )
+        with project.reader() as reader:
+            used = {
+                reader.lane(batch.lane).provider for batch in reader.batches(open_only=True)
+            } | {lane.lane.provider for lane in reader.lanes() if lane.pending or lane.tools}
+        used |= {job.model.partition(":")[0] for job in self._plan.jobs if job.requests}
+        return {
+            name: connections.connect(provider) if name in used else provider
+            for name, provider in project.providers.items()
+        }
+
+    def _agree(self) -> None:
+        """Record the rows of the plan.
+
+        Raises:
+            StalePlanError: It was applied before, or the state changed since.
+        """
+        taken = self._project.take_draft(self._plan)
+        if taken is None:
+            raise StalePlanError("This plan was applied or replaced already. Make a new one.")
+        draft, planner = taken
+        store = self._project.store()
+        with self._project.reader() as reader:
+            if reader.serial() != self._plan.serial:
+                draft.discard()
+                raise StalePlanError(
+                    "The state changed since the plan was made: another apply ran meanwhile. "
+                    "Nothing was sent; plan and apply again."
+                )
+        changes = {k for k, n in self._plan.counts.items() if n} - {Kind.KEEP, Kind.CONTINUE}
+        if changes:
+            store.agree(draft, self._plan.id, planner.events)
+        else:
+            draft.discard()
+
+    def _world(self, providers: Mapping[str, Provider]) -> World:
+        project = self._project
+        connections = Connections(
+            project.settings, project.directory, project.root, project.simulated, ExitStack()
+        )
+        store = project.store()
+        return World(
+            store=store,
+            providers=providers,
+            jobs={job.address: self._local(job) for job in self._desired.jobs},
+            prices=project.prices,
+            clock=project.clock,
+            hook=self._hook,
+            lineage=self._plan.lineage,
+            mint=lambda: BatchId(project.mint()),
+            pace=connections.pace(),
+            waiting={job.address: job.waits_for for job in self._plan.jobs if job.waits_for},
+            expand=partial(self._expand, providers),
+            tool_concurrency=project.settings.tool_concurrency,
+        )
+
+    def _local(self, desired: DesiredJob) -> LocalJob:
+        job = desired.job
+
+        def check(value: Any, context: Any) -> Any:
+            return validated(job, value, context)
+
+        @cache
+        def deps() -> Any:
+            return None if job.deps is None else job.deps()
+
+        judge = Judge(
+            parse=desired.output.parse,
+            check=check if job.output_validators else None,
+            output_retries=job.output_retries,
+            max_turns=job.max_turns,
+            tools=bool(desired.tools),
+            retries=max(1, self._project.settings.retries),
+        )
+        return LocalJob(desired=desired, judge=judge, deps=deps)
+
+    def _expand(self, providers: Mapping[str, Provider], address: JobAddress) -> None:
+        """Plan and record the rows of a job whose upstream jobs are final; agreed to beforehand."""
+        project = self._project
+        store = project.store()
+        plan_id = project.mint()
+        with project.reader() as reader:
+            draft = store.draft(plan_id)
+            planner = Planner(
+                draft=draft,
+                reader=reader,
+                desired=self._desired,
+                providers=providers,
+                prices=project.prices,
+                root=project.root,
+                bounds=Bounds(assumed_output_tokens=project.settings.assumed_output_tokens),
+                plan_id=plan_id,
+                now=project.clock.now(),
+            )
+            try:
+                planner.plan_job(self._desired[address])
+                planner.raise_problems()
+            except SpecError:
+                draft.discard()
+                raise
+        store.agree(draft, plan_id, planner.events)
+
+
+def _within(cost: Decimal, allowed: Decimal, what: str) -> None:
+    if cost > allowed:
+        raise RefusedError(
+            f"{what} may cost ${cost:.4f} at most, more than the ${allowed} allowed. "
+            "Nothing was sent. Lower max_tokens, max_turns or the number of rows, "
+            "or raise the budget (max_cost, --max-cost)."
+        )

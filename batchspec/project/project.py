@@ -1,0 +1,410 @@
+"""`Project`: the same functions for Python and for the command line."""
+
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+import anyio
+
+from batchspec.apply.clock import SystemClock
+from batchspec.config import Settings, load_settings
+from batchspec.desired.graph import Desired, DesiredJob
+from batchspec.errors import RefusedError, SpecError, StateError, UsageError
+from batchspec.ids import JobAddress, parse_address, uuid7
+from batchspec.load.build import load_project
+from batchspec.load.determinism import check_determinism
+from batchspec.plan.changes import JobPlan, Kind, Plan, Reason
+from batchspec.plan.estimate import batches
+from batchspec.ports import Clock, Hook, Provider
+from batchspec.pricing import PriceList
+from batchspec.project.applying import Applying, SilentHook
+from batchspec.project.checking import render_item, validate
+from batchspec.project.planning import Bounds, PlanHook, Planner
+from batchspec.project.status import status_of
+from batchspec.project.values import ApplyResult, Graph, Rendered, Status, Validation
+from batchspec.project.wiring import SIMULATION, endpoints, make_providers
+from batchspec.results.read import Answers, Item
+from batchspec.spec.rows import Collect
+from batchspec.state.records import BatchRecord
+from batchspec.store.draft import SqliteDraft
+from batchspec.store.reader import StateReader
+from batchspec.store.sqlite import StateStore
+
+
+class Project:
+    """A folder with specs, and the state of one environment.
+
+    Args:
+        root: The folder that holds `specs/`.
+        environment: Which state to use; None: what the configuration says.
+        simulate: Use environment `simulation`, with every provider served in this process.
+        settings: The configuration; None: read it from the folder and the environment.
+        clock: Tells the time.
+    """
+
+    def __init__(
+        self,
+        root: str | Path = ".",
+        *,
+        environment: str | None = None,
+        simulate: bool = False,
+        settings: Settings | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.root = Path(root).resolve()
+        self.settings = settings or load_settings(self.root)
+        self.simulated = simulate
+        self.environment = SIMULATION if simulate else environment or self.settings.env
+        self.directory = self.root / self.settings.state / self.environment
+        self.clock = clock or SystemClock()
+        self.prices = PriceList({n: p.prices for n, p in self.settings.providers.items()})
+        self.providers: dict[str, Provider] = make_providers(self.settings)
+        self._stack = ExitStack()
+        self._store: StateStore | None = None
+        self._desired: Desired | None = None
+        self._draft: tuple[Plan, SqliteDraft, Planner] | None = None
+
+    # --- specs ---------------------------------------------------------------------------------
+
+    def load(self) -> Desired:
+        """Load the specs anew.
+
+        Raises:
+            SpecError: Something is wrong with them; every problem is told.
+        """
+        self._desired = load_project(
+            self.root, providers=endpoints(self.settings), directory=self.settings.specs
+        )
+        return self._desired
+
+    @property
+    def desired(self) -> Desired:
+        """Return the specs as loaded last."""
+        return self._desired or self.load()
+
+    def validate(self) -> Validation:
+        """Check specs and every row; sends nothing and changes no state."""
+        try:
+            desired = self.load()
+        except SpecError as error:
+            return Validation((), error.diagnostics)
+        with desired.imports():
+            return validate(desired, self.root, self.settings.specs)
+
+    def render(self, address: str) -> Rendered:
+        """Return the exact request of one item, or of a job's first row.
+
+        Raises:
+            UsageError: There is no such job or row.
+            SpecError: The row cannot be rendered.
+        """
+        job_address, key = parse_address(address)
+        job = self._job(job_address)
+        provider = self.providers[job.contract.provider]
+        with self.desired.imports():
+            return render_item(job, key, self.root, provider, self.desired, self._reader_or_none())
+
+    def _job(self, address: JobAddress) -> DesiredJob:
+        try:
+            return self.desired[address]
+        except KeyError:
+            known = ", ".join(self.desired.addresses) or "none"
+            raise UsageError(f"There is no job {address!r}. Jobs are: {known}.") from None
+
+    def graph(self) -> Graph:
+        """Return the jobs and what their rows are made of."""
+        edges = tuple(
+            (up, job.address, "collect" if isinstance(job.rows, Collect) else "outputs_of")
+            for job in self.desired.jobs
+            for up in job.depends_on
+        )
+        return Graph(self.desired.addresses, edges)
+
+    # --- state ---------------------------------------------------------------------------------
+
+    def store(self) -> StateStore:
+        """Return the state for writing, made when missing."""
+        if self._store is None:
+            self._store = StateStore(self.directory, self.clock.now)
+            self._stack.callback(self._store.close)
+            self._store.initialise(self.mint())
+        return self._store
+
+    def reader(self) -> StateReader:
+        """Open the state for reading.
+
+        Raises:
+            StateError: There is none yet.
+        """
+        return StateReader(self.directory)
+
+    def _reader_or_none(self) -> StateReader | None:
+        try:
+            return self._stack.enter_context(self.reader())
+        except StateError:
+            return None
+
+    def mint(self) -> str:
+        """Make a new id."""
+        return uuid7(int(self.clock.now() * 1000), os.urandom(10))
+
+    # --- plan ----------------------------------------------------------------------------------
+
+    def plan(
+        self,
+        *,
+        targets: Sequence[str] = (),
+        excludes: Sequence[str] = (),
+        replace: Sequence[str] = (),
+        refresh: bool = True,
+        hook: PlanHook | None = None,
+    ) -> Plan:
+        """Say what `apply` would do, why, and what it costs at most; sends nothing.
+
+        Args:
+            targets: Addresses or globs; only these jobs are planned.
+            excludes: Addresses or globs of jobs that are left out.
+            replace: Jobs whose items are to be answered anew.
+            refresh: Whether to look at open batches first; looking is part of `apply`.
+            hook: Called with a job and the rows read so far.
+
+        Raises:
+            SpecError: Something is wrong with specs or rows; every problem is told.
+            RefusedError: A guard refuses the change.
+        """
+        del refresh
+        desired = self.load()
+        self._discard()
+        store = self.store()
+        plan_id = self.mint()
+        selected = _selected(desired.addresses, targets, excludes)
+        for pattern in (*targets, *replace):
+            _check_pattern(pattern, desired.addresses)
+        reader = self._stack.enter_context(store.reader())
+        with desired.imports(), ExitStack() as undo:
+            draft = store.draft(plan_id)
+            undo.callback(draft.discard)
+            planner = Planner(
+                draft=draft,
+                reader=reader,
+                desired=desired,
+                providers=self.providers,
+                prices=self.prices,
+                root=self.root,
+                bounds=Bounds(assumed_output_tokens=self.settings.assumed_output_tokens),
+                plan_id=plan_id,
+                now=self.clock.now(),
+                replaced=partial(_matches_any, patterns=replace),
+                hook=hook or (lambda job, rows: None),
+            )
+            plan = self._plan(planner, selected, reader)
+            undo.pop_all()
+        self._draft = (plan, draft, planner)
+        return plan
+
+    def _plan(self, planner: Planner, selected: set[JobAddress], reader: StateReader) -> Plan:
+        desired = planner.desired
+        unfinished = _unfinished(reader)
+        jobs: dict[JobAddress, JobPlan] = {}
+        for job in desired.jobs:
+            if job.address not in selected:
+                continue
+            upstream = [jobs[up] for up in job.depends_on if up in jobs]
+            if any(up.changes for up in upstream) or any(u in unfinished for u in job.depends_on):
+                jobs[job.address] = planner.plan_waiting(job, upstream)
+            else:
+                jobs[job.address] = planner.plan_job(job)
+        planner.problems += check_determinism(desired, self.root, self.settings.specs)
+        planner.raise_problems()
+        removed = [] if len(selected) < len(desired.jobs) else self._removed(planner, reader)
+        plans = [_with_unknown(p, reader.batches(open_only=True)) for p in jobs.values()]
+        self._check_protected(plans)
+        return Plan(
+            id=planner.plan_id,
+            environment=self.environment,
+            lineage=reader.lineage,
+            serial=reader.serial(),
+            jobs=(*plans, *removed),
+            batches=self._batches(planner, plans),
+            simulated=self.simulated,
+            spent=reader.spent(),
+            warnings=tuple(str(warning) for warning in desired.warnings),
+        )
+
+    def _removed(self, planner: Planner, reader: StateReader) -> list[JobPlan]:
+        found = [
+            planner.plan_removed(progress.address, progress.model)
+            for progress in reader.progress()
+            if progress.address not in planner.desired.addresses and not progress.removed
+        ]
+        return [plan for plan in found if plan is not None]
+
+    def _batches(self, planner: Planner, plans: Sequence[JobPlan]) -> int:
+        waiting = [(p.model, p.requests, 0) for p in plans if p.waits_for]
+        limits = [
+            (provider.max_requests, provider.max_bytes) for provider in self.providers.values()
+        ]
+        return batches(
+            planner.lanes,
+            max_requests=min(n for n, _ in limits),
+            max_bytes=min(size for _, size in limits),
+        ) + sum(1 for _, requests, _ in waiting if requests)
+
+    def _check_protected(self, plans: Sequence[JobPlan]) -> None:
+        for plan in plans:
+            costly = plan.counts.get(Kind.RESUBMIT, 0) + plan.counts.get(Kind.FORGET, 0)
+            if costly and self._job(plan.address).job.protect:
+                raise RefusedError(
+                    f"Job {plan.address} is protected, and {costly} of its items would be "
+                    "resubmitted or forgotten. Undo the change, or set protect=False first."
+                )
+
+    def _discard(self) -> None:
+        if self._draft is not None:
+            self._draft[1].discard()
+            self._draft = None
+
+    # --- apply ---------------------------------------------------------------------------------
+
+    def apply(
+        self,
+        plan: Plan | None = None,
+        *,
+        hook: Hook | None = None,
+        detach: bool = False,
+        max_cost: Decimal | None = None,
+    ) -> ApplyResult:
+        """Do what a plan says, and wait until every job is final.
+
+        Args:
+            plan: What was agreed to; None: make one now and agree to it.
+            hook: Is told what happens.
+            detach: Return once everything that can be sent is sent.
+            max_cost: US dollars; a plan that may cost more is refused before anything is sent.
+
+        Raises:
+            RefusedError: The budget does not suffice.
+            StalePlanError: The state changed since the plan was made, or it was applied before.
+            LockedError: Another process is applying.
+            ProviderError: A person must mend something; what was recorded stays.
+        """
+        return anyio.run(
+            partial(self.apply_async, plan, hook=hook, detach=detach, max_cost=max_cost)
+        )
+
+    async def apply_async(
+        self,
+        plan: Plan | None = None,
+        *,
+        hook: Hook | None = None,
+        detach: bool = False,
+        max_cost: Decimal | None = None,
+    ) -> ApplyResult:
+        """Do what `apply` does, inside a running event loop."""
+        if plan is None:
+            plan = await anyio.to_thread.run_sync(self.plan)
+        applying = Applying(self, plan, hook or SilentHook(), detach=detach)
+        applying.check(max_cost)
+        try:
+            return await applying.run()
+        finally:
+            self._draft = None
+
+    def take_draft(self, plan: Plan) -> tuple[SqliteDraft, Planner] | None:
+        """Hand over the body of the plan made last, if it is this one; it can be taken once."""
+        if self._draft is None or self._draft[0].id != plan.id:
+            return None
+        _, draft, planner = self._draft
+        self._draft = None
+        return draft, planner
+
+    # --- what came of it -----------------------------------------------------------------------
+
+    def status(self) -> Status:
+        """Say how far everything is, from the state alone.
+
+        Raises:
+            StateError: There is no state yet.
+        """
+        with self.reader() as reader:
+            return status_of(reader, self.environment, self.clock.now())
+
+    def results(self, address: str, *, failed: bool = False) -> Iterator[Item]:
+        """Yield the items of a job, or the one item of an address, in first-seen order.
+
+        Outputs are validated types where the specs load, JSON values otherwise.
+
+        Args:
+            address: `module.job` or `module.job["key"]`.
+            failed: Only items that ended in another way than succeeded.
+
+        Raises:
+            UsageError: Neither the state nor the specs have such a job.
+            StateError: There is no state yet.
+        """
+        job, key = parse_address(address)
+        desired = self._job_if_loadable(job)
+        reader = self._stack.enter_context(self.reader())
+        if job not in reader.jobs():
+            known = ", ".join(reader.jobs()) or "none yet"
+            raise UsageError(f"There are no items of a job {job!r} on record. Jobs are: {known}.")
+        wire = next(iter(self.providers.values())).wire
+        answers = Answers(job, wire, desired)
+        return (Item(stored, answers) for stored in reader.items(job, failed=failed, key=key))
+
+    def _job_if_loadable(self, address: JobAddress) -> DesiredJob | None:
+        try:
+            return self.desired[address]
+        except (SpecError, KeyError):
+            return None
+
+    def close(self) -> None:
+        """Release everything that is open."""
+        self._discard()
+        self._stack.close()
+        self._store = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _selected(
+    addresses: Sequence[JobAddress], targets: Sequence[str], excludes: Sequence[str]
+) -> set[JobAddress]:
+    wanted = {a for a in addresses if not targets or _matches_any(a, patterns=targets)}
+    return {a for a in wanted if not _matches_any(a, patterns=excludes)}
+
+
+def _matches_any(address: str, *, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(address, pattern) for pattern in patterns)
+
+
+def _check_pattern(pattern: str, addresses: Sequence[str]) -> None:
+    if not any(fnmatchcase(address, pattern) for address in addresses):
+        known = ", ".join(addresses) or "none"
+        raise UsageError(f"No job matches {pattern!r}. Jobs are: {known}.")
+
+
+def _unfinished(reader: StateReader) -> set[JobAddress]:
+    return {p.address for p in reader.progress() if p.final < p.items}
+
+
+def _with_unknown(plan: JobPlan, open_batches: Sequence[BatchRecord]) -> JobPlan:
+    """Add what is not known: batches whose creation got no answer."""
+    unknown = [
+        b for b in open_batches if b.create_at and not b.remote_id and plan.address in b.jobs
+    ]
+    if not unknown:
+        return plan
+    rows = sum(batch.jobs[plan.address] for batch in unknown)
+    reason = Reason(kind=Kind.UNKNOWN, code="OUTCOME_UNKNOWN", rows=rows, note=unknown[0].note)
+    return dataclasses.replace(plan, reasons=(*plan.reasons, reason))

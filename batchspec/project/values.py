@@ -1,0 +1,112 @@
+"""What the commands and the Python API get back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from batchspec.errors import Diagnostic, ExitCode, Source
+from batchspec.ids import JobAddress
+from batchspec.state.records import BatchRecord, JobProgress, LaneRecord, LeaseRecord
+
+
+@dataclass(frozen=True, slots=True)
+class JobCheck:
+    """One job that loads."""
+
+    address: JobAddress
+    model: str
+    rows: int
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """What `validate` found."""
+
+    jobs: tuple[JobCheck, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether there is no error; warnings may be there."""
+        return not any(d.severity == "error" for d in self.diagnostics)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """How far everything is."""
+
+    environment: str
+    lineage: str
+    serial: int
+    jobs: tuple[JobProgress, ...]
+    batches: tuple[BatchRecord, ...]
+    """Open batches."""
+    lanes: tuple[LaneRecord, ...]
+    lease: LeaseRecord | None
+    spent: Decimal | None
+    waiting: tuple[str, ...] = ()
+    """What is waited for, a sentence each."""
+
+    @property
+    def done(self) -> bool:
+        """Tell whether every item of every job is final."""
+        return all(job.final == job.items for job in self.jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The exact request of one item."""
+
+    address: str
+    request: dict[str, Any]
+    """A line of the batch's input file: custom_id, method, url, body."""
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Jobs and what their rows are made of: (upstream, downstream, kind of source)."""
+
+    jobs: tuple[JobAddress, ...]
+    edges: tuple[tuple[JobAddress, JobAddress, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyResult:
+    """What an apply left behind."""
+
+    jobs: Sequence[JobProgress]
+    waiting: tuple[JobAddress, ...] = ()
+    """Jobs whose rows are not known yet, because others are not final."""
+    nothing: bool = False
+    """There was nothing to do."""
+    signal: int | None = None
+    """The interrupt that ended it."""
+    note: str | None = None
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def interrupted(self) -> bool:
+        """Tell whether an interrupt ended it."""
+        return self.signal is not None
+
+    @property
+    def done(self) -> bool:
+        """Tell whether every item of every job is final."""
+        return not self.waiting and all(job.final == job.items for job in self.jobs)
+
+    @property
+    def failed(self) -> int:
+        """Return how many items ended in another way than succeeded."""
+        return sum(job.failed for job in self.jobs)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Return what the command ends with."""
+        if self.signal is not None:
+            return ExitCode(128 + self.signal)
+        if not self.done:
+            return ExitCode.IN_PROGRESS
+        return ExitCode.FAILED_ITEMS if self.failed else ExitCode.DONE

@@ -1,0 +1,191 @@
+"""The codec of `/v1/chat/completions` batches: request lines out, result lines in. No I/O.
+
+Facts: OpenAI's batch guide and API reference; irregular lines as seen in public reports. A line is
+split from its neighbours at the byte `\\n` only, since JSON strings may hold U+2028, and judged
+alone, so that one bad line never spoils a batch.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from pydantic_core import from_json, to_json
+
+from batchspec.messages import (
+    Contract,
+    FinishReason,
+    JsonObject,
+    Line,
+    LineError,
+    Reply,
+    ToolCall,
+    Usage,
+)
+
+_FINISH: Final[Mapping[str, FinishReason]] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+}
+_RETRYABLE = {0, 408, 409, 429}
+_NEVER_RAN = {"batch_expired", "batch_cancelled"}
+_RENAMED = {"max_tokens": "max_completion_tokens"}
+_NO_USAGE = Usage()
+
+
+class ChatCompletionsWire:
+    """Implements `ports.Wire` for chat completions."""
+
+    endpoint: str = "/v1/chat/completions"
+    max_requests: int = 50_000
+    max_bytes: int = 200_000_000
+
+    def body(self, contract: Contract, messages: Sequence[Any]) -> JsonObject:
+        """Return the request body as the provider gets it."""
+        return {**_fixed(contract), "messages": list(messages)}
+
+    def line_parts(self, contract: Contract) -> tuple[bytes, bytes]:
+        """Return what stands in a line between the custom_id and the messages, and after them.
+
+        A line is `b'{"custom_id":"' + custom_id + first + messages + second`, without a newline;
+        built by concatenation, because rows share all but two values.
+        """
+        fixed = to_json(_fixed(contract))
+        first = b'","method":"POST","url":"%s","body":%s,"messages":' % (
+            self.endpoint.encode(),
+            fixed[:-1],
+        )
+        return first, b"}}"
+
+    def decode(self, line: bytes) -> Line:
+        """Judge one line of a result file alone; never raises."""
+        try:
+            data = from_json(line)
+        except ValueError as error:
+            return Line(None, LineError("unreadable", "unreadable_line", str(error)))
+        if not isinstance(data, dict):
+            return Line(None, LineError("unreadable", "unreadable_line", "not a JSON object"))
+        custom_id = data.get("custom_id")
+        key = custom_id if isinstance(custom_id, str) else None
+        try:
+            return Line(key, _result(data))
+        except (AttributeError, TypeError, KeyError, ValueError, IndexError) as error:
+            problem = f"the reply has an unknown shape ({type(error).__name__}: {error})"
+            return Line(key, LineError("unreadable", "unknown_shape", problem))
+
+    def assistant(self, line: bytes) -> JsonObject:
+        """Return the assistant's message of a line that `decode` read as a reply."""
+        message = _body(from_json(line))["choices"][0]["message"]
+        kept: JsonObject = {"role": "assistant", "content": message.get("content")}
+        if message.get("tool_calls"):
+            kept["tool_calls"] = message["tool_calls"]
+        return kept
+
+
+def _fixed(contract: Contract) -> JsonObject:
+    """Return the body without its messages."""
+    settings = dict(contract.settings)
+    extra = settings.pop("extra_body", None) or {}
+    body: JsonObject = {"model": contract.model}
+    body.update({_RENAMED.get(name, name): value for name, value in settings.items()})
+    if contract.tools:
+        body["tools"] = [
+            {
+                "type": "function",
+                "function": {
+                    "name": tool.name,
+                    "description": tool.description,
+                    "parameters": tool.parameters,
+                    "strict": tool.strict,
+                },
+            }
+            for tool in contract.tools
+        ]
+    if contract.output is not None:
+        schema: JsonObject = {
+            "name": contract.output.name,
+            "schema": contract.output.schema,
+            "strict": contract.output.strict,
+        }
+        if contract.output.description:
+            schema["description"] = contract.output.description
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return {**body, **extra}
+
+
+def _result(data: Mapping[str, Any]) -> Reply | LineError:
+    response = data.get("response")
+    if response is None:
+        return _line_error(data.get("error") or {})
+    status = response.get("status_code")
+    body = _body(data)
+    if status == 200 and body.get("choices"):
+        return _reply(body)
+    return _http_error(status, body)
+
+
+def _body(data: Mapping[str, Any]) -> Any:
+    """Return the body of a line; some compatible servers encode it twice."""
+    body = data["response"].get("body")
+    if isinstance(body, str):
+        body = from_json(body)
+    return body if body is not None else {}
+
+
+def _line_error(error: Mapping[str, Any]) -> LineError:
+    code = str(error.get("code") or "unknown_error")
+    message = str(error.get("message") or "the line holds neither a response nor an error")
+    return LineError("never_ran" if code in _NEVER_RAN else "retryable", code, message)
+
+
+def _http_error(status: Any, body: Any) -> LineError:
+    error = body.get("error")
+    details: Mapping[str, Any] = error if isinstance(error, dict) else {}
+    code = str(details.get("code") or details.get("type") or f"http_{status}")
+    message = str(details.get("message") or error or f"HTTP status {status}")
+    if status == 200:
+        if not details:
+            return LineError("unreadable", "empty_body", "status 200 without an answer")
+        return LineError("retryable", code, message)
+    passing = not isinstance(status, int) or status in _RETRYABLE or status >= 500
+    return LineError("retryable" if passing else "rejected", code, message)
+
+
+def _reply(body: Mapping[str, Any]) -> Reply:
+    choice = body["choices"][0]
+    message = choice["message"]
+    calls = message.get("tool_calls")
+    content = message.get("content")
+    return Reply(
+        content if content is None or isinstance(content, str) else _joined(content),
+        _FINISH.get(choice.get("finish_reason"), "unknown"),
+        message.get("refusal") or None,
+        tuple(_tool_call(call) for call in calls) if calls else (),
+        _usage(body.get("usage")),
+        body.get("model"),
+    )
+
+
+def _joined(parts: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(str(part.get("text") or "") for part in parts)
+
+
+def _tool_call(call: Mapping[str, Any]) -> ToolCall:
+    function = call["function"]
+    arguments = function.get("arguments")
+    text = arguments if isinstance(arguments, str) else to_json(arguments or {}).decode()
+    return ToolCall(str(call["id"]), str(function["name"]), text)
+
+
+def _usage(usage: Mapping[str, Any] | None) -> Usage:
+    if not usage:
+        return _NO_USAGE
+    prompt = usage.get("prompt_tokens_details")
+    completion = usage.get("completion_tokens_details")
+    return Usage(
+        usage.get("prompt_tokens") or 0,
+        (prompt.get("cached_tokens") or 0) if prompt else 0,
+        usage.get("completion_tokens") or 0,
+        (completion.get("reasoning_tokens") or 0) if completion else 0,
+    )

@@ -1,0 +1,111 @@
+"""What to do next, from what is: the reconciler's heart, without I/O, clock, dice or ids.
+
+Level-based: every pass reads the whole snapshot and says what each record needs, whatever happened
+before. The number of records grows with jobs and open batches, never with rows.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from batchspec.ids import JobAddress
+from batchspec.reconcile.actions import (
+    Action,
+    Adopt,
+    Collect,
+    Expand,
+    Pack,
+    Poll,
+    RunTools,
+    Submit,
+)
+from batchspec.state.records import BatchRecord, JobTools, LaneRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What is recorded and wanted, as far as the next step depends on it.
+
+    Attributes:
+        lanes: What waits, by provider, endpoint and model.
+        batches: Batches that are neither collected nor rejected.
+        tools: Jobs with tool calls to run.
+        waiting: Jobs whose rows come from others that are not expanded yet, with those others.
+        unfinished: Jobs with an item that is not final.
+        draining: True after an interrupt: nothing new is begun.
+    """
+
+    lanes: Sequence[LaneRecord] = ()
+    batches: Sequence[BatchRecord] = ()
+    tools: Sequence[JobTools] = ()
+    waiting: Mapping[JobAddress, Sequence[JobAddress]] = field(
+        default_factory=dict[JobAddress, Sequence[JobAddress]]
+    )
+    unfinished: frozenset[JobAddress] = frozenset()
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is to be done now, and when to look again if nothing happens before.
+
+    `wake_at` is None when nothing waits for the time; with no actions either, all is done.
+    """
+
+    actions: tuple[Action, ...]
+    wake_at: float | None
+
+    @property
+    def done(self) -> bool:
+        """Tell whether there is nothing to do and nothing to wait for."""
+        return not self.actions and self.wake_at is None
+
+
+def decide(snapshot: Snapshot, now: float) -> Step:
+    """Say what to do next.
+
+    Args:
+        snapshot: What is.
+        now: Unix seconds.
+    """
+    if snapshot.draining:
+        return Step((), None)
+    actions: list[Action] = []
+    times: list[float] = []
+    for batch in snapshot.batches:
+        _due(_for_batch(batch), batch.next_at, now, actions, times)
+    for lane in snapshot.lanes:
+        if lane.pending and _gathered(lane, snapshot.batches):
+            _due(Pack(lane.lane.id), lane.hold_until, now, actions, times)
+    actions += [RunTools(tools.job) for tools in snapshot.tools]
+    actions += [
+        Expand(job)
+        for job, upstream in snapshot.waiting.items()
+        if not any(up in snapshot.unfinished or up in snapshot.waiting for up in upstream)
+    ]
+    return Step(tuple(actions), min(times, default=None))
+
+
+def _due(action: Action, at: float, now: float, actions: list[Action], times: list[float]) -> None:
+    if at <= now:
+        actions.append(action)
+    else:
+        times.append(at)
+
+
+def _for_batch(batch: BatchRecord) -> Action:
+    if batch.phase == "ended":
+        return Collect(batch.id)
+    if batch.phase == "submitted":
+        return Poll(batch.id)
+    return Submit(batch.id) if batch.create_at is None else Adopt(batch.id)
+
+
+def _gathered(lane: LaneRecord, batches: Sequence[BatchRecord]) -> bool:
+    """Tell whether a lane has all that is about to wait in it, so that batches become few and full.
+
+    Tool calls that run and results that are being read add to the lane within seconds; batches at
+    the provider may take a day and are not waited for.
+    """
+    if lane.tools:
+        return False
+    return not any(b.phase == "ended" and b.lane == lane.lane.id for b in batches)

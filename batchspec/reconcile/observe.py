@@ -1,0 +1,130 @@
+"""What a look at the provider means for a batch: the decision table, as pure functions."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from batchspec.ports import RemoteBatch, RemoteError
+from batchspec.reconcile.retry import backoff, poll_wait
+from batchspec.state.events import BatchObserved, BatchRejected
+from batchspec.state.records import TERMINAL, BatchRecord
+
+_LATE_FILES = 120.0
+"""Seconds a completed batch may keep its output file id back before it is taken at its word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often to look: seconds, lengthening from `poll` to `max_poll`; `grace` before paying again."""
+
+    poll: float = 15.0
+    max_poll: float = 600.0
+    grace: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedLines:
+    """A batch failed validation because of some lines: those are final, the rest goes again."""
+
+    lines: dict[int, str]
+    event: BatchRejected
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A batch failed validation for a reason nobody but a person can mend."""
+
+    event: BatchRejected
+
+
+def observe(
+    record: BatchRecord, remote: RemoteBatch, now: float, pace: Pace, holds: int = 0
+) -> BatchObserved | BatchRejected | RejectedLines | Stopped:
+    """Say what a batch's state at the provider means.
+
+    Args:
+        record: What is recorded.
+        remote: What the provider says.
+        now: Unix seconds.
+        pace: The schedule.
+        holds: How often in a row the batch's lane was held.
+    """
+    if remote.status == "failed":
+        return _failed(record, remote.errors, now, pace, holds)
+    ended = remote.status in TERMINAL and _files_ready(record, remote, now)
+    wait = poll_wait(
+        now - (record.submitted_at or now), first=pace.poll, cap=pace.max_poll, name=record.id
+    )
+    if remote.status in TERMINAL:
+        wait = pace.poll
+    note = None
+    if remote.status == "unknown":
+        note = "the provider reports a status this version does not know; it counts as not ended"
+    return BatchObserved(
+        id=record.id,
+        status=remote.status,
+        counts=remote.counts,
+        output_file_id=remote.output_file_id,
+        error_file_id=remote.error_file_id,
+        ended=ended,
+        at=now,
+        next_at=now if ended else now + wait,
+        note=note,
+    )
+
+
+def _files_ready(record: BatchRecord, remote: RemoteBatch, now: float) -> bool:
+    """Tell whether the result files a terminal batch must have are named.
+
+    A batch can say `completed` a moment before its output file id appears.
+    """
+    if remote.status != "completed" or remote.output_file_id or not remote.counts.completed:
+        return bool(remote.output_file_id or remote.error_file_id) or _waited(record, now, remote)
+    return _waited(record, now, remote)
+
+
+def _waited(record: BatchRecord, now: float, remote: RemoteBatch) -> bool:
+    if remote.status != "completed":
+        return True
+    return record.ended_at is not None and now - record.ended_at >= _LATE_FILES
+
+
+def _failed(
+    record: BatchRecord, errors: Sequence[RemoteError], now: float, pace: Pace, holds: int
+) -> BatchRejected | RejectedLines | Stopped:
+    reason = describe(errors)
+    if _transient(errors):
+        wait = backoff(holds + 1, first=pace.poll, cap=pace.max_poll, name=record.id)
+        return BatchRejected(id=record.id, at=now, reason=reason, hold_lane_until=now + wait)
+    event = BatchRejected(id=record.id, at=now, reason=reason)
+    lines = {e.line: f"{e.code}: {e.message}" for e in errors if e.line is not None}
+    if lines and all(e.line is not None for e in errors):
+        return RejectedLines(lines, event)
+    return Stopped(event)
+
+
+def _transient(errors: Iterable[RemoteError]) -> bool:
+    """Tell whether the whole batch can go again later: a full queue, or a file not visible yet."""
+    found = list(errors)
+    return bool(found) and all(
+        e.line is None
+        and (
+            e.code == "token_limit_exceeded"
+            or e.message.startswith("Enqueued ")
+            or "Cannot find file" in e.message
+        )
+        for e in found
+    )
+
+
+def describe(errors: Sequence[RemoteError]) -> str:
+    """Return the provider's validation errors in one line."""
+    if not errors:
+        return "the provider gave no reason"
+    shown = [f"{e.code}: {e.message}" + (f" (line {e.line})" if e.line else "") for e in errors[:3]]
+    more = f" … and {len(errors) - 3} more" if len(errors) > 3 else ""
+    return "; ".join(shown) + more
+
+
+def oldest(batches: Iterable[RemoteBatch]) -> list[RemoteBatch]:
+    """Return batches with one token, the one to keep first: the oldest was paid first."""
+    return sorted(batches, key=lambda batch: (batch.created_at, batch.id))

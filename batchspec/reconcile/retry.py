@@ -1,0 +1,23 @@
+"""When to try again: schedules for waiting, backoff for errors. No dice: jitter comes from names."""
+
+from zlib import crc32
+
+
+def backoff(failures: int, *, first: float, cap: float, name: str = "") -> float:
+    """Return the seconds to wait after `failures` errors in a row (1 for the first).
+
+    Doubles from `first` to `cap`; `name` spreads equal waits by up to a fifth.
+    """
+    return _spread(min(cap, first * 2 ** min(failures - 1, 30)), name)
+
+
+def poll_wait(age: float, *, first: float, cap: float, name: str = "") -> float:
+    """Return the seconds until the next look at a batch of an age, lengthening with it.
+
+    A batch is looked at after every tenth of its age, so that the end is seen at most a tenth late.
+    """
+    return _spread(min(cap, max(first, age / 10)), name)
+
+
+def _spread(seconds: float, name: str) -> float:
+    return seconds * (1 + (crc32(name.encode()) % 1000 / 5000 if name else 0))

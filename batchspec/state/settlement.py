@@ -1,0 +1,37 @@
+"""What became of one turn of a conversation, as values."""
+
+from dataclasses import dataclass
+
+from batchspec.messages import Outcome, ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The item has its outcome; `reason` says why where it did not succeed."""
+
+    outcome: Outcome
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallTools:
+    """The model asks for tools; the next turn carries their results."""
+
+    calls: tuple[ToolCall, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """The output is not acceptable; the next turn tells the model why."""
+
+    feedback: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendAgain:
+    """The turn was not answered; the same request goes into another batch."""
+
+    reason: str
+
+
+Settlement = Answered | CallTools | AskAgain | SendAgain

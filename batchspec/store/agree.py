@@ -1,0 +1,104 @@
+"""Recording a plan: the statements that turn a draft into rows of the state.
+
+Set-based, so that a million rows are one transaction of a few seconds. `draft` is the attached
+scratch database of `store.draft`.
+"""
+
+import sqlite3
+
+_STATEMENTS = (
+    # Lanes, contracts and jobs.
+    """
+    INSERT OR IGNORE INTO lanes (provider, endpoint, model)
+    SELECT DISTINCT provider, endpoint, model FROM draft.jobs
+    """,
+    """
+    INSERT OR IGNORE INTO contracts (fingerprint, lane, body)
+    SELECT d.fingerprint, l.id, d.contract FROM draft.jobs d JOIN lanes l
+      ON l.provider = d.provider AND l.endpoint = d.endpoint AND l.model = d.model
+    """,
+    """
+    INSERT INTO jobs (address, contract, policy)
+    SELECT d.address, c.id, d.policy FROM draft.jobs d
+    JOIN contracts c ON c.fingerprint = d.fingerprint WHERE true
+    ON CONFLICT (address) DO UPDATE
+      SET contract = excluded.contract, policy = excluded.policy, removed = 0
+    """,
+    """
+    CREATE TEMP TABLE wanted AS
+    SELECT d.number, j.id AS job, j.contract, c.lane FROM draft.jobs d
+    JOIN jobs j ON j.address = d.address JOIN contracts c ON c.id = j.contract
+    """,
+    # Conversations: new ones, and those to be sent anew from their first turn.
+    """
+    INSERT OR IGNORE INTO conversations (fingerprint, contract, lane, job, phase, request, size)
+    SELECT r.fingerprint, w.contract, w.lane, w.job, 'pending', r.body, r.size
+    FROM draft.rows r JOIN wanted w ON w.number = r.job
+    WHERE r.kind IN ('+', '-/+') ORDER BY r.id
+    """,
+    """
+    UPDATE conversations SET phase = 'pending', turn = 1, attempts = 0, output_retries = 0,
+      outcome = CASE WHEN outcome = 'succeeded' THEN outcome END, reason = NULL, request = r.body, size = r.size, job = r.owner
+    FROM (
+      SELECT r.fingerprint, MAX(r.body) AS body, MAX(r.size) AS size, MAX(w.job) AS owner
+      FROM draft.rows r JOIN wanted w ON w.number = r.job WHERE r.kind = '-/+' GROUP BY 1
+    ) r
+    WHERE conversations.fingerprint = r.fingerprint AND conversations.phase = 'final'
+    """,
+    # Items; the old answer stays readable until the new one is in.
+    """
+    CREATE TEMP TABLE dropped AS
+    SELECT i.conversation FROM draft.rows r JOIN wanted w ON w.number = r.job
+    JOIN items i ON i.job = w.job AND i.key = r.key WHERE r.kind IS NOT NULL
+    """,
+    """
+    INSERT INTO items (job, key, conversation, row)
+    SELECT w.job, r.key, c.id, r.body FROM draft.rows r
+    JOIN wanted w ON w.number = r.job JOIN conversations c ON c.fingerprint = r.fingerprint
+    WHERE r.kind IS NOT NULL ORDER BY r.id
+    ON CONFLICT (job, key) DO UPDATE SET
+      previous = CASE
+        WHEN items.conversation = excluded.conversation THEN previous
+        WHEN (SELECT outcome FROM conversations c WHERE c.id = items.conversation) = 'succeeded'
+          THEN items.conversation
+        ELSE previous END,
+      conversation = excluded.conversation, row = excluded.row
+    """,
+    # Rows and jobs that are gone: forgotten, never destroyed; their answers can be reused.
+    """
+    INSERT INTO dropped
+    SELECT i.conversation FROM items i JOIN wanted w ON w.job = i.job WHERE NOT EXISTS (
+      SELECT 1 FROM draft.rows r WHERE r.job = w.number AND r.key = i.key)
+    """,
+    """
+    DELETE FROM items WHERE id IN (
+      SELECT i.id FROM items i JOIN wanted w ON w.job = i.job WHERE NOT EXISTS (
+        SELECT 1 FROM draft.rows r WHERE r.job = w.number AND r.key = i.key))
+    """,
+    """
+    INSERT INTO dropped SELECT i.conversation FROM items i JOIN jobs j ON j.id = i.job
+    WHERE j.address IN (SELECT address FROM draft.removed_jobs)
+    """,
+    """
+    DELETE FROM items WHERE job IN (
+      SELECT j.id FROM jobs j WHERE j.address IN (SELECT address FROM draft.removed_jobs))
+    """,
+    """
+    UPDATE jobs SET removed = 1 WHERE address IN (SELECT address FROM draft.removed_jobs)
+    """,
+    # What no item wants any more is not sent; what is in a batch comes back and is kept.
+    """
+    UPDATE conversations SET phase = 'final', outcome = 'cancelled',
+      reason = 'No row wants it any more.'
+    WHERE phase IN ('pending', 'tools') AND id IN (SELECT conversation FROM dropped)
+      AND NOT EXISTS (SELECT 1 FROM items i WHERE i.conversation = conversations.id)
+    """,
+    "DROP TABLE wanted",
+    "DROP TABLE dropped",
+)
+
+
+def agree(db: sqlite3.Connection) -> None:
+    """Write the rows of the attached `draft`; inside a transaction."""
+    for statement in _STATEMENTS:
+        db.execute(statement)

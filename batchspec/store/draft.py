@@ -1,0 +1,248 @@
+"""The body of a plan: a scratch database with one row per row of the specs.
+
+Keys are noted as they are seen, so that doubled keys and removed rows are found without holding
+them in memory; only rows that change carry a fingerprint and a body.
+"""
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from batchspec.errors import StateError
+from batchspec.fingerprint import digest
+from batchspec.ids import ConversationId, Fingerprint, JobAddress, RecordRef
+from batchspec.messages import Contract, Outcome
+from batchspec.ports import DraftTotals, Duplicate, PlannedRow, RecordedRow
+from batchspec.state.kinds import Kind
+from batchspec.state.records import ConversationPhase
+from batchspec.store.reader import StateReader
+from batchspec.store.schema import explain
+from batchspec.store.segments import SegmentWriter
+
+_Item = tuple[Fingerprint, ConversationPhase, Outcome | None, int, RecordRef]
+_Same = tuple[ConversationId, ConversationPhase, Outcome | None]
+_SCHEMA = """
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+PRAGMA cache_size = -32768;
+CREATE TABLE jobs (
+  number INTEGER PRIMARY KEY, address TEXT NOT NULL UNIQUE, state INTEGER,
+  fingerprint BLOB NOT NULL, provider TEXT NOT NULL, endpoint TEXT NOT NULL, model TEXT NOT NULL,
+  contract TEXT NOT NULL, policy BLOB NOT NULL
+);
+CREATE TABLE rows (
+  id INTEGER PRIMARY KEY, job INTEGER NOT NULL, key TEXT NOT NULL, line INTEGER,
+  kind TEXT, fingerprint BLOB, body INTEGER, size INTEGER,
+  UNIQUE (job, key)
+);
+CREATE TABLE removed_jobs (address TEXT PRIMARY KEY);
+"""
+_STORED = frozenset({Kind.SUBMIT, Kind.RESUBMIT, Kind.REUSE})
+_NOTHING = RecordedRow()
+_BLOBS = 500
+_SAME = (
+    "SELECT fingerprint, id, phase, outcome FROM conversations WHERE fingerprint IN (%s)"  # noqa: S608 - placeholders
+    % ",".join("?" * _BLOBS)
+)
+_ITEMS = """
+SELECT i.key, c.fingerprint, c.phase, c.outcome, c.contract, i.row
+FROM json_each(?) k JOIN items i ON i.job = ? AND i.key = k.value
+JOIN conversations c ON c.id = i.conversation
+"""
+
+
+class SqliteDraft:
+    """Implements `ports.Draft`.
+
+    Args:
+        folder: A scratch folder that does not exist yet; removed when the draft is used up.
+        reader: The recorded state; closed with the draft.
+        open_segment: Opens a segment for bodies in a folder.
+    """
+
+    def __init__(
+        self, folder: Path, reader: StateReader, open_segment: Callable[[Path], SegmentWriter]
+    ) -> None:
+        self.folder = folder
+        self.path = folder / "plan.db"
+        self._reader = reader
+        self._open_segment = open_segment
+        self.segments: list[SegmentWriter] = []
+        folder.mkdir(mode=0o700)
+        os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        self.db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        self.db.executescript(_SCHEMA)
+        self.db.execute("BEGIN")
+        self._numbers: dict[JobAddress, int] = {}
+        self._recorded: dict[JobAddress, int | None] = {}
+        self._empty = not reader.db.execute(
+            "SELECT EXISTS (SELECT 1 FROM conversations)"
+        ).fetchone()[0]
+
+    def begin(self, job: JobAddress, contract: Contract, policy: bytes) -> bool:
+        """Start a job; tells whether the state holds items of it."""
+        row = self._reader.db.execute(
+            "SELECT id FROM jobs WHERE address = ? AND EXISTS (SELECT 1 FROM items WHERE job = id)",
+            (job,),
+        ).fetchone()
+        state = None if row is None else int(row[0])
+        body = contract.canonical()
+        number = len(self._numbers) + 1
+        self._numbers[job] = number
+        self._recorded[job] = state
+        self.db.execute(
+            "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                number,
+                job,
+                state,
+                digest(body),
+                contract.provider,
+                contract.endpoint,
+                contract.model,
+                body.decode(),
+                policy,
+            ),
+        )
+        return state is not None
+
+    def look(self, job: JobAddress, rows: Sequence[PlannedRow]) -> Sequence[RecordedRow]:
+        """Return what is recorded for some rows, in the same order."""
+        if self._empty:
+            return [_NOTHING] * len(rows)
+        items = self._items(self._recorded[job], rows)
+        same = self._same([r.fingerprint for r in rows if not _kept(items.get(r.key), r)])
+        return [_recorded(items.get(row.key), same.get(row.fingerprint)) for row in rows]
+
+    def _items(self, job: int | None, rows: Sequence[PlannedRow]) -> dict[str, _Item]:
+        if job is None:
+            return {}
+        keys = json.dumps([row.key for row in rows])
+        found = self._reader.db.execute(_ITEMS, (keys, job))
+        return {row[0]: row[1:] for row in found}
+
+    def _same(self, fingerprints: Sequence[Fingerprint]) -> dict[bytes, _Same]:
+        found: dict[bytes, _Same] = {}
+        for at in range(0, len(fingerprints), _BLOBS):
+            part = fingerprints[at : at + _BLOBS]
+            padded = (*part, *(b"",) * (_BLOBS - len(part)))
+            found.update((row[0], row[1:]) for row in self._reader.db.execute(_SAME, padded))
+        return found
+
+    def put(
+        self, job: JobAddress, rows: Sequence[tuple[PlannedRow, Kind]], overhead: int
+    ) -> Sequence[Duplicate]:
+        """Note rows as seen and keep those that change; returns rows whose key was seen before.
+
+        Args:
+            job: A job that was begun.
+            rows: Rows with what happens to each.
+            overhead: Bytes of a line in an input file beside the messages.
+        """
+        number = self._numbers[job]
+        keep = self._keep
+        values = [
+            (number, row.key, row.line)
+            + (
+                (kind.value, row.fingerprint, keep(row), overhead + len(row.messages_json))
+                if kind in _STORED
+                else (None, None, None, None)
+            )
+            for row, kind in rows
+        ]
+        before = self.db.total_changes
+        self.db.executemany(
+            "INSERT OR IGNORE INTO rows (job, key, line, kind, fingerprint, body, size) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            values,
+        )
+        if self.db.total_changes - before == len(values):
+            return ()
+        return self._duplicates(number, [row for row, _ in rows])
+
+    def _keep(self, row: PlannedRow) -> int:
+        if not self.segments or self.segments[-1].full:
+            self.segments.append(self._open_segment(self.folder))
+        return self.segments[-1].append(row.messages_json + b"\t" + row.row_json)
+
+    def _duplicates(self, number: int, rows: Sequence[PlannedRow]) -> Sequence[Duplicate]:
+        found: list[Duplicate] = []
+        here: set[str] = set()
+        for row in rows:
+            line = self.db.execute(
+                "SELECT line FROM rows WHERE job = ? AND key = ?", (number, row.key)
+            ).fetchone()[0]
+            if line != row.line or row.key in here:
+                found.append(Duplicate(row.key, line, row.line))
+            here.add(row.key)
+        return found
+
+    def recorded_items(self, job: JobAddress) -> int:
+        """Return how many items the state holds for a job; those not seen will be forgotten."""
+        state = self._recorded[job]
+        if state is None:
+            return 0
+        n: int = self._reader.db.execute(
+            "SELECT COUNT(*) FROM items WHERE job = ?", (state,)
+        ).fetchone()[0]
+        return n
+
+    def forget_job(self, job: JobAddress) -> int:
+        """Note that a job is gone; returns how many items will be forgotten."""
+        self.db.execute("INSERT INTO removed_jobs VALUES (?)", (job,))
+        n: int = self._reader.db.execute(
+            "SELECT COUNT(*) FROM items i JOIN jobs j ON j.id = i.job WHERE j.address = ?", (job,)
+        ).fetchone()[0]
+        return n
+
+    def totals(self, job: JobAddress) -> DraftTotals:
+        """Return the different requests a job would send."""
+        requests, size = self.db.execute(
+            "SELECT COUNT(*), SUM(size) FROM (SELECT DISTINCT fingerprint, size FROM rows "
+            "WHERE job = ? AND kind IN ('+', '-/+'))",
+            (self._numbers[job],),
+        ).fetchone()
+        return DraftTotals(requests, size or 0)
+
+    def record(self, ref: RecordRef) -> tuple[bytes, bytes]:
+        """Return (messages, row) of a stored request."""
+        messages, _, row = self._reader.bodies.get(ref).partition(b"\t")
+        return messages, row
+
+    def seal(self) -> None:
+        """Make the bodies durable and release the scratch file, so that a store can take it over.
+
+        Raises:
+            StateError: The disk is full.
+        """
+        try:
+            for segment in self.segments:
+                segment.close()
+            self.db.execute("COMMIT")
+        except (OSError, sqlite3.Error) as error:
+            raise StateError(explain(error, self.path)) from error
+        finally:
+            self.db.close()
+            self._reader.close()
+
+    def discard(self) -> None:
+        """Remove the draft from the disk; harmless once it is used up."""
+        self.db.close()
+        self._reader.close()
+        for segment in self.segments:
+            if not segment.closed:
+                segment.abandon()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _kept(item: _Item | None, row: PlannedRow) -> bool:
+    return item is not None and item[0] == row.fingerprint
+
+
+def _recorded(item: "_Item | None", same: "_Same | None") -> RecordedRow:
+    if item is None and same is None:
+        return _NOTHING
+    return RecordedRow(*(item or (None,) * 5), *(same or (None,) * 3))

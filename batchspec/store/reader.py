@@ -1,0 +1,261 @@
+"""Reading the state: what views and the planner see. It cannot write and is never blocked."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+from batchspec.errors import StateError
+from batchspec.ids import JobAddress, LaneId, RecordRef, RowKey
+from batchspec.messages import Contract, Outcome, Usage
+from batchspec.ports import StoredItem
+from batchspec.state.records import (
+    BatchRecord,
+    ConversationPhase,
+    JobProgress,
+    Lane,
+    LaneRecord,
+    LeaseRecord,
+)
+from batchspec.store.rows import BATCH_COLUMNS, batch_record
+from batchspec.store.schema import open_database
+from batchspec.store.segments import SegmentReader
+
+_CHUNK = 1000
+
+# The answer shown is the wanted conversation's once it is final, until then the old one's: that of
+# the item's previous conversation, or of this one before it was sent anew.
+_ITEMS = """
+SELECT i.id, i.key, i.row, c.phase, c.outcome, c.reason, c.reply, c.turn, c.input_tokens,
+  c.cached_tokens, c.output_tokens, c.reasoning_tokens, c.cost, c.contract,
+  (wanted.phase <> 'final' AND i.previous IS NOT NULL)
+    OR (c.phase <> 'final' AND c.outcome = 'succeeded' AND c.turn = 1)
+FROM items i
+JOIN conversations wanted ON wanted.id = i.conversation
+JOIN conversations c ON c.id = CASE
+  WHEN wanted.phase <> 'final' AND i.previous IS NOT NULL THEN i.previous ELSE i.conversation END
+WHERE i.job = :job AND i.id > :after {more}
+ORDER BY i.id LIMIT :limit
+"""
+
+_PROGRESS = """
+SELECT i.job, c.phase, c.outcome, COUNT(*)
+FROM items i JOIN conversations c ON c.id = i.conversation GROUP BY 1, 2, 3
+"""
+
+_SPENT_PER_JOB = """
+SELECT job, SUM(input_tokens), SUM(cached_tokens), SUM(output_tokens), SUM(reasoning_tokens),
+  SUM(cost), SUM(cost IS NULL), SUM(CASE WHEN reply IS NULL THEN 0 ELSE turn END)
+FROM conversations GROUP BY job
+"""
+
+
+class StateReader:
+    """Implements `ports.Reader` over a state folder.
+
+    Args:
+        directory: The folder of one environment, with `batchspec.db` and `artifacts/`.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "batchspec.db"
+        if not self.path.exists():
+            raise StateError(f"There is no state at {self.path} yet. Run `batchspec plan` first.")
+        self.db = open_database(self.path, read_only=True)
+        self.bodies = SegmentReader(directory / "artifacts")
+
+    @property
+    def lineage(self) -> str:
+        """Return the id of this state's history."""
+        return str(self._value("SELECT value FROM meta WHERE key = 'lineage'"))
+
+    def serial(self) -> int:
+        """Return the counter of changes."""
+        return int(self._value("SELECT value FROM meta WHERE key = 'serial'"))
+
+    def _value(self, sql: str, *parameters: Any) -> Any:
+        row = self.db.execute(sql, parameters).fetchone()
+        return None if row is None else row[0]
+
+    def lease(self) -> LeaseRecord | None:
+        """Return who holds the lease, or None."""
+        return read_lease(self.db)
+
+    def jobs(self) -> Sequence[JobAddress]:
+        """Return the jobs that have items or had them."""
+        rows = self.db.execute("SELECT address FROM jobs ORDER BY address")
+        return [JobAddress(address) for (address,) in rows]
+
+    def progress(self) -> Sequence[JobProgress]:
+        """Count the items of every job by phase and outcome."""
+        return read_progress(self.db)
+
+    def batches(self, *, open_only: bool = False) -> Sequence[BatchRecord]:
+        """Return batches in the order of their intents."""
+        where = "WHERE phase IN ('intended', 'submitted', 'ended')" if open_only else ""
+        rows = self.db.execute(f"SELECT {BATCH_COLUMNS} FROM batches {where} ORDER BY number")  # noqa: S608 - constants
+        return [batch_record(row) for row in rows]
+
+    def lane(self, lane: LaneId) -> Lane:
+        """Return one lane."""
+        return read_lane(self.db, lane)
+
+    def lanes(self) -> Sequence[LaneRecord]:
+        """Return every lane with what waits in it."""
+        return read_lanes(self.db)
+
+    def contract(self, contract: int) -> Contract:
+        """Return what all requests of a contract share."""
+        return read_contract(self.db, contract)
+
+    def spent(self) -> Decimal | None:
+        """Return US dollars paid so far, or None where the price of a reply is unknown."""
+        total, unknown = self.db.execute(
+            "SELECT SUM(cost), SUM(cost IS NULL) FROM conversations"
+        ).fetchone()
+        return None if unknown else Decimal(str(total or 0))
+
+    def items(
+        self, job: JobAddress, *, failed: bool = False, key: RowKey | None = None
+    ) -> Iterator[StoredItem]:
+        """Yield the items of a job, in the order in which they were first seen.
+
+        Reads in chunks, each a consistent look, so that a slow consumer holds no old snapshot.
+        """
+        number = self._value("SELECT id FROM jobs WHERE address = ?", job)
+        if number is None:
+            return
+        more = "AND i.key = :key" if key is not None else ""
+        if failed:
+            more += " AND c.phase = 'final' AND c.outcome <> 'succeeded'"
+        sql = _ITEMS.format(more=more)
+        contracts: dict[int, Contract] = {}
+        after = 0
+        while True:
+            rows = self.db.execute(
+                sql, {"job": number, "after": after, "limit": _CHUNK, "key": key}
+            ).fetchall()
+            yield from self._items(rows, contracts)
+            if len(rows) < _CHUNK:
+                return
+            after = rows[-1][0]
+
+    def _items(self, rows: list[Any], contracts: dict[int, Contract]) -> Iterator[StoredItem]:
+        lines = self._in_order(row[6] for row in rows)
+        bodies = self._in_order(row[2] for row in rows)
+        for row in rows:
+            if row[13] not in contracts:
+                contracts[row[13]] = self.contract(row[13])
+            contract = contracts[row[13]]
+            yield StoredItem(
+                key=RowKey(row[1]),
+                row_json=bodies[row[2]].partition(b"\t")[2],
+                phase=row[3],
+                outcome=row[4],
+                reason=row[5],
+                line=None if row[6] is None else lines[row[6]],
+                turns=row[7],
+                usage=Usage(row[8], row[9], row[10], row[11]),
+                cost=None if row[12] is None else Decimal(repr(row[12])),
+                model=contract.model,
+                provider=contract.provider,
+                endpoint=contract.endpoint,
+                previous=bool(row[14]),
+            )
+
+    def _in_order(self, refs: Iterable[RecordRef | None]) -> dict[RecordRef, bytes]:
+        """Read bodies in the order of the disk, so that each frame is opened once."""
+        get = self.bodies.get
+        return {ref: get(ref) for ref in sorted({ref for ref in refs if ref is not None})}
+
+    def journal(self, *, last: int | None = None) -> Sequence[tuple[int, float, str, str]]:
+        """Return (seq, time, kind, JSON) of the newest events, oldest first."""
+        rows = self.db.execute(
+            "SELECT seq, at, kind, payload FROM journal ORDER BY seq DESC LIMIT ?", (last or -1,)
+        )
+        return list(reversed(list(islice(rows, last))))
+
+    def close(self) -> None:
+        """Close the file and the artifacts."""
+        self.bodies.close()
+        self.db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def read_lease(db: sqlite3.Connection) -> LeaseRecord | None:
+    """Return who holds the lease, or None."""
+    row = db.execute(
+        "SELECT holder, host, pid, operation, since, heartbeat, fence FROM lease"
+    ).fetchone()
+    if row[0] is None:
+        return None
+    return LeaseRecord(
+        holder=row[0], host=row[1], pid=row[2], operation=row[3], since=row[4], heartbeat=row[5], fence=row[6]
+    )  # fmt: skip
+
+
+def read_progress(db: sqlite3.Connection) -> list[JobProgress]:
+    """Count the items of every job by phase and outcome."""
+    phases: dict[int, dict[ConversationPhase, int]] = {}
+    outcomes: dict[int, dict[Outcome, int]] = {}
+    for job, phase, outcome, n in db.execute(_PROGRESS):
+        counts = phases.setdefault(job, {})
+        counts[phase] = counts.get(phase, 0) + n
+        if outcome is not None and phase == "final":
+            outcomes.setdefault(job, {})[outcome] = n
+    spent = {row[0]: row[1:] for row in db.execute(_SPENT_PER_JOB)}
+    nothing = (0, 0, 0, 0, 0, 0, 0)
+    rows = db.execute(
+        "SELECT j.id, j.address, l.provider || ':' || l.model, j.removed FROM jobs j "
+        "JOIN contracts c ON c.id = j.contract JOIN lanes l ON l.id = c.lane ORDER BY j.id"
+    )
+    return [
+        JobProgress(
+            address=JobAddress(address),
+            model=model,
+            items=sum(phases.get(job, {}).values()),
+            phases=phases.get(job, {}),
+            outcomes=outcomes.get(job, {}),
+            usage=Usage(*used[:4]),
+            cost=None if used[5] else Decimal(str(used[4] or 0)),
+            turns=used[6],
+            removed=bool(removed),
+        )
+        for job, address, model, removed in rows
+        for used in (spent.get(job, nothing),)
+    ]
+
+
+def read_lane(db: sqlite3.Connection, lane: LaneId) -> Lane:
+    """Return one lane."""
+    row = db.execute(
+        "SELECT id, provider, endpoint, model FROM lanes WHERE id = ?", (lane,)
+    ).fetchone()
+    return Lane(LaneId(row[0]), row[1], row[2], row[3])
+
+
+def read_lanes(db: sqlite3.Connection) -> tuple[LaneRecord, ...]:
+    """Return every lane with what waits in it."""
+    rows = db.execute(
+        "SELECT id, provider, endpoint, model, hold_until, hold_reason, holds, "
+        "(SELECT COUNT(*) FROM conversations WHERE lane = lanes.id AND phase = 'pending'), "
+        "(SELECT COUNT(*) FROM conversations WHERE lane = lanes.id AND phase = 'tools') "
+        "FROM lanes"
+    )
+    return tuple(
+        LaneRecord(Lane(LaneId(r[0]), r[1], r[2], r[3]), r[7], r[8], r[4], r[5], r[6]) for r in rows
+    )
+
+
+def read_contract(db: sqlite3.Connection, contract: int) -> Contract:
+    """Return what all requests of a contract share."""
+    body = db.execute("SELECT body FROM contracts WHERE id = ?", (contract,)).fetchone()[0]
+    return Contract.from_json(json.loads(body))

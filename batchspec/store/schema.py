@@ -1,0 +1,79 @@
+"""Opening the state file: pragmas, numbered migrations, refusal of newer states."""
+
+import os
+import re
+import sqlite3
+from importlib import resources
+from pathlib import Path
+
+from batchspec.errors import StateError
+
+_NUMBER = re.compile(r"(\d{4})_\w+\.sql\Z")
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Return (number, SQL) of every migration, in order; numbers have no gap."""
+    folder = resources.files("batchspec.store") / "sql"
+    found = sorted(
+        (int(match[1]), entry.read_text("utf-8"))
+        for entry in folder.iterdir()
+        if (match := _NUMBER.match(entry.name))
+    )
+    return found
+
+
+def open_database(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open the state file; create and migrate it unless `read_only`.
+
+    Raises:
+        StateError: It cannot be opened, is damaged, or was written by a newer version.
+    """
+    try:
+        if not read_only and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA cache_size = -65536")
+        db.execute("PRAGMA temp_store = FILE")
+        if read_only:
+            db.execute("PRAGMA query_only = ON")
+        _migrate(db, path, read_only=read_only)
+    except (sqlite3.Error, OSError) as error:
+        raise StateError(explain(error, path)) from error
+    return db
+
+
+def explain(error: Exception, path: Path) -> str:
+    """Return one clear sentence about an error of the state file or its folder."""
+    text = str(error)
+    if "full" in text or "No space left" in text:
+        return (
+            f"The disk that holds {path.parent} is full. Nothing recorded is lost: "
+            "free some space and run the command again."
+        )
+    if "not a database" in text or "malformed" in text:
+        return (
+            f"{path} is damaged or no state file ({text}). Put back a copy of it; "
+            "batches that were submitted continue at the provider."
+        )
+    return f"The state file {path} cannot be used: {text}."
+
+
+def _migrate(db: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
+    steps = migrations()
+    newest = steps[-1][0]
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > newest:
+        message = (
+            f"{path} was written by a newer batchspec (schema {version}, this one knows {newest}). "
+            "Upgrade batchspec; the file was not changed."
+        )
+        raise StateError(message)
+    if read_only and version < newest:
+        message = f"{path} has schema {version}, {newest} is needed. Run `batchspec plan` once."
+        raise StateError(message)
+    for number, sql in steps:
+        if number > version:
+            db.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;")
