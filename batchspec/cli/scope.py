@@ -55,8 +55,11 @@ class Scope:
 
         Raises:
             ConfigurationError: The configuration is not right.
+            UsageError: The folder does not exist, or the options contradict each other.
         """
         environment = self.environment
+        if not self.project.is_dir():
+            raise UsageError(f"There is no folder {str(self.project)!r}.")
         # Imported here: it loads most of the package, which no help page needs.
         from batchspec.project import Project  # noqa: PLC0415
 
@@ -73,7 +76,7 @@ def scope_options(function: Function) -> Function:
     options = (
         click.option(
             "--project",
-            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            type=click.Path(file_okay=False, path_type=Path),
             metavar="DIR",
             expose_value=False,
             callback=_note,

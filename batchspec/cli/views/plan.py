@@ -158,7 +158,8 @@ def _job(job: JobPlan, *, explain: bool) -> list[Text]:
 def _headline(job: JobPlan, kind: Kind) -> str:
     words = _HEADLINES[kind]
     if job.waits_for and kind is Kind.SUBMIT:
-        return f"{words} once {listed(clean(a) for a in job.waits_for)} is final"
+        be = "is" if len(job.waits_for) == 1 else "are"
+        return f"{words} once {listed(clean(a) for a in job.waits_for)} {be} final"
     rows = job.counts.get(kind, 0)
     if kind is Kind.FORGET or rows >= job.rows:
         return f"{words} ({counted(rows, 'row')})"
