@@ -62,7 +62,10 @@ def create_app(  # noqa: PLR0913  one keyword per way in which simulators differ
     )
     chat = ChatCompletions(model or SchemaModel())
     engine = Engine(Database(directory), {chat.path: chat}, clock, rules)
+    return _assemble(engine, background=background)
 
+
+def _assemble(engine: Engine, *, background: bool) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         if background:
@@ -164,4 +167,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 async def _on_bug(request: Request, _: Exception) -> Response:
     message = "The server had an error while processing your request. Sorry about that!"
-    return await _on_failure(request, HTTPFailure(500, message))
+    response = await _on_failure(request, HTTPFailure(500, message))
+    # Such an answer is made outside of the middleware.
+    response.headers["x-request-id"] = mint_request_id()
+    return response

@@ -164,7 +164,10 @@ def _delete(request: Request) -> Response:
 
 def _content(request: Request) -> Response:
     file = _find(request)
-    return _Content(_engine(request).database.path(file.id), file)
+    try:
+        return _Content(_engine(request).database.path(file.id), file)
+    except FileNotFoundError as error:
+        raise _not_found(file.id) from error
 
 
 class _Content(Response):

@@ -2,14 +2,15 @@
 
 import ast
 import re
+import string
 from functools import cached_property
 from random import Random
 
-_WORD = re.compile(r"[^\W\d_]{2,24}")
+_SEPARATORS = str.maketrans(dict.fromkeys(string.punctuation + string.digits, " "))
 _NUMBER = re.compile(r"(?<![\w.])\d{1,9}(?:\.\d{1,6})?(?![\w.]*\d)")
 _ARITHMETIC = re.compile(r"[\d(][\d\s.+*/()-]*[\d)]")
 _SPARE = ("answer", "note", "result", "detail", "example", "point", "case", "question", "summary")
-_MAX_WORDS = 200
+_MAX_PHRASE = 100
 _READ_AHEAD = 2_000
 """Characters of a prompt that are looked at; long ones come by the ten thousand."""
 
@@ -23,10 +24,8 @@ class Voice:
 
     @cached_property
     def words(self) -> list[str]:
-        """The text's own words, short ones left out where there are others."""
-        found = _WORD.findall(self._text[:_READ_AHEAD])[:_MAX_WORDS]
-        long = [word for word in found if len(word) > 3]
-        return long or found or list(_SPARE)
+        """The text's own words."""
+        return self._text[:_READ_AHEAD].translate(_SEPARATORS).split() or list(_SPARE)
 
     @cached_property
     def numbers(self) -> list[str]:
@@ -37,7 +36,7 @@ class Voice:
         ]
 
     def word(self) -> str:
-        return self.random.choice(self.words)
+        return self.random.choice(self.words)[:24]
 
     def phrase(self, low: int = 1, high: int = 3) -> str:
         """Neighbouring words of the text."""
@@ -45,7 +44,7 @@ class Voice:
         draw, total = self.random.random, len(self.words)
         count = min(low + int(draw() * (high - low + 1)), total)
         start = int(draw() * (total - count + 1))
-        return " ".join(self.words[start : start + count])
+        return " ".join(self.words[start : start + count])[:_MAX_PHRASE]
 
     def sentence(self) -> str:
         opening = self.random.choice(

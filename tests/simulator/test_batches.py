@@ -1,9 +1,13 @@
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import httpx2
 import openai
 import pytest
+
+from batchspec.simulator import AppTransport, create_app
 
 from .conftest import ENDPOINT, PACE, START, Simulation, request_line
 
@@ -295,3 +299,16 @@ async def test_other_calls_are_refused_in_the_envelope(simulation: Simulation) -
             400,
             "invalid_request_error",
         )
+
+
+async def test_a_mistake_of_ours_is_a_500(simulation: Simulation) -> None:
+    simulation.engine.close()
+    app = create_app(simulation.engine.database.files.parent, clock=simulation.clock)
+    app.state.engine.close()
+    async with httpx2.AsyncClient(transport=AppTransport(app)) as client:
+        request = client.build_request("GET", "http://simulator/v1/batches")
+        response = await client.send(request, stream=True)
+        assert response.status_code == 500
+        assert response.headers["x-request-id"]
+        with pytest.raises(sqlite3.ProgrammingError):
+            await response.aread()

@@ -161,3 +161,10 @@ async def test_only_the_owner_can_read(simulation: Simulation, tmp_path: Path) -
     assert stat.S_IMODE(os.stat(root).st_mode) == 0o700  # noqa: PTH116  as the shell sees it
     assert {mode for path, mode in modes.items() if path.is_dir()} == {0o700}
     assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}
+
+
+async def test_a_file_gone_from_the_directory_is_not_found(simulation: Simulation) -> None:
+    file_id = await simulation.upload(request_line("a"))
+    simulation.engine.database.path(file_id).unlink()
+    with pytest.raises(openai.NotFoundError):
+        await simulation.client.files.content(file_id)
