@@ -9,11 +9,11 @@ import ast
 import enum
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, time, timedelta
 from decimal import Decimal
 from pathlib import PurePath
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from batchspec.fingerprint import canonical_json
@@ -23,7 +23,19 @@ VERSION = 1
 """Part of every payload, so that a better algorithm can tell itself from a changed policy."""
 
 _UNSEEN = frozenset({"ctx", "kind", "type_comment", "type_ignores", "lineno", "col_offset"})
-_TEXTUAL = (Decimal, date, time, timedelta, PurePath, UUID, complex)
+
+
+def _pattern(pattern: re.Pattern[Any]) -> Any:
+    return [pattern.flags, canonical_value(pattern.pattern)]
+
+
+_WRITERS: Mapping[type[Any], Callable[[Any], Any]] = {
+    int: str,
+    float: float.hex,
+    bytes: bytes.hex,
+    re.Pattern: _pattern,
+    **dict.fromkeys((Decimal, date, time, timedelta, PurePath, UUID, complex), str),
+}
 
 
 def canonical_ast(node: ast.AST) -> list[Any]:
@@ -52,23 +64,13 @@ def canonical_value(value: object) -> Any:
 
 
 def _tagged(value: object) -> list[Any]:
-    match value:
-        case enum.Enum():
-            inner: object = value.value
-            return ["enum", type(value).__qualname__, value.name, canonical_value(inner)]
-        case int():
-            return ["int", str(value)]
-        case float():
-            return ["float", value.hex()]
-        case bytes():
-            return ["bytes", value.hex()]
-        case re.Pattern():
-            pattern = cast("re.Pattern[Any]", value)
-            return ["pattern", canonical_value(pattern.pattern), pattern.flags]
-        case _ if isinstance(value, _TEXTUAL):
-            return [type(value).__name__, str(value)]
-        case _:
-            return ["object", type(value).__qualname__]
+    if isinstance(value, enum.Enum):
+        inner: object = value.value
+        return ["enum", type(value).__qualname__, value.name, canonical_value(inner)]
+    for kind, write in _WRITERS.items():
+        if isinstance(value, kind):
+            return [kind.__name__, write(value)]
+    return ["object", type(value).__qualname__]
 
 
 def policy(
@@ -114,7 +116,7 @@ def _chain(node: ast.expr) -> tuple[str, ...]:
 
 def _field(node: ast.AST, name: str, value: Any) -> Any:
     if isinstance(node, ast.Constant) and name == "value":
-        return ["constant", "..." if value is ... else canonical_value(value)]
+        return ["constant", canonical_value(value)]
     if isinstance(node, ast.JoinedStr) and name == "values":
         return _joined(value)
     if is_list(value):

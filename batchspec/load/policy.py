@@ -9,7 +9,7 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
-from typing import Any, cast, get_args
+from typing import Any, TypeGuard, cast, get_args
 
 from batchspec.desired.graph import DesiredJob
 from batchspec.desired.policy import canonical_ast, canonical_value, chains, policy
@@ -66,17 +66,16 @@ class _Reach:
     def form(self, thing: Any) -> Any:
         """Return the canonical form of a thing, and collect the forms of what it uses."""
         thing = _bare(thing)
-        if isinstance(thing, partial):
-            inner = cast("partial[Any]", thing)
-            given = {name: self.form(value) for name, value in inner.keywords.items()}
-            return ["partial", *map(self.form, (inner.func, *inner.args)), given]
+        if _is_partial(thing):
+            given = {name: self.form(value) for name, value in thing.keywords.items()}
+            return ["partial", *map(self.form, (thing.func, *thing.args)), given]
         if isinstance(thing, FunctionType):
             return self._function(thing)
         if members := get_args(thing):
             return ["type", str(getattr(thing, "__origin__", "")), *map(self.form, members)]
         if isinstance(thing, type):
             return self._class(thing)
-        kind: type = type(thing)
+        kind: type[Any] = thing.__class__
         if is_users(_file_of(kind)) and not issubclass(kind, Enum):
             return ["instance", self._class(kind)]
         return canonical_value(thing)
@@ -89,7 +88,7 @@ class _Reach:
         scope = {**function.__globals__, **_closure(function)}
         return self._definition(f"{name}:{function.__code__.co_firstlineno}", node, scope)
 
-    def _class(self, cls: type) -> Any:
+    def _class(self, cls: type[Any]) -> Any:
         node = _find_class(self._sources.tree(_file_of(cls)), cls.__qualname__)
         if node is None:
             return ["external", cls.__qualname__]
@@ -123,6 +122,10 @@ class _Reach:
                 self.found[name] = form
 
 
+def _is_partial(thing: object) -> TypeGuard[partial[Any]]:
+    return isinstance(thing, partial)
+
+
 def _bare(thing: Any) -> Any:
     if isinstance(thing, Tool):
         thing = cast("Tool[..., Any]", thing).function
@@ -138,7 +141,7 @@ def _parse(file: str) -> ast.Module | None:
         return None
 
 
-def _file_of(cls: type) -> str:
+def _file_of(cls: type[Any]) -> str:
     module = sys.modules.get(cls.__module__)
     return getattr(module, "__file__", None) or "<unknown>"
 

@@ -28,7 +28,7 @@ def calling_module() -> str | None:
     what is made.
     """
     for frame in _foreign_frames():
-        if frame.f_code.co_name == "<module>":
+        if frame.f_code.co_name == "<module>" and is_users(frame.f_code.co_filename):
             return frame.f_code.co_filename
     return None
 

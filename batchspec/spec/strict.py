@@ -151,8 +151,7 @@ def _says_something(schema: JsonObject) -> bool:
 
 def _object(given: JsonObject, result: JsonObject, path: str, problems: list[Problem]) -> None:
     properties = cast("JsonObject", given.get("properties", {}))
-    free = given.get("additionalProperties", not properties)
-    if free is not False and (not properties or free is not True):
+    if given.get("additionalProperties", "properties" not in given) is not False:
         problems.append(
             Problem(
                 path,

@@ -182,8 +182,10 @@ class Tool(Generic[P, R]):
                 f"parameter {parameter.name!r} has no annotation; write `{parameter.name}: str`"
             )
         default = ... if parameter.default is parameter.empty else parameter.default
+        # Only what the docstring says: an annotation may have a description of its own.
         said = self._docstring.parameters.get(parameter.name)
-        return hints[parameter.name], Field(default, alias=parameter.name, description=said)
+        options: dict[str, Any] = {"description": said} if said else {}
+        return hints[parameter.name], Field(default, alias=parameter.name, **options)
 
     def _unusable(self, why: str) -> SpecError:
         what = f"tool {self.name!r} cannot be described to a model"

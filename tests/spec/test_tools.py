@@ -1,0 +1,217 @@
+"""Tools: what the model is told, and how its arguments are bound."""
+
+import inspect
+import json
+from typing import Annotated, Any, Literal
+
+import pytest
+from pydantic import BaseModel, Field
+
+from batchspec.errors import SpecError
+from batchspec.spec.context import RunContext
+from batchspec.spec.docstring import read_docstring
+from batchspec.spec.tool import ArgumentsInvalid, Tool, tool
+
+
+class Range(BaseModel):
+    low: int
+    high: int = 9
+
+
+@tool
+def search(query: str, limit: int = 10, kind: Literal["a", "b"] | None = None) -> list[str]:
+    """Search the index.
+
+    It is fast.
+
+    Args:
+        query: What to look for,
+            in words.
+        limit: How many.
+        kind: Of index.
+    """
+    return [query] * limit
+
+
+@tool(timeout=5, retries=3, name="find", description="Find it.")
+async def numpy_style(ctx: RunContext[int], copy: str, _x: Range) -> str:
+    """Find.
+
+    Parameters
+    ----------
+    copy
+        Which copy.
+    _x : Range
+        Where.
+    """
+    return f"{ctx.deps}{copy}"
+
+
+@tool(once=True)
+def sphinx_style(a: "int") -> None:
+    """Do it.
+
+    :param a: A number.
+    :returns: nothing
+    """
+
+
+def described(given: Tool[..., Any]) -> dict[str, Any]:
+    properties = given.parameters["properties"]
+    return {name: schema.get("description") for name, schema in properties.items()}
+
+
+def test_the_contract_comes_from_signature_and_docstring() -> None:
+    assert search.contract.name == "search"
+    assert search.contract.description == "Search the index.\n\nIt is fast."
+    assert search.contract.strict
+    assert search.parameters == {
+        "type": "object",
+        "properties": {
+            "query": {"type": "string", "description": "What to look for, in words."},
+            "limit": {"type": "integer", "description": "How many. (default: 10)"},
+            "kind": {
+                "anyOf": [{"type": "string", "enum": ["a", "b"]}, {"type": "null"}],
+                "description": "Of index. (default: null)",
+            },
+        },
+        "required": ["query", "limit", "kind"],
+        "additionalProperties": False,
+    }
+
+
+def test_docstrings_in_all_three_styles_are_read() -> None:
+    assert described(numpy_style) == {"copy": "Which copy.", "_x": "Where."}
+    assert described(sphinx_style) == {"a": "A number."}
+    assert sphinx_style.description == "Do it."
+    assert numpy_style.contract.name == "find"
+    assert numpy_style.description == "Find it."
+
+
+def test_the_context_is_not_a_parameter() -> None:
+    assert numpy_style.takes_context
+    assert list(numpy_style.parameters["properties"]) == ["copy", "_x"]
+    assert not search.takes_context
+
+
+def test_options_are_kept() -> None:
+    assert (numpy_style.timeout, numpy_style.retries, numpy_style.once) == (5, 3, False)
+    assert (search.timeout, search.retries) == (None, 1)
+    assert (sphinx_style.retries, sphinx_style.once) == (0, True)
+    assert search.source.file == __file__
+
+
+def test_a_tool_is_still_the_function() -> None:
+    assert search("x", 2) == ["x", "x"]
+    assert search.__name__ == "search"
+    assert inspect.iscoroutinefunction(numpy_style.function)
+
+
+@pytest.mark.parametrize(
+    ("given", "arguments", "bound"),
+    [
+        (search, '{"query": "x"}', {"query": "x"}),
+        (
+            search,
+            '{"query": "x", "limit": 3, "kind": null}',
+            {"query": "x", "limit": 3, "kind": None},
+        ),
+        (numpy_style, '{"copy": "c", "_x": {"low": 1}}', {"copy": "c", "_x": Range(low=1)}),
+        (tool(lambda: None), "", {}),
+        (tool(lambda: None), "{}", {}),
+    ],
+    ids=str,
+)
+def test_arguments_are_bound(given: Tool[..., Any], arguments: str, bound: dict[str, Any]) -> None:
+    assert given.bind(arguments) == bound
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kinds"),
+    [
+        ("{", ["json_invalid"]),
+        ("[]", ["model_type"]),
+        ('{"limit": "many"}', ["missing", "int_parsing"]),
+        ('{"query": "x", "quarry": "y"}', ["extra_forbidden"]),
+    ],
+)
+def test_wrong_arguments_become_a_message_for_the_model(arguments: str, kinds: list[str]) -> None:
+    with pytest.raises(ArgumentsInvalid) as caught:
+        search.bind(arguments)
+    details = json.loads(caught.value.message)
+    assert [detail["type"] for detail in details] == kinds
+    assert all(not {"url", "ctx"} & detail.keys() for detail in details)
+
+
+def untyped(query) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    pass
+
+
+def many(*queries: str) -> None:
+    pass
+
+
+def unresolved(query: "Missing") -> None:  # type: ignore[name-defined]  # noqa: F821
+    pass
+
+
+def free(filters: dict[str, str]) -> None:
+    pass
+
+
+def odd(thing: object()) -> None:  # type: ignore[valid-type]
+    pass
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (Tool(untyped), "Parameter 'query' has no annotation; write `query: str`."),
+        (Tool(many), "Parameter 'queries' cannot be given by name"),
+        (Tool(unresolved), "An annotation cannot be resolved: name 'Missing' is not defined."),
+        (Tool(free), "at $.filters: an object with free keys (such as `dict[str, X]`)"),
+        (Tool(odd), "tool 'odd' cannot be described to a model. A parameter has no schema"),
+        (Tool(no_args := search.function, name="my tool"), "tool name 'my tool' is out of bounds"),
+        (Tool(no_args, name="x" * 65), "1 to 64 letters, digits, _ and - are allowed"),
+        (Tool(no_args, description="x" * 1025), "It has 1_025 characters, at most 1_024"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_a_provider_would_refuse_is_told(given: Tool[..., Any], told: str) -> None:
+    (problem,) = given.problems()
+    assert told in str(problem)
+    assert problem.source is not None
+    assert problem.source.file == __file__
+
+
+def test_without_strict_free_keys_are_allowed() -> None:
+    given = tool(strict=False)(free)
+    assert given.problems() == []
+    assert given.contract.strict is False
+    assert given.bind('{"filters": {"a": "b"}}') == {"filters": {"a": "b"}}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"timeout": 0}, "`timeout` of tool 'free' is not a time"),
+        ({"retries": -1}, "`retries` of tool 'free' is negative"),
+        ({"once": True, "retries": 2}, "cannot have both `once` and `retries`"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(SpecError, match=told):
+        tool(**options)(free)
+
+
+def test_annotated_descriptions_need_no_docstring() -> None:
+    def look(city: Annotated[str, Field(description="Where.")], days: int) -> None:
+        pass
+
+    assert described(tool(look)) == {"city": "Where.", "days": None}
+
+
+@pytest.mark.parametrize("text", [None, "", "One line.", "Two\n\nparagraphs."])
+def test_a_docstring_without_sections_is_text(text: str | None) -> None:
+    assert read_docstring(text).text == (text or "")
+    assert read_docstring(text).parameters == {}
