@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -45,7 +45,8 @@ def results(  # noqa: PLR0913 - one argument per option
     with scope.open() as project:
 
         def items() -> Iterable[ExportItem]:
-            return project.results(address, failed=failed)
+            # An Item fits; pyright does not see that cached properties can be read.
+            return cast("Iterable[ExportItem]", project.results(address, failed=failed))
 
         if chosen == "table":
             option = " --failed" if failed else ""

@@ -30,8 +30,12 @@ def status(scope: Scope, *, address: str | None, as_json: bool) -> ExitCode:
             if not jobs:
                 known = did_you_mean(address, (job.address for job in found.jobs))
                 raise UsageError(f"No job {address!r} is recorded. {known}")
-            batches = tuple(b for b in found.batches if jobs[0].address in b.jobs)
-            found = replace(found, jobs=jobs, batches=batches)
+            found = replace(
+                found,
+                jobs=jobs,
+                batches=tuple(b for b in found.batches if jobs[0].address in b.jobs),
+                waiting=tuple(text for text in found.waiting if address in text),
+            )
     if as_json:
         show_status_json(found)
     else:

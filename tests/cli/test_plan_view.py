@@ -25,7 +25,7 @@ def _plan(*jobs: JobPlan, batches: int = 1, spent: str | None = None) -> Plan:
     return Plan(
         id="plan-1",
         environment="prod",
-        lineage="3f2a9c01abcdef",
+        lineage="01a2099c3f2a9c01",
         serial=41,
         jobs=jobs,
         batches=batches,
@@ -114,7 +114,7 @@ GOLDEN = {
     "new job": (
         _plan(NEW),
         """\
-Environment prod, lineage 3f2a9c01, serial 41
+Environment prod, lineage …3f2a9c01, serial 41
 Symbols: + submit
 
   # tickets.triage will be submitted (10 rows)
@@ -131,7 +131,7 @@ Cost: est. $0.00042.
     "changed in part, with turns and assumed replies": (
         _plan(PARTLY, SAME, batches=2, spent="118.02"),
         """\
-Environment prod, lineage 3f2a9c01, serial 41
+Environment prod, lineage …3f2a9c01, serial 41
 Symbols: -/+ resubmit   . forget
 
   # tickets.triage must be resubmitted in part (1,204 of 48,000 rows)
@@ -155,7 +155,7 @@ Cost: est. $1.87, at most $3.75 with further turns, assuming 256 output tokens p
     "free": (
         _plan(FREE),
         """\
-Environment prod, lineage 3f2a9c01, serial 41
+Environment prod, lineage …3f2a9c01, serial 41
 Symbols: ~ update in place (free)
 
   # summaries.out will be judged again from stored replies, free (100 rows)
@@ -169,7 +169,7 @@ Plan: 100 to update (free).
     "rows known later, price unknown": (
         _plan(NEW, WAITING, batches=2),
         """\
-Environment prod, lineage 3f2a9c01, serial 41
+Environment prod, lineage …3f2a9c01, serial 41
 Symbols: + submit
 
   # tickets.triage will be submitted (10 rows)
@@ -193,7 +193,7 @@ Cost: est. $0.00042, and price unknown for laptop:llama.
     "nothing to do": (
         _plan(SAME, batches=0),
         """\
-Environment prod, lineage 3f2a9c01, serial 41
+Environment prod, lineage …3f2a9c01, serial 41
 
 No changes. 1 job, 5 rows: all as the specs want it.
 """,

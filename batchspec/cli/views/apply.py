@@ -11,7 +11,7 @@ from batchspec.cli.views.status import job_lines
 from batchspec.cli.views.streams import print_prose, print_table, stderr, stdout
 from batchspec.cli.views.words import PRICE_UNKNOWN, clean, counted, listed, money
 from batchspec.errors import DeclinedError
-from batchspec.plan.changes import Plan
+from batchspec.plan.changes import Kind, Plan
 from batchspec.state.records import JobProgress
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def ask(plan: Plan) -> None:
-    """Ask a person whether to apply a plan.
+    """Ask a person whether to apply a plan; what was agreed to before is not asked again.
 
     Raises:
         DeclinedError: The answer is not literally `yes`, or there is no terminal to ask on.
@@ -31,6 +31,9 @@ def ask(plan: Plan) -> None:
             "best with a ceiling (`--max-cost USD`)."
         )
     console = stderr()
+    if not plan.requests and set(plan.counts) <= {Kind.CONTINUE, Kind.KEEP}:
+        print_prose(console, [Text(), Text("Going on with what was agreed to."), Text()])
+        return
     print_prose(console, [Text(), _question(plan)])
     console.print(Text("Only 'yes' is accepted: ", "bold"), end="")
     if sys.stdin.readline().strip() != "yes":
@@ -47,8 +50,10 @@ def _question(plan: Plan) -> Text:
 def _price(plan: Plan) -> str:
     if not plan.requests:
         return "It sends no new request."
-    if not plan.priced:
+    if not plan.priced and not plan.simulated:
         return f"Not every price is known ({PRICE_UNKNOWN} above)."
+    if plan.simulated:
+        return "It is simulated and costs nothing."
     bound = money(plan.cost_at_most, at_most=True)
     more = f", at most {bound}" if plan.cost_at_most > plan.cost else ""
     return f"It costs est. {money(plan.cost)}{more}."

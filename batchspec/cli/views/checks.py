@@ -20,7 +20,7 @@ def show_validation(validation: "Validation") -> None:
             [
                 Text(clean(job.address), "bold"),
                 clean(job.model),
-                counted(job.rows, "row"),
+                counted(job.rows, "row") if job.rows else "no rows yet",
                 Text(clean(str(job.source)), "dim"),
             ]
             for job in validation.jobs

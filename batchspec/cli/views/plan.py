@@ -124,7 +124,7 @@ def plan_lines(plan: Plan, *, explain: bool = False, assumed: int = 256) -> list
 
 def _header(plan: Plan) -> Text:
     simulated = Text(" (simulated)", "magenta") if plan.simulated else Text()
-    place = f"lineage {plan.lineage[:8]}, serial {plan.serial}"
+    place = f"lineage …{plan.lineage[-8:]}, serial {plan.serial}"
     return Text.assemble(
         "Environment ", (plan.environment, "bold"), simulated, (f", {place}", "dim")
     )
@@ -265,6 +265,6 @@ def _total_cost(plan: Plan, assumed: int) -> Sequence[str | tuple[str, str]]:
     if any(job.estimate.output_assumed for job in plan.jobs if job.requests):
         parts.append(f", assuming {counted(assumed, 'output token')} per reply")
         parts.append(" (set max_tokens for a bound)")
-    if plan.spent:
+    if plan.spent and not plan.simulated:
         parts.append(f". Spent so far {money(plan.spent)}")
-    return [*parts, "."]
+    return [*parts, ". Simulated: nothing is paid." if plan.simulated else "."]

@@ -31,7 +31,7 @@ from batchspec.cli.views.streams import (
 from batchspec.cli.views.words import clean, columns, duration, money, timestamp
 from batchspec.errors import BatchspecError
 from batchspec.ports import Hook
-from batchspec.state.events import Event
+from batchspec.state.events import BatchObserved, Event
 from batchspec.state.records import BatchRecord, JobProgress
 
 PLAIN_INTERVAL = 5.0
@@ -60,9 +60,10 @@ class LiveProgress:
         self._batches: Sequence[BatchRecord] = ()
         self._narrator = Narrator()
         self._last = ""
+        self._console = stderr()
         self._live = Live(
             get_renderable=self._draw,
-            console=stderr(),
+            console=self._console,
             refresh_per_second=4,
             transient=True,
             # What tools print goes above the live lines; a redirected stdout stays as it is.
@@ -78,27 +79,31 @@ class LiveProgress:
 
     def event(self, event: Event) -> None:
         sentence, news = self._narrator.tell(event)
-        self._last = sentence if news else self._last
+        # The lines of the batches say already what was observed.
+        if news and not isinstance(event, BatchObserved):
+            self._last = sentence
 
     def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None:
+        for batch in batches:
+            self._narrator.known(batch)
         self._jobs, self._batches = jobs, batches
 
     def warning(self, message: str) -> None:
-        self._live.console.print(Text.assemble(("Warning: ", "yellow"), clean(message)))
+        print_prose(self._console, [Text.assemble(("Warning: ", "yellow"), clean(message))])
 
     def _draw(self) -> RenderableType:
         lines = drawn(self._jobs, self._batches, self._clock())
         if self._last:
             lines.append(Text(f"  {self._last}", "dim"))
         for line in lines:
-            line.truncate(self._live.console.width - 1, overflow="ellipsis")
+            line.truncate(self._console.width - 1, overflow="ellipsis")
         return Group(*lines)
 
 
 def drawn(jobs: Sequence[JobProgress], batches: Sequence[BatchRecord], now: float) -> list[Text]:
     """Return the lines of the live view, what is not finished first."""
     shown = sorted((job for job in jobs if job.items), key=lambda job: job.final >= job.items)
-    rows = [_job_row(job) for job in shown]
+    rows = [_job_row(job, _answered(job, batches)) for job in shown]
     open_batches = [b for b in batches if b.phase not in {"collected", "rejected"}]
     return [
         *(columns(rows, right=(2,)) if rows else [Text("Starting …", "dim")]),
@@ -106,9 +111,17 @@ def drawn(jobs: Sequence[JobProgress], batches: Sequence[BatchRecord], now: floa
     ]
 
 
-def _job_row(job: JobProgress) -> tuple[Text | str, ...]:
-    filled = _BAR * job.final // max(job.items, 1)
-    bar = Text.assemble(("━" * filled, "green"), ("━" * (_BAR - filled), "bright_black"))
+def _answered(job: JobProgress, batches: Sequence[BatchRecord]) -> int:
+    """Return about how many items the provider has answered in batches that are still open."""
+    mine = (b for b in batches if b.phase == "submitted" and b.members and job.address in b.jobs)
+    return sum(b.counts.completed * b.jobs[job.address] // b.members for b in mine)
+
+
+def _job_row(job: JobProgress, answered: int) -> tuple[Text | str, ...]:
+    final = _BAR * job.final // max(job.items, 1)
+    soon = min(_BAR * answered // max(job.items, 1), _BAR - final)
+    rest = _BAR - final - soon
+    bar = Text.assemble(("━" * final, "green"), ("━" * soon, "cyan"), ("━" * rest, "bright_black"))
     failed = Text(f"{job.failed:,} failed", "red") if job.failed else Text()
     total = f"{job.final:,}/{job.items:,}"
     return clean(job.address), bar, total, failed, money(job.cost), waiting(job)
@@ -147,7 +160,7 @@ class PlainProgress:
     def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None:
         for batch in batches:
             self._narrator.known(batch)
-        self._now = {job.address: standing(job) for job in jobs if job.items}
+        self._now = {job.address: standing(job) for job in jobs if job.final}
         if self._clock() >= self._next:
             self._tell()
 
@@ -216,6 +229,8 @@ class JsonEvents:
         self.emit(kind, sentence, event=asdict(event))
 
     def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None:
+        for batch in batches:
+            self._narrator.known(batch)
         self._last = jobs, batches
         if self._clock() >= self._next:
             self._progress()

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from batchspec.cli.views.documents import batch_document, lease_document, progress_document
-from batchspec.cli.views.progress import batch_row
 from batchspec.cli.views.sentences import waiting
 from batchspec.cli.views.streams import print_json, print_prose, print_table, stdout
 from batchspec.cli.views.words import clean, columns, count, duration, money, number, tokens
-from batchspec.state.records import BatchRecord, JobProgress, LeaseRecord
+from batchspec.state.records import JobProgress, LeaseRecord
 
 if TYPE_CHECKING:
     from batchspec.project.values import Status
@@ -24,9 +23,6 @@ def show_status(status: "Status", *, now: float) -> None:
         print_prose(console, [Text("Nothing is recorded yet. Next: batchspec plan")])
         return
     print_table(console, job_lines(status.jobs))
-    open_batches = [b for b in status.batches if b.phase not in {"collected", "rejected"}]
-    if open_batches:
-        print_table(console, _batches(open_batches, now))
     print_prose(console, _waiting(status))
     if status.lease:
         print_prose(console, [Text(), _lease(status.lease, now)])
@@ -49,7 +45,7 @@ def show_status_json(status: "Status") -> None:
 
 
 def _header(status: "Status") -> Text:
-    place = f", lineage {status.lineage[:8]}, serial {status.serial}" if status.lineage else ""
+    place = f", lineage …{status.lineage[-8:]}, serial {status.serial}"
     spent = f", spent {money(status.spent)}" if status.jobs else ""
     return Text.assemble("Environment ", (status.environment, "bold"), (place, "dim"), spent)
 
@@ -78,17 +74,6 @@ def _job(job: JobProgress) -> list[Text]:
         Text(money(job.cost)),
         Text(where, "cyan"),
     ]
-
-
-def _batches(batches: Sequence[BatchRecord], now: float) -> list[Text]:
-    rows = [[*batch_row(batch, now), _age(batch, now)] for batch in batches]
-    return [Text(), Text("Open batches", "bold"), *columns(rows)]
-
-
-def _age(batch: BatchRecord, now: float) -> Text:
-    since = batch.submitted_at or batch.intended_at
-    jobs = ", ".join(clean(job) for job in batch.jobs)
-    return Text(f"{jobs}, since {duration(now - since)}", "dim")
 
 
 def _waiting(status: "Status") -> list[Text]:
