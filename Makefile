@@ -1,0 +1,89 @@
+# Needs make and Python 3.11 or later; everything else comes from the package index into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+LOWEST := $(VENV)-lowest
+# The installer is pinned where everything is: in the lock.
+UV_VERSION = $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
+UV := $(BIN)/uv
+LOCK := pip compile --quiet --universal --python-version 3.11 --group dev --group build \
+	--generate-hashes --no-emit-index-url --custom-compile-command "make lock"
+# What `make demo` shows after applying; any address of specs/ will do.
+DEMO_RESULTS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check lint format types layers pytest test-lowest bench docs lock clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
+		while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+install: $(INSTALLED) ## Make .venv with what the lock pins, and this package editable
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Python 3.11 or later is needed: make PYTHON=/path/to/python3.12 …' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): requirements.lock pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(INSTALLED) ## Apply specs/ from nothing against the embedded server: offline, free
+	rm -rf state/simulation
+	$(BIN)/batchspec apply --simulate --auto-approve
+	$(BIN)/batchspec status --simulate
+	@for address in $(DEMO_RESULTS); do \
+		echo; echo "batchspec results $$address --simulate"; \
+		$(BIN)/batchspec results "$$address" --simulate || exit 1; \
+	done
+
+test: check pytest ## Run every gate: lint, format, layers, types, tests
+
+check: lint layers types ## Run the gates that need no run: lint, format, layers, types
+
+lint: $(INSTALLED) ## Look for mistakes and for code that is not formatted
+	$(BIN)/ruff check --no-fix .
+	$(BIN)/ruff format --check .
+
+format: $(INSTALLED) ## Mend what can be mended, and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(INSTALLED) ## Check types with mypy and pyright; warnings count
+	$(BIN)/mypy
+	$(BIN)/pyright --warnings
+
+layers: $(INSTALLED) ## Check who may import whom
+	@$(BIN)/lint-imports
+
+pytest: $(INSTALLED) ## Run the tests
+	$(BIN)/pytest
+
+test-lowest: $(INSTALLED) ## Apply and test with the oldest libraries pyproject.toml allows
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(UV) pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable .
+	$(UV) pip install --quiet --python $(LOWEST)/bin/python pytest hypothesis jsonschema psutil pyyaml
+	$(LOWEST)/bin/pytest --quiet --ignore=tests/docs -p no:cacheprovider
+	rm -rf state/lowest && BATCHSPEC_STATE=state/lowest \
+		$(LOWEST)/bin/batchspec apply --simulate --auto-approve
+
+bench: $(INSTALLED) ## Measure against the floor; see docs/performance.md
+	$(BIN)/python tests/benchmarks/floor.py
+	$(BIN)/python tests/benchmarks/scale.py
+
+docs: $(INSTALLED) ## Write the generated parts of README.md and docs/ anew
+	$(BIN)/python tests/docs/regenerate.py
+
+lock: $(INSTALLED) ## Pin anew what CI and make install; UPGRADE=1 takes the newest versions
+	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) pyproject.toml --output-file requirements.lock
+
+clean: ## Remove what the targets made: environments, caches, builds, simulated state
+	rm -rf $(VENV) $(LOWEST) build dist state/simulation state/lowest
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
