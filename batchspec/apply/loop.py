@@ -106,8 +106,12 @@ class Loop:
         return all(b.phase == "submitted" for b in snapshot.batches)
 
     def _start(self, group: anyio.abc.TaskGroup, action: Action) -> None:
-        name, _ = action.key
-        if action.key in self.running or (self.detach and isinstance(action, Poll)):
+        name, subject = action.key
+        # One action per subject: while a batch is being created, its record looks as if the answer
+        # to its creation was lost.
+        if any(subject == key[1] for key in self.running):
+            return
+        if self.detach and isinstance(action, Poll):
             return
         if sum(key[0] == name for key in self.running) >= _PARALLEL.get(name, 8):
             return

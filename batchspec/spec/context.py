@@ -8,7 +8,8 @@ from typing import Any, Generic, TypeVar, get_origin, get_type_hints
 Deps = TypeVar("Deps")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# No slots: a frozen dataclass with them cannot be made as `RunContext[Deps](…)` on Python 3.11.
+@dataclass(frozen=True, kw_only=True)
 class RunContext(Generic[Deps]):
     """The circumstances of one tool call or one judgement.
 
