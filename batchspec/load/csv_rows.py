@@ -25,7 +25,7 @@ def read_csv(source: Csv, file: BinaryIO) -> Iterator[SourceRow | Diagnostic]:
     except csv.Error as error:
         yield _broken(source, 1, error)
         return
-    problems = [*lines.take(), *_header_problems(source, columns)]
+    problems = lines.take() or list(_header_problems(source, columns))
     yield from problems
     if problems:
         return

@@ -23,8 +23,8 @@ def explain(error: BaseException, fallback: Source, doing: str) -> list[Diagnost
         return [_diagnostic("syntax error", f"{error.msg}{text}.", where)]
     if isinstance(error, ImportError):
         hint = (
-            " Is it installed in this environment? A module of your own belongs into the"
-            " project's folder or into specs/."
+            " Is it installed in this environment? A module of your own belongs in the"
+            " project's folder or in specs/."
             if isinstance(error, ModuleNotFoundError)
             else ""
         )

@@ -38,7 +38,7 @@ def load_modules(root: Path, directory: str = "specs") -> Loaded:
     folder = root / directory
     imports = Imports(root, directory)
     if not folder.is_dir():
-        return Loaded({}, (_no_folder(folder),), imports)
+        return Loaded({}, (shortened(_no_folder(folder), root),), imports)
     files = [file for file in sorted(folder.glob("*.py")) if not file.name.startswith("_")]
     found: list[Diagnostic] = []
     modules: dict[str, ModuleType] = {}

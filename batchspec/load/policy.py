@@ -113,7 +113,8 @@ class _Reach:
             value, used = getattr(value, chain[used], None), used + 1
         if isinstance(value, ModuleType | Job):
             return
-        home = getattr(value, "__module__", None) or scope.get("__name__", "")
+        defined = value if isinstance(value, type | FunctionType) else None
+        home = getattr(defined, "__module__", scope.get("__name__", ""))
         name = f"{home}:{'.'.join(chain[:used])}"
         if name not in self._seen:
             self._seen.add(name)

@@ -94,9 +94,10 @@ def _jsonl(source: Jsonl, file: BinaryIO) -> Rows:
 
 
 def _reason(error: ValueError) -> str:
-    # The parser counts lines within the text it got, which is one line.
-    text = str(error).partition(" at line 1 column ")
-    return f"{text[0].capitalize()} at column {text[2]}" if text[2] else text[0]
+    said, _, place = str(error).partition(" at line ")
+    # The parser counts lines within the text it got, which is one line and its end.
+    line, _, column = place.partition(" column ")
+    return f"{said[0].upper()}{said[1:]}" + (f" at column {column}" if line == "1" else "")
 
 
 def _no_object(file: str, line: int, data: object) -> Diagnostic:

@@ -1,0 +1,173 @@
+"""The policy fingerprint: what runs here, whatever it is called and wherever it lives."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchspec.load.build import load_project
+
+from .conftest import Project
+
+SPEC = '''
+import re
+import helper
+from decimal import Decimal
+from pydantic import Field
+
+RATE = {3, 1, 2}
+PATTERN = re.compile("a")
+
+
+class Part(BaseModel):
+    n: int
+
+
+class Out(BaseModel):
+    """Doc."""
+    part: Part
+    kind: str = Field(min_length=1)
+
+    def twice(self):
+        return self.part.n * 2
+
+
+def deep(x):
+    return x + len(RATE) + helper.add(1)
+
+
+@tool(timeout=1)
+def look(ctx: RunContext, q: str) -> str:
+    """Look.
+
+    Args:
+        q: What.
+    """
+    return str(deep(1)) + q
+
+
+def check(value):
+    assert PATTERN.match("a")
+    return value
+
+
+j = Job(
+    model="openai:m",
+    rows=rows.inline([{"id": 1}]),
+    prompt="{id}",
+    tools=[look],
+    output=Out,
+    output_validators=[check, lambda v: v],
+    grade=lambda row, out: out.kind == "x",
+)
+'''
+HELPER = "import math\nBASE = 1\ndef add(n):\n    return n + BASE + math.pi\ndef other(): pass\n"
+
+
+def policy(project: Project, spec: str = SPEC, helper: str = HELPER) -> bytes:
+    root = project({"specs/a.py": spec, "helper.py": helper})
+    return load_project(root, providers={"openai": "/v1"}).jobs[0].policy
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("return str(deep(1)) + q", "return str(deep(2)) + q"),
+        ("return x + len(RATE)", "return x - len(RATE)"),
+        ("RATE = {3, 1, 2}", "RATE = {3, 1}"),
+        ('re.compile("a")', 're.compile("a", re.I)'),
+        ("n: int", "n: str"),
+        ("self.part.n * 2", "self.part.n * 3"),
+        ("min_length=1", "min_length=2"),
+        ("    return value", "    return value or None"),
+        ("lambda v: v]", "lambda v: not v]"),
+        ('out.kind == "x"', 'out.kind == "y"'),
+        ("    output=Out,", "    output=Out, max_turns=3,"),
+        ("    output=Out,", "    output=Out, output_retries=3,"),
+        ("def add(n):\n    return n", "def add(n):\n    return -n"),
+        ("BASE = 1", "BASE = 2"),
+    ],
+)
+def test_a_change_of_what_runs_is_seen(project: Project, old: str, new: str) -> None:
+    before = policy(project)
+    assert policy(project, SPEC.replace(old, new), HELPER.replace(old, new)) != before
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("return str(deep(1)) + q", "return (str(deep(1))\n        + q)  # why"),
+        ("RATE = {3, 1, 2}", "RATE = {2, 3, 1}"),
+        ("def deep(x):\n", "def deep(x):\n    '''Doc.'''\n"),
+        ("timeout=1", "timeout=2"),
+        ('prompt="{id}"', 'prompt="{id}!"'),
+        ("j = Job(", "unused = 3\nrenamed = Job("),
+        ("def other(): pass", "def other(): return 1"),
+        ("openai:m", "openai:n"),
+    ],
+)
+def test_what_does_not_run_here_is_not_seen(project: Project, old: str, new: str) -> None:
+    before = policy(project)
+    assert policy(project, SPEC.replace(old, new), HELPER.replace(old, new)) == before
+
+
+def test_moving_and_renaming_a_file_is_free(project: Project, tmp_path: Path) -> None:
+    before = policy(project)
+    (tmp_path / "specs" / "a.py").rename(tmp_path / "specs" / "b.py")
+    (job,) = load_project(tmp_path, providers={"openai": "/v1"}).jobs
+    assert (job.address, job.policy) == ("b.j", before)
+
+
+def test_the_payload_names_what_was_reached(project: Project) -> None:
+    root = project({"specs/a.py": SPEC, "helper.py": HELPER})
+    (job,) = load_project(root, providers={"openai": "/v1"}).jobs
+    payload: Any = json.loads(job.policy_payload)
+    assert payload["version"] == 1
+    assert sorted(payload["payload"]["entries"]) == [
+        "grade",
+        "output",
+        "tool look",
+        "validator 1",
+        "validator 2",
+    ]
+    assert sorted(payload["payload"]["reached"]) == [
+        "helper:BASE",
+        "helper:helper.add",
+        "specs.a:PATTERN",
+        "specs.a:Part",
+        "specs.a:RATE",
+        "specs.a:deep",
+    ]
+
+
+def test_recursion_closures_partials_and_instances_are_followed(project: Project) -> None:
+    spec = """
+from functools import partial
+
+def loop(n):
+    return n and loop(n - 1)
+
+def scaled(factor):
+    def scale(value):
+        return loop(value) * factor
+    return scale
+
+class Checker:
+    def __init__(self, n): self.n = n
+    def __call__(self, value): return value
+
+j = Job(
+    model="openai:m",
+    rows=rows.inline([{"id": 1}]),
+    prompt="{id}",
+    output=int,
+    output_validators=[scaled(2), partial(pow, 2), Checker(3)],
+)
+"""
+    before = policy(project, spec)
+    assert policy(project, spec.replace("scaled(2)", "scaled(3)")) != before
+    assert policy(project, spec.replace("partial(pow, 2)", "partial(pow, 3)")) != before
+    assert policy(project, spec.replace("value): return value", "value): return 0")) != before
+    assert policy(project, spec.replace("n and loop", "n or loop")) != before
+    assert policy(project, spec) == before
