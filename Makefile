@@ -5,8 +5,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 LOWEST := $(VENV)-lowest
-# The installer is pinned where everything is: in the lock.
-UV_VERSION = $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
 UV := $(BIN)/uv
 LOCK := pip compile --quiet --universal --python-version 3.11 --group dev --group build \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock"
@@ -29,7 +27,9 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(INSTALLED): requirements.lock pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
+	@# The installer first, as the lock pins it: it takes 9 s for all, pip takes 32 s.
+	sed -n '/^uv==/,/# via/p' requirements.lock > $(VENV)/uv.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement $(VENV)/uv.lock
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -63,13 +63,13 @@ layers: $(INSTALLED) ## Check who may import whom
 	@$(BIN)/lint-imports
 
 pytest: $(INSTALLED) ## Run the tests
-	$(BIN)/pytest
+	$(BIN)/python -m pytest
 
 test-lowest: $(INSTALLED) ## Apply and test with the oldest libraries pyproject.toml allows
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(UV) pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable .
 	$(UV) pip install --quiet --python $(LOWEST)/bin/python pytest hypothesis jsonschema psutil pyyaml
-	$(LOWEST)/bin/pytest --quiet --ignore=tests/docs -p no:cacheprovider
+	$(LOWEST)/bin/python -m pytest --quiet --ignore=tests/docs -p no:cacheprovider
 	rm -rf state/lowest && BATCHSPEC_STATE=state/lowest \
 		$(LOWEST)/bin/batchspec apply --simulate --auto-approve
 
