@@ -65,7 +65,9 @@ def record_crash(error: BaseException, scope: Scope) -> Path | None:
     environment = SIMULATION if scope.simulate else scope.env or "default"
     state = scope.project / "state"
     folders = [state / environment] if state.is_dir() else []
-    name = f"crash-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}.log"
+    # The last part tells crashes of one second apart, in a process that embeds the command line.
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    name = f"crash-{stamp}-{os.getpid()}-{time.monotonic_ns() % 10**6}.log"
     for folder in (*folders, Path(tempfile.gettempdir())):
         try:
             folder.mkdir(parents=True, exist_ok=True)
