@@ -12,6 +12,7 @@ from batchspec.load.errors import explain, shortened
 from batchspec.load.imports import Imports
 from batchspec.spec.collect import collecting
 from batchspec.spec.job import Job
+from batchspec.spec.shapes import is_list, is_mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ def load_modules(root: Path, directory: str = "specs") -> Loaded:
             found += _import(imports, file, modules)
     jobs, doubled = _owned(modules)
     found += doubled
+    found += [d for stem, module in modules.items() for d in _held_elsewhere(stem, module, jobs)]
     # A broken module is met again by each module that imports it.
     diagnostics = tuple(dict.fromkeys(shortened(d, root) for d in found))
     return Loaded(jobs, diagnostics, imports, modules)
@@ -126,6 +128,26 @@ def _owned(
         stem, name = home[0]
         owned[JobAddress(f"{stem}.{name}")] = job
     return owned, found
+
+
+def _held_elsewhere(
+    stem: str, module: ModuleType, jobs: Mapping[JobAddress, Job]
+) -> Iterator[Diagnostic]:
+    """Warn of jobs in lists and dicts, which a person may believe to be resources."""
+    known = set(jobs.values())
+    for name, value in vars(module).items():
+        held = list(value.values()) if is_mapping(value) else value
+        if name.startswith("__") or not is_list(held):
+            continue
+        lost = [job for job in held if isinstance(job, Job) and job not in known]
+        if lost:
+            yield Diagnostic(
+                summary="jobs in a collection are not resources",
+                detail=f"{stem}.{name} holds {len(lost)} of them. Give each a variable of its own,"
+                " or set them with `globals()[name] = Job(…)`.",
+                source=lost[0].source,
+                severity="warning",
+            )
 
 
 def _two_names(job: Job, names: list[tuple[str, str]]) -> Diagnostic:

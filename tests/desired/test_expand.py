@@ -1,5 +1,7 @@
 """Rows to requests: the fast bytes are the canonical bytes, and bad rows are told."""
 
+# ruff: noqa: E501 - messages stay as they are seen
+
 import json
 from collections.abc import Callable, Iterable
 from typing import Any

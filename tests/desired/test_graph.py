@@ -1,5 +1,7 @@
 """Order and cycles of jobs."""
 
+# ruff: noqa: E501 - messages stay as they are seen
+
 from collections.abc import Sequence
 
 import pytest

@@ -184,8 +184,10 @@ def test_a_project_becomes_its_desired_state(project: Project) -> None:
             "specs/a.py:8: a.j: parameters of tool 'f' do not fit strict mode. at $.q: an object",
         ),
         (
-            "def f(q: int): pass\n@tool(name='f')\ndef g(q: int): pass\n"
-             f"j = {JOB}, tools=[f, g])",
+            (
+                "def f(q: int): pass\n@tool(name='f')\ndef g(q: int): pass\n"
+                f"j = {JOB}, tools=[f, g])"
+            ),
             "specs/a.py:11: a.j: tool name is not unique. Two tools are called 'f' (",
         ),
         (

@@ -35,7 +35,7 @@ def test_a_job_belongs_to_the_module_whose_import_made_it(project: Project) -> N
     root = project(
         {
             "specs/a.py": f"one = {JOB}",
-            "specs/b.py": "from a import one\nfrom specs.a import one as again\nassert one is again",
+            "specs/b.py": "from a import one\nfrom specs.a import one as two\nassert one is two",
             "specs/c.py": "from _factory import make\nmade = make()",
             "specs/_factory.py": f"def make():\n    return {JOB}",
             "specs/d.py": "from c import made",
@@ -125,6 +125,22 @@ def test_no_folder_and_no_text_are_told(tmp_path: Path) -> None:
     (line,) = told(tmp_path)
     assert line.startswith("specs/bad.py")
     assert "syntax error" in line
+
+
+def test_jobs_in_a_collection_are_a_warning(project: Project) -> None:
+    root = project({"specs/a.py": f"x = {JOB}\nall = [x, {JOB}]\nby = {{'k': {JOB}}}\nok = [x]"})
+    loaded = load_modules(root)
+    assert list(loaded.jobs) == ["a.x"]
+    assert [d.severity for d in loaded.diagnostics] == ["warning", "warning"]
+    assert str(loaded.diagnostics[0]) == (
+        "specs/a.py:9: jobs in a collection are not resources. a.all holds 1 of them. Give each a"
+        " variable of its own, or set them with `globals()[name] = Job(…)`."
+    )
+
+
+def test_a_loop_may_make_jobs(project: Project) -> None:
+    text = f"for n in 'ab':\n    globals()[n] = {JOB}"
+    assert sorted(load_modules(project({"specs/s.py": text})).jobs) == ["s.a", "s.b"]
 
 
 def test_modules_are_fresh_each_time(project: Project) -> None:

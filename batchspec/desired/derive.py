@@ -1,0 +1,61 @@
+"""Rows made of the answers of another job."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from batchspec.desired.expand import SourceRow
+from batchspec.errors import Diagnostic
+from batchspec.spec.origin import raise_site
+from batchspec.spec.rows import Collect, DerivedSource
+
+COLLECTED_KEY = "all"
+"""Key of the one row of `collect`."""
+
+
+class Answered(NamedTuple):
+    """An item of the other job that has an output; row and output are JSON values."""
+
+    key: str
+    row: Any
+    output: Any
+
+
+def derive(source: DerivedSource, answered: Iterable[Answered]) -> Iterator[SourceRow | Diagnostic]:
+    """Yield the rows a job gets from the answers of the one it depends on.
+
+    `outputs_of` streams; `collect` holds all answers, because its one row does. What a `where`
+    raises is told and leaves the item out.
+    """
+    if not isinstance(source, Collect):
+        for number, item in enumerate(_kept(source, answered), 1):
+            if isinstance(item, Diagnostic):
+                yield item
+            else:
+                yield SourceRow(item["key"], item, number)
+        return
+    items: list[dict[str, Any]] = []
+    for item in _kept(source, answered):
+        if isinstance(item, Diagnostic):
+            yield item
+        else:
+            items.append(item)
+    outputs = [item["output"] for item in items]
+    row = {"key": COLLECTED_KEY, "items": items, "outputs": outputs, "count": len(items)}
+    yield SourceRow(COLLECTED_KEY, row)
+
+
+def _kept(
+    source: DerivedSource, answered: Iterable[Answered]
+) -> Iterator[dict[str, Any] | Diagnostic]:
+    where = source.where
+    for key, row, output in answered:
+        item = {"key": key, "row": row, "output": output}
+        try:
+            if where is None or where(item):
+                yield item
+        except Exception as error:  # noqa: BLE001 - a user's function may raise anything
+            yield Diagnostic(
+                summary="`where` failed",
+                detail=f"For item {key!r}: {type(error).__name__}: {error}.",
+                source=raise_site(error) or source.source,
+            )
