@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from batchspec.cli.grades import mean_grades
 from batchspec.cli.installed import installed_version
 from batchspec.cli.scope import Scope, scope_options
 from batchspec.cli.selection import selection_options
-from batchspec.cli.views.apply import ask, show_result, tell_plan, tell_result
+from batchspec.cli.views.apply import ask, show_failures, show_result, tell_plan, tell_result
 from batchspec.cli.views.plan import show_plan
 from batchspec.cli.views.planning import planning
 from batchspec.cli.views.progress import JsonEvents, tell_error, watching
@@ -17,7 +18,6 @@ from batchspec.errors import BatchspecError, DeclinedError, ExitCode, UsageError
 if TYPE_CHECKING:
     from batchspec.plan.changes import Plan
     from batchspec.project import Project
-    from batchspec.project.values import ApplyResult
 
 
 class _Dollars(click.ParamType[Decimal]):
@@ -72,16 +72,23 @@ def apply(  # noqa: PLR0913 - one argument per option
                 plan = project.plan(targets=targets, excludes=excludes, replace=replace, hook=hook)
             _show(plan, events, project)
             if not plan.can_apply:
+                if not events and plan.jobs:
+                    show_failures(project.status().jobs)
                 return ExitCode.DONE
             if not auto_approve:
                 ask(plan)
             with watching(events) as view:
                 result = project.apply(plan, hook=view, detach=detach, max_cost=max_cost)
+            grades = mean_grades(project, result.jobs) if result.done else {}
     except BatchspecError as error:
         if events:
             tell_error(events, error)
         raise
-    return _tell(result, events, scope)
+    if events:
+        tell_result(events, result, grades)
+    else:
+        show_result(result, grades, flags=scope.flags)
+    return result.exit_code
 
 
 def _show(plan: "Plan", events: JsonEvents | None, project: "Project") -> None:
@@ -89,11 +96,3 @@ def _show(plan: "Plan", events: JsonEvents | None, project: "Project") -> None:
         tell_plan(events, plan, installed_version())
     else:
         show_plan(plan, assumed=project.settings.assumed_output_tokens)
-
-
-def _tell(result: "ApplyResult", events: JsonEvents | None, scope: Scope) -> ExitCode:
-    if events:
-        tell_result(events, result)
-    else:
-        show_result(result, flags=scope.flags)
-    return result.exit_code

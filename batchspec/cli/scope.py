@@ -1,7 +1,8 @@
 """Which project, and which of its environments: the options every command shares."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -50,8 +51,9 @@ class Scope:
         env = f" --env {shlex.quote(self.env)}" if self.env and not self.simulate else ""
         return folder + env + (" --simulate" if self.simulate else "")
 
-    def open(self) -> "Project":
-        """Open the project; nothing is read before a method of it is called.
+    @contextmanager
+    def open(self) -> "Generator[Project]":
+        """Open the project, and close it at the end.
 
         Raises:
             ConfigurationError: The configuration is not right.
@@ -60,10 +62,17 @@ class Scope:
         environment = self.environment
         if not self.project.is_dir():
             raise UsageError(f"There is no folder {str(self.project)!r}.")
-        # Imported here: it loads most of the package, which no help page needs.
+        # Imported here: they load most of the package, which no help page needs.
+        from batchspec.cli.views.streams import foreign_prints_to_stderr  # noqa: PLC0415
+        from batchspec.config import load_settings  # noqa: PLC0415
         from batchspec.project import Project  # noqa: PLC0415
 
-        return Project(self.project, environment=environment, simulate=self.simulate)
+        settings = load_settings(self.project, env=environment)
+        with (
+            foreign_prints_to_stderr(),
+            Project(self.project, simulate=self.simulate, settings=settings) as project,
+        ):
+            yield project
 
 
 def _note(ctx: click.Context, param: click.Parameter, value: Any) -> None:

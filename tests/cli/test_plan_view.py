@@ -195,7 +195,7 @@ Cost: est. $0.00042, and price unknown for laptop:llama.
         """\
 Environment prod, lineage …3f2a9c01, serial 41
 
-No changes. 1 job, 5 rows: all as the specs want it.
+No changes. 1 job, 5 rows; nothing to do.
 """,
     ),
 }

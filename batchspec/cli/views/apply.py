@@ -1,16 +1,20 @@
 """What `apply` asks before it begins, and what it tells at the end."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from batchspec.cli.grades import MeanGrade
 from batchspec.cli.views.documents import job_plan, progress_document
+from batchspec.cli.views.plan import changes
 from batchspec.cli.views.progress import JsonEvents
 from batchspec.cli.views.status import job_lines
 from batchspec.cli.views.streams import print_prose, print_table, stderr, stdout
-from batchspec.cli.views.words import PRICE_UNKNOWN, clean, counted, listed, money
+from batchspec.cli.views.words import PRICE_UNKNOWN, clean, counted, money
 from batchspec.errors import DeclinedError
+from batchspec.ids import JobAddress
 from batchspec.plan.changes import Kind, Plan
 from batchspec.state.records import JobProgress
 
@@ -59,11 +63,19 @@ def _price(plan: Plan) -> str:
     return f"It costs est. {money(plan.cost)}{more}."
 
 
-def show_result(result: "ApplyResult", *, flags: str) -> None:
+def show_failures(jobs: Sequence[JobProgress]) -> None:
+    """Say which jobs have items that ended without an answer, if any have."""
+    print_prose(stdout(), _failures(jobs))
+
+
+def show_result(
+    result: "ApplyResult", grades: Mapping[JobAddress, MeanGrade], *, flags: str
+) -> None:
     """Print how an apply ended, and what to do next.
 
     Args:
         result: The end.
+        grades: Of the jobs that grade.
         flags: The shared options of this run, for commands that can be pasted.
     """
     if result.nothing:
@@ -73,7 +85,7 @@ def show_result(result: "ApplyResult", *, flags: str) -> None:
     if told:
         print_prose(stdout(), [Text()])
         print_table(stdout(), job_lines(told))
-        print_prose(stdout(), [*_failures(told), Text()])
+        print_prose(stdout(), [*_failures(told), *_grades(grades), Text()])
     if result.note:
         print_prose(stdout(), [Text(clean(result.note))])
     print_prose(stdout(), [_verdict(result), *_next(result, told, flags)])
@@ -81,7 +93,15 @@ def show_result(result: "ApplyResult", *, flags: str) -> None:
         print_prose(stderr(), [Text.assemble(("Warning: ", "yellow"), clean(warning))])
 
 
-def _failures(jobs: list[JobProgress]) -> list[Text]:
+def _grades(grades: Mapping[JobAddress, MeanGrade]) -> list[Text]:
+    lines = [
+        Text(f"{clean(job)}: mean grade {grade.mean:.3g} of {counted(grade.items, 'item')}")
+        for job, grade in grades.items()
+    ]
+    return [Text(), *lines] if lines else []
+
+
+def _failures(jobs: Sequence[JobProgress]) -> list[Text]:
     lines: list[Text] = []
     for job in jobs:
         if job.failed:
@@ -122,9 +142,8 @@ def tell_plan(events: JsonEvents, plan: Plan, version: str) -> None:
     events.emit("version", f"batchspec {version}", batchspec=version)
     for job in plan.jobs:
         if job.changes:
-            document = job_plan(job)
-            kinds = listed(f"{n:,} to {kind}" for kind, n in document["counts"].items())
-            events.emit("planned_change", f"{job.address}: {kinds}", change=document)
+            message = f"{job.address}: {changes(job)}"
+            events.emit("planned_change", message, change=job_plan(job))
     events.emit(
         "change_summary",
         f"{counted(plan.requests, 'request')} in {counted(plan.batches, 'batch', 'batches')}",
@@ -138,7 +157,9 @@ def tell_plan(events: JsonEvents, plan: Plan, version: str) -> None:
     )
 
 
-def tell_result(events: JsonEvents, result: "ApplyResult") -> None:
+def tell_result(
+    events: JsonEvents, result: "ApplyResult", grades: Mapping[JobAddress, MeanGrade]
+) -> None:
     """Emit the last event."""
     events.emit(
         "apply_summary",
@@ -151,4 +172,5 @@ def tell_result(events: JsonEvents, result: "ApplyResult") -> None:
         note=result.note,
         exit_code=int(result.exit_code),
         jobs=[progress_document(job) for job in result.jobs],
+        mean_grades={job: grade.mean for job, grade in grades.items()},
     )

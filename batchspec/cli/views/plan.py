@@ -203,7 +203,7 @@ def _fact(name: str, value: str) -> Text:
 
 
 def _facts(job: JobPlan) -> list[tuple[str, str]]:
-    facts = [("rows", _rows(job))] if job.counts or job.waits_for else []
+    facts = [("rows", changes(job))] if job.counts or job.waits_for else []
     if not job.requests:
         return facts
     estimate = job.estimate
@@ -214,7 +214,8 @@ def _facts(job: JobPlan) -> list[tuple[str, str]]:
     return [*facts, ("cost", _cost(job))]
 
 
-def _rows(job: JobPlan) -> str:
+def changes(job: JobPlan) -> str:
+    """Return what happens to the rows of a job: `10 to submit, 3 unchanged`."""
     if job.waits_for:
         sources = listed(clean(address) for address in job.waits_for)
         return f"known after {sources}: at most {count(job.requests)}"
@@ -240,7 +241,7 @@ def _totals(plan: Plan, assumed: int) -> list[Text]:
     if not plan.can_apply:
         rows = sum(job.rows for job in plan.jobs)
         what = f"{counted(len(plan.jobs), 'job')}, {counted(rows, 'row')}"
-        return [Text.assemble(("No changes.", "bold"), f" {what}: all as the specs want it.")]
+        return [Text.assemble(("No changes.", "bold"), f" {what}; nothing to do.")]
     sending = (
         f"; {counted(plan.requests, 'request')} in {counted(plan.batches, 'batch', 'batches')}"
     )

@@ -66,8 +66,6 @@ class LiveProgress:
             console=self._console,
             refresh_per_second=4,
             transient=True,
-            # What tools print goes above the live lines; a redirected stdout stays as it is.
-            redirect_stdout=sys.stdout.isatty(),
         )
 
     def __enter__(self) -> Self:

@@ -1,6 +1,5 @@
 """Answers as a table, for eyes; files and pipes get the formats of `results.export`."""
 
-import sys
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import cast
 from pydantic_core import to_json
 from rich.text import Text
 
-from batchspec.cli.views.streams import print_prose, print_table, stderr, stdout
+from batchspec.cli.views.streams import out_stream, print_prose, print_table, stderr, stdout
 from batchspec.cli.views.words import clean, clipped, columns, counted, money
 from batchspec.results.export import Exported, ExportItem, Format, Items, export, replacing
 
@@ -32,9 +31,12 @@ def show_table(items: Iterable[ExportItem], *, total: int | None, command: str) 
     if not shown:
         print_prose(stdout(), [Text("No items.")])
         return
-    head = [Text(word, "dim") for word in ("key", "row", "output", "outcome", "cost")]
+    head = [Text(word, "dim") for word in ("key", "row", "output", "outcome", "cost", "grade")]
     widths = _widths(shown)
-    print_table(stdout(), columns([head, *(_row(item, widths) for item in shown)]))
+    rows = [head, *(_row(item, widths) for item in shown)]
+    if all(item.grade is None for item in shown):
+        rows = [row[:-1] for row in rows]
+    print_table(stdout(), columns(rows))
     if next(iterator, None) is not None:
         more = "" if total is None else f" {total - len(shown):,}"
         print_prose(stdout(), [Text(f"… and{more} more; all of them: {command}", "dim")])
@@ -58,6 +60,7 @@ def _row(item: ExportItem, widths: tuple[int, ...]) -> list[Text]:
         Text(clipped(_inline(item.output_json()), output)),
         _outcome(item),
         Text("" if item.cost is None else money(item.cost)),
+        Text("" if item.grade is None else f"{item.grade:.3g}"),
     ]
 
 
@@ -85,9 +88,10 @@ def _outcome(item: ExportItem) -> Text:
 
 def print_items(items: Items, form: Format, *, address: str) -> None:
     """Write all answers to stdout."""
-    sys.stdout.flush()
-    _warn(export(items, sys.stdout.buffer, form, address=address))
-    sys.stdout.buffer.flush()
+    stream = out_stream()
+    stream.flush()
+    _warn(export(items, stream.buffer, form, address=address))
+    stream.buffer.flush()
 
 
 def write_items(items: Items, form: Format, path: Path, *, address: str) -> None:

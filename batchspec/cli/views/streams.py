@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager, redirect_stdout
 from io import TextIOWrapper
 from typing import Any, BinaryIO, TextIO, cast
 
@@ -41,9 +42,31 @@ def _forgive(stream: object) -> None:
         cast("TextIOWrapper[BinaryIO]", stream).reconfigure(errors="replace")
 
 
+_ours: list[TextIO] = []
+
+
+@contextmanager
+def foreign_prints_to_stderr() -> Generator[None]:
+    """Keep what specs, tools and validators print out of stdout, which may be JSON for a program.
+
+    Views go on writing to the real one.
+    """
+    _ours.append(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _ours.pop()
+
+
+def out_stream() -> TextIO:
+    """Return the stream of what was asked for."""
+    return _ours[-1] if _ours else sys.stdout
+
+
 def stdout() -> Console:
     """Return the console for what was asked for."""
-    return _console(sys.stdout)
+    return _console(out_stream())
 
 
 def stderr() -> Console:
@@ -81,6 +104,7 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 def write_bytes(data: bytes) -> None:
     """Write UTF-8 to stdout whatever the terminal's encoding is."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    stream = out_stream()
+    stream.flush()
+    stream.buffer.write(data)
+    stream.buffer.flush()
