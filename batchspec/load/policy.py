@@ -62,6 +62,7 @@ class _Reach:
         self.found: dict[str, Any] = {}
         self._sources = sources
         self._seen: set[str] = set()
+        self._followed: set[str] = set()
 
     def form(self, thing: Any) -> Any:
         """Return the canonical form of a thing, and collect the forms of what it uses."""
@@ -97,8 +98,8 @@ class _Reach:
 
     def _definition(self, name: str, node: ast.AST, scope: Mapping[str, Any]) -> Any:
         form = canonical_ast(_without_our_decorators(node))
-        if name not in self._seen:
-            self._seen.add(name)
+        if name not in self._followed:
+            self._followed.add(name)
             for chain in chains(node):
                 self._use(chain, scope)
         return form

@@ -187,6 +187,8 @@ def _is_note(name: str, value: Any) -> bool:
         return bool(_LOOK_AROUND.search(str(value)))
     if name == "format":
         return value not in _FORMATS
+    if name == "default":
+        return value is not None
     return name not in _KEPT | _DROPPED | {"prefixItems"}
 
 

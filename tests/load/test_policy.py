@@ -12,6 +12,7 @@ from .conftest import Project
 
 SPEC = '''
 import re
+from enum import Enum
 import helper
 from decimal import Decimal
 from pydantic import Field
@@ -20,8 +21,13 @@ RATE = {3, 1, 2}
 PATTERN = re.compile("a")
 
 
+class Level(Enum):
+    LOW = 1
+
+
 class Part(BaseModel):
     n: int
+    level: Level = Level.LOW
 
 
 class Out(BaseModel):
@@ -78,6 +84,7 @@ def policy(project: Project, spec: str = SPEC, helper: str = HELPER) -> bytes:
         ("RATE = {3, 1, 2}", "RATE = {3, 1}"),
         ('re.compile("a")', 're.compile("a", re.I)'),
         ("n: int", "n: str"),
+        ("LOW = 1", "LOW = 2"),
         ("self.part.n * 2", "self.part.n * 3"),
         ("min_length=1", "min_length=2"),
         ("    return value", "    return value or None"),
@@ -134,6 +141,7 @@ def test_the_payload_names_what_was_reached(project: Project) -> None:
     assert sorted(payload["payload"]["reached"]) == [
         "helper:BASE",
         "helper:helper.add",
+        "specs.a:Level",
         "specs.a:PATTERN",
         "specs.a:Part",
         "specs.a:RATE",

@@ -72,7 +72,7 @@ def test_the_contract_comes_from_signature_and_docstring() -> None:
             "limit": {"type": "integer", "description": "How many. (default: 10)"},
             "kind": {
                 "anyOf": [{"type": "string", "enum": ["a", "b"]}, {"type": "null"}],
-                "description": "Of index. (default: null)",
+                "description": "Of index.",
             },
         },
         "required": ["query", "limit", "kind"],
