@@ -159,7 +159,7 @@ class _Builder:
             self._tell(
                 address,
                 "output type has no JSON schema",
-                f"{type(error).__name__}: {str(error).partition(chr(10))[0]}.",
+                f"{type(error).__name__}: {str(error).partition(chr(10))[0].rstrip('.')}.",
             )
             return None
         for problem in problems:

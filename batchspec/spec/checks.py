@@ -14,6 +14,7 @@ from batchspec.spec.prompt import PromptInvalid, Template
 from batchspec.spec.settings import setting_problems
 from batchspec.spec.shapes import is_list, is_mapping
 from batchspec.spec.suggest import did_you_mean
+from batchspec.spec.tool import Tool
 
 REQUIRED = ("model", "rows", "prompt")
 IGNORABLE = ("model", "instructions", "prompt", "settings", "tools", "output")
@@ -85,7 +86,9 @@ def _prompt(name: str) -> Check:
 
 
 def _output(value: Any) -> Iterable[str]:
-    if isinstance(value, str | int | float | list | dict):
+    if inspect.isroutine(value) or isinstance(value, Tool):
+        yield "`output` functions come in a later version; use a type and `output_validators`."
+    elif isinstance(value, str | int | float | list | dict | BaseModel):
         yield (
             f"`output` is None or str for text, a type, or NativeOutput(type); got {value!r:.80}."
         )

@@ -43,6 +43,7 @@ async def waits(row: Any) -> str:
         ({"prompt": no_row}, "`prompt` must be a function of one parameter, the row"),
         ({"instructions": "{}"}, "`instructions`: The template holds {}, which names no field."),
         ({"output": "json"}, "`output` is None or str for text, a type, or NativeOutput(type)"),
+        ({"output": len}, "`output` functions come in a later version"),
         ({"output_validators": len}, "`output_validators` is a list of functions"),
         ({"output_validators": [1]}, "`output_validators` is a list of functions; 1 is none."),
         ({"output_validators": [no_row]}, "must take (value) or (ctx, value)."),
