@@ -1,12 +1,14 @@
 """Words everyone uses: the provider-neutral request and reply of one turn.
 
+Values that exist once per row are named tuples: they cost a third of a frozen dataclass to make.
+
 The neutral form of a message has the shape of a chat message (`role`, `content`, `tool_calls`,
 `tool_call_id`), because every provider can be reached from it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
 from batchspec.fingerprint import canonical_json
 
@@ -117,8 +119,7 @@ class Contract:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
+class ToolCall(NamedTuple):
     """A call the model asks for; `arguments` is JSON text as the model wrote it."""
 
     id: str
@@ -126,8 +127,7 @@ class ToolCall:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens of one reply. `input_tokens` includes the cached ones, `output_tokens` the reasoning."""
 
     input_tokens: int = 0
@@ -135,20 +135,11 @@ class Usage:
     output_tokens: int = 0
     reasoning_tokens: int = 0
 
-    def __add__(self, other: "Usage") -> "Usage":
-        return Usage(
-            self.input_tokens + other.input_tokens,
-            self.cached_tokens + other.cached_tokens,
-            self.output_tokens + other.output_tokens,
-            self.reasoning_tokens + other.reasoning_tokens,
-        )
-
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What the model answered in one turn."""
 
     text: str | None
@@ -173,8 +164,7 @@ class LineError:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line of a result file, judged alone; `custom_id` is None where it cannot be read."""
 
     custom_id: str | None

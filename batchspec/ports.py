@@ -3,7 +3,7 @@
 Adapters (`store`, `providers`, `pricing`, views as hooks) implement these; `project` wires them.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -168,6 +168,10 @@ class Prices(Protocol):
         """Return US dollars at batch price, or None when the price is not known (never 0)."""
         ...
 
+    def meter(self, provider: str, model: str) -> Callable[[Usage], float] | None:
+        """Return what tells the cost of one reply fast, or None when the price is not known."""
+        ...
+
 
 # --- store -------------------------------------------------------------------------------------
 
@@ -264,8 +268,7 @@ class Draft(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRequest:
+class StoredRequest(NamedTuple):
     """A member of a batch, to be written to its input file."""
 
     custom_id: str
@@ -273,12 +276,11 @@ class StoredRequest:
     messages_json: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """A member of a batch, to be settled."""
 
-    conversation: ConversationId
     custom_id: str
+    conversation: ConversationId
     job: JobAddress
     turn: int
     attempts: int
@@ -287,7 +289,7 @@ class Member:
     tries: int
     contract: int
     wanted: bool
-    """False when no item wants the conversation any more: its answer is kept, nothing more is sent."""
+    """False when no item wants the conversation any more: its answer is kept, nothing is sent."""
 
 
 class Judged(NamedTuple):
@@ -352,8 +354,7 @@ class NextTurn(NamedTuple):
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredItem:
+class StoredItem(NamedTuple):
     """One item, read back. `line` is the raw reply line of its last turn."""
 
     key: RowKey
@@ -364,10 +365,8 @@ class StoredItem:
     line: bytes | None
     turns: int
     usage: Usage
-    cost: Decimal | None
-    model: str
-    provider: str
-    endpoint: str
+    cost: float | None
+    """US dollars of all turns; None: a price is unknown."""
     previous: bool = False
     """True when this is the old answer of an item whose new request is not answered yet."""
 

@@ -10,7 +10,7 @@ The rate of a model comes from the first of these that has one:
 A model that none of them knows has no price: `None`, never 0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -112,6 +112,22 @@ class PriceList:
         """
         rates = self.rates(provider, model)
         return None if rates is None else rates.cost(usage)
+
+    def meter(self, provider: str, model: str) -> Callable[[Usage], float] | None:
+        """Return what tells the cost of one reply in floats, which millions of replies need."""
+        rates = self.rates(provider, model)
+        if rates is None:
+            return None
+        if len(rates.tiers) > 1:
+            return lambda usage: float(rates.cost(usage))
+        tier = rates.base
+        fresh, cached, output = float(tier.input), float(tier.cached), float(tier.output)
+
+        def cost(usage: Usage) -> float:
+            read = min(usage[1], usage[0])
+            return fresh * (usage[0] - read) + cached * read + output * usage[2]
+
+        return cost
 
 
 def _configured(own: OwnPrices) -> Rates:

@@ -22,7 +22,7 @@ from batchspec.spec.context import RunContext
 from batchspec.spec.output import TextMode
 from batchspec.state.events import BatchCollected
 from batchspec.state.records import BatchRecord
-from batchspec.state.settlement import Answered, AskAgain, CallTools, Settlement
+from batchspec.state.settlement import Answered, AskAgain, CallTools, SendAgain
 
 _CHUNK = 1000
 _GONE = 4
@@ -30,6 +30,17 @@ _GONE = 4
 _ORPHAN = Judge(parse=TextMode().parse, output_retries=0, max_turns=1)
 """For conversations whose job is not in the specs any more: the reply is kept, nothing is sent."""
 _NO_USAGE = Usage()
+_UNWANTED = Answered("cancelled", "No row wants it any more.")
+_PHASE: dict[type, str] = {
+    Answered: "final",
+    CallTools: "tools",
+    AskAgain: "pending",
+    SendAgain: "pending",
+}
+
+
+def _no_context() -> None:
+    return None
 
 
 async def do_collect(world: World, batch: BatchId) -> None:
@@ -136,51 +147,55 @@ class _Settling:
         self._further = further
         self._members = collection.members()
         self._chunk: list[Judged] = []
-        self._model = world.store.lane(record.lane).model
+        model = world.store.lane(record.lane).model
+        self._meter = world.prices.meter(provider.name, model)
         self._unmatched = 0
         self._counts = {"final": 0, "tools": 0, "pending": 0}
         self._overheads: dict[int, int] = {}
 
     def read(self, body: Body) -> None:
         """Settle the members a result file has lines for; the first line of a member counts."""
-        decode = self._provider.wire.decode
-        members = self._members
+        decode, judge = self._provider.wire.decode, self._judge
+        members, chunk = self._members, self._chunk
         for ref, line in self._world.store.scan(body.segment):
             decoded = decode(line)
             member = members.pop(decoded.custom_id or "", None)
             if member is None:
                 self._unmatched += 1
                 continue
-            self._add(self._judge(member, decoded.result, ref, line))
+            chunk.append(judge(member, decoded.result, ref, line))
+            if len(chunk) >= _CHUNK:
+                self._flush()
 
     def finish(self, *, lost: bool) -> None:
         """Settle the members no line was for."""
         error = _missing(self._record, lost=lost)
         for member in self._members.values():
-            self._add(self._judge(member, error, None, b""))
+            self._chunk.append(self._judge(member, error, None, b""))
+            if len(self._chunk) >= _CHUNK:
+                self._flush()
         self._flush()
 
     def _judge(self, member: Member, result: Reply | LineError, ref: Any, line: bytes) -> Judged:
         local = self._world.jobs.get(member.job)
-        settlement = self._wanted(
-            member,
-            settle(
-                result,
-                local.judge if local else _ORPHAN,
-                turn=member.turn,
-                attempts=member.attempts,
-                output_retries=member.output_retries,
-                context=partial(self._context, member, local),
-            ),
+        judge = _ORPHAN if local is None else local.judge
+        settlement = settle(
+            result,
+            judge,
+            turn=member.turn,
+            attempts=member.attempts,
+            output_retries=member.output_retries,
+            context=_no_context if judge.check is None else partial(self._context, member, local),
         )
+        if not member.wanted and not isinstance(settlement, Answered):
+            settlement = _UNWANTED
         if not isinstance(result, Reply):
             return Judged(member, settlement, ref, _NO_USAGE, 0.0)
-        cost = self._world.prices.cost(self._provider.name, self._model, result.usage)
-        price = None if cost is None else float(cost)
+        cost = None if self._meter is None else self._meter(result.usage)
         if isinstance(settlement, AskAgain):
             request, size = self._next(member, line, settlement.feedback)
-            return Judged(member, settlement, ref, result.usage, price, request, size)
-        return Judged(member, settlement, ref, result.usage, price)
+            return Judged(member, settlement, ref, result.usage, cost, request, size)
+        return Judged(member, settlement, ref, result.usage, cost)
 
     def _context(self, member: Member, local: LocalJob | None) -> RunContext[Any]:
         key, row = self._world.store.owner(member.conversation)
@@ -191,11 +206,6 @@ class _Settling:
             row={} if row is None else stored_row(self._world, row),
             turn=member.turn,
         )
-
-    def _wanted(self, member: Member, settlement: Settlement) -> Settlement:
-        if member.wanted or isinstance(settlement, Answered):
-            return settlement
-        return Answered("cancelled", "No row wants it any more.")
 
     def _next(self, member: Member, line: bytes, feedback: str) -> tuple[Any, int]:
         """Write the messages of the next turn; returns where they are and their line's size."""
@@ -209,23 +219,12 @@ class _Settling:
             self._overheads[contract] = line_overhead(self._world, self._provider, contract)
         return self._overheads[contract]
 
-    def _add(self, judged: Judged) -> None:
-        kind = judged.settlement
-        phase = (
-            "final"
-            if isinstance(kind, Answered)
-            else "tools"
-            if isinstance(kind, CallTools)
-            else "pending"
-        )
-        self._counts[phase] += 1
-        self._chunk.append(judged)
-        if len(self._chunk) >= _CHUNK:
-            self._flush()
-
     def _flush(self) -> None:
+        """Write what was judged, in place: `read` goes on with the same list."""
         self._collection.record(self._chunk)
-        self._chunk = []
+        for judged in self._chunk:
+            self._counts[_PHASE[type(judged.settlement)]] += 1
+        self._chunk.clear()
 
     def event(self, now: float) -> BatchCollected:
         """Return what became of the batch."""

@@ -158,8 +158,8 @@ class Loop:
     async def _report(
         self, batches: Sequence[BatchRecord], now: float, *, last: bool = False
     ) -> None:
-        """Tell the hook how far the jobs are; counting must not take more than a twentieth."""
-        if not last and now - self._reported < max(_PROGRESS, 20 * self._counting):
+        """Tell the hook how far the jobs are; counting must not take more than a fiftieth."""
+        if not last and now - self._reported < max(_PROGRESS, 50 * self._counting):
             return
         started = self.world.clock.now()
         jobs = await self.world.db(self.world.store.progress)

@@ -7,8 +7,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import from_json
-
 from batchspec.desired.expand import DesiredRow, Expander, SourceRow
 from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.errors import Diagnostic, RefusedError, SpecError
@@ -21,7 +19,7 @@ from batchspec.plan.changes import Estimate, JobPlan, Kind
 from batchspec.plan.diff import Tally, classify, contract_change, message_change
 from batchspec.plan.estimate import Load, estimate
 from batchspec.ports import Draft, Duplicate, Prices, Provider, Reader, RecordedRow
-from batchspec.results.read import Answers
+from batchspec.results.read import Answers, Item
 from batchspec.spec.output import TextMode
 from batchspec.spec.rows import Collect, DerivedSource
 from batchspec.state.events import PlanAgreed
@@ -268,7 +266,8 @@ def doubled(job: DesiredJob, double: Duplicate) -> Diagnostic:
 
 def max_tokens(job: DesiredJob) -> int | None:
     """Return the job's own bound on the length of a reply."""
-    value = job.contract.settings.get("max_tokens")
+    settings = job.contract.settings
+    value = settings.get("max_completion_tokens", settings.get("max_tokens"))
     return value if isinstance(value, int) else None
 
 
@@ -289,8 +288,8 @@ def derived_rows(
     answers = Answers(upstream.address, wire, upstream)
     where = getattr(job.rows, "where", None)
     rows = (
-        {"key": item.key, "row": from_json(item.row_json), "output": answers.json(item)}
-        for item in reader.items(upstream.address)
+        {"key": item.key, "row": item.row, "output": item.output_json()}
+        for item in (Item(stored, answers) for stored in reader.items(upstream.address))
         if item.outcome == "succeeded" and not item.previous
     )
     wanted = (row for row in rows if where is None or where(row))

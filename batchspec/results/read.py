@@ -1,8 +1,7 @@
 """Answers, read back from the raw replies that are kept."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from decimal import Decimal
-from functools import cached_property
 from typing import Any
 
 from pydantic_core import from_json
@@ -17,64 +16,61 @@ from batchspec.spec.job import graded, validated
 from batchspec.spec.output import NativeMode
 
 
-@dataclass(slots=True)
 class Answers:
     """Reads the answers of one job.
 
-    Attributes:
+    Args:
         address: Of the job.
         wire: Reads the provider's lines.
         desired: The job as the specs have it; None where they do not load or lack it, then outputs
             are JSON values or text instead of validated types.
     """
 
-    address: JobAddress
-    wire: Wire
-    desired: DesiredJob | None = None
-    expander: Expander | None = None
+    __slots__ = ("_desired", "_expander", "_native", "_validators", "address", "wire")
 
-    def __post_init__(self) -> None:
-        if self.desired is not None and self.desired.job.grade is not None:
-            self.expander = Expander(self.desired)
+    def __init__(self, address: JobAddress, wire: Wire, desired: DesiredJob | None = None) -> None:
+        self.address = address
+        self.wire = wire
+        self._desired = desired
+        self._native = desired is not None and isinstance(desired.output, NativeMode)
+        self._validators = desired is not None and bool(desired.job.output_validators)
+        grades = desired is not None and desired.job.grade is not None
+        self._expander = Expander(desired) if desired is not None and grades else None
 
-    def text(self, item: StoredItem) -> str | None:
-        """Return the text of the last reply, None where there is none."""
-        if item.line is None:
+    def text(self, line: bytes | None) -> str | None:
+        """Return the text of a reply line, None where there is none."""
+        if line is None:
             return None
-        result = self.wire.decode(item.line).result
+        result = self.wire.decode(line).result
         return (result.text or result.refusal) if isinstance(result, Reply) else None
 
-    def value(self, item: StoredItem) -> Any:
+    def value(self, text: str, item: StoredItem) -> Any:
         """Return the validated output of an item that succeeded.
 
         Raises:
             OutputInvalid: The output type changed since and no longer accepts the reply.
         """
-        text = self.text(item)
-        if text is None or item.outcome != "succeeded":
-            return None
-        if self.desired is None:
+        desired = self._desired
+        if desired is None:
             return _unvalidated(text)
-        value = self.desired.output.parse(text)
-        if not self.desired.job.output_validators:
+        value = desired.output.parse(text)
+        if not self._validators:
             return value
         row: dict[str, Any] = from_json(item.row_json)
         context = RunContext[Any](deps=None, job=self.address, key=item.key, row=row)
-        return validated(self.desired.job, value, context)
+        return validated(desired.job, value, context)
 
-    def json(self, item: StoredItem) -> Any:
+    def json(self, text: str, item: StoredItem) -> Any:
         """Return the output of an item that succeeded as a JSON value."""
-        desired = self.desired
-        if desired is None or not isinstance(desired.output, NativeMode):
-            return self.value(item)
-        return desired.output.dump(self.value(item))
+        value = self.value(text, item)
+        return self._desired.output.dump(value) if self._native and self._desired else value
 
-    def grade(self, item: StoredItem, value: Any) -> float | None:
+    def grade(self, item: StoredItem, value: Callable[[], Any]) -> float | None:
         """Return the score of an item that succeeded, None where the job does not grade."""
-        if self.expander is None or self.desired is None or item.outcome != "succeeded":
+        if self._expander is None or self._desired is None or item.outcome != "succeeded":
             return None
-        row = self.expander.view(from_json(item.row_json))
-        return graded(self.desired.job, row, value)
+        row = self._expander.view(from_json(item.row_json))
+        return graded(self._desired.job, row, value())
 
 
 def _unvalidated(text: str) -> Any:
@@ -86,26 +82,18 @@ def _unvalidated(text: str) -> Any:
 
 
 class Item:
-    """One item with its answer.
+    """One item with its answer; what costs time is computed when it is asked for."""
 
-    Attributes:
-        key: Of the row.
-        outcome: How it ended; None: not final yet.
-        reason: Why, where it did not succeed.
-        usage: Tokens of all its turns.
-        cost: US dollars of all its turns; None: a price is unknown.
-        turns: Replies so far.
-        previous: Whether this is the old answer of a row whose new request is not answered yet.
-    """
-
-    __slots__ = ("__dict__", "_answers", "_stored")
+    __slots__ = ("_answers", "_stored", "_text")
 
     def __init__(self, stored: StoredItem, answers: Answers) -> None:
         self._stored = stored
         self._answers = answers
+        self._text: str | bool | None = False
 
     @property
     def key(self) -> str:
+        """Return the key of the row."""
         return self._stored.key
 
     @property
@@ -113,7 +101,7 @@ class Item:
         """Return `module.job["key"]`."""
         return item_address(self._answers.address, self._stored.key)
 
-    @cached_property
+    @property
     def row(self) -> dict[str, Any]:
         """Return the row as it was when its request was made."""
         row: dict[str, Any] = from_json(self._stored.row_json)
@@ -121,47 +109,58 @@ class Item:
 
     @property
     def outcome(self) -> Outcome | None:
+        """Return how it ended; None: not final yet."""
         stored = self._stored
         return stored.outcome if stored.phase == "final" or stored.previous else None
 
     @property
     def reason(self) -> str | None:
-        return self._stored.reason if self.outcome else None
+        """Return why it did not succeed."""
+        return self._stored.reason if self._stored.phase == "final" else None
 
     @property
     def usage(self) -> Usage:
+        """Return the tokens of all its turns."""
         return self._stored.usage
 
     @property
     def cost(self) -> Decimal | None:
-        return self._stored.cost
+        """Return US dollars of all its turns; None: a price is unknown."""
+        cost = self._stored.cost
+        return None if cost is None else Decimal(repr(cost))
 
     @property
     def turns(self) -> int:
+        """Return how many replies it took."""
         return self._stored.turns
 
     @property
     def previous(self) -> bool:
+        """Tell whether this is the old answer of a row whose new request is not answered yet."""
         return self._stored.previous
 
-    @cached_property
-    def output(self) -> Any:
-        """Return the validated output; None where the item did not succeed."""
-        return self._answers.value(self._stored)
-
-    def output_json(self) -> Any:
-        """Return the output as a JSON value."""
-        return self._answers.json(self._stored)
-
-    @cached_property
+    @property
     def text(self) -> str | None:
         """Return the text of the last reply, whatever the outcome."""
-        return self._answers.text(self._stored)
+        if self._text is False:
+            self._text = self._answers.text(self._stored.line)
+        return self._text if isinstance(self._text, str) else None
 
-    @cached_property
+    @property
+    def output(self) -> Any:
+        """Return the validated output; None where the item did not succeed."""
+        text = self.text if self.outcome == "succeeded" else None
+        return None if text is None else self._answers.value(text, self._stored)
+
+    def output_json(self) -> Any:
+        """Return the output as a JSON value; None where the item did not succeed."""
+        text = self.text if self.outcome == "succeeded" else None
+        return None if text is None else self._answers.json(text, self._stored)
+
+    @property
     def grade(self) -> float | None:
         """Return the job's score, None where it does not grade or the item did not succeed."""
-        return self._answers.grade(self._stored, self.output)
+        return self._answers.grade(self._stored, lambda: self.output)
 
     def __repr__(self) -> str:
         return f"Item({self.address}, outcome={self.outcome!r})"

@@ -1,9 +1,9 @@
 """Settling the members of one batch: one transaction, in chunks."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
-from batchspec.ids import BatchId, ConversationId, JobAddress, RecordRef
+from batchspec.ids import BatchId
 from batchspec.ports import Judged, Member
 from batchspec.state.machine import conversation_phase
 from batchspec.state.settlement import Answered, AskAgain, CallTools, SendAgain
@@ -54,21 +54,8 @@ class Collection:
 
     def members(self) -> dict[str, Member]:
         """Return the members that are not settled, by custom_id, in the order of their lines."""
-        return {
-            row[0]: Member(
-                custom_id=row[0],
-                conversation=ConversationId(row[1]),
-                job=JobAddress(row[2]),
-                turn=row[3],
-                attempts=row[4],
-                output_retries=row[5],
-                request=RecordRef(row[6]),
-                tries=row[7],
-                contract=row[8],
-                wanted=bool(row[9]),
-            )
-            for row in self._db.execute(_MEMBERS, (self._number,))
-        }
+        rows = self._db.execute(_MEMBERS, (self._number,))
+        return {row[0]: Member._make(row) for row in rows}
 
     def record(self, judged: Sequence[Judged]) -> None:
         """Write what became of some members."""
@@ -76,77 +63,39 @@ class Collection:
         self._db.executemany(
             _TURN,
             [
-                (
-                    j.member.conversation,
-                    j.member.tries + 1,
-                    j.member.turn,
-                    number,
-                    j.member.request,
-                    j.reply,
-                    *_spent(j),
-                )
-                for j in judged
-                if j.reply is not None
+                (m.conversation, m.tries + 1, m.turn, number, m.request, reply, *usage, cost)
+                for m, _, reply, usage, cost, _, _ in judged
+                if reply is not None
             ],
         )
-        groups: Mapping[type, list[Judged]] = {
-            Answered: [],
-            CallTools: [],
-            AskAgain: [],
-            SendAgain: [],
-        }
+        answered: list[Judged] = []
+        others: list[Judged] = []
         for j in judged:
-            groups[type(j.settlement)].append(j)
-        self._answered(groups[Answered])
-        self._tools(groups[CallTools])
-        self._continued(groups[AskAgain])
-        self._returned(groups[SendAgain])
-
-    def _answered(self, judged: Iterable[Judged]) -> None:
+            (answered if isinstance(j.settlement, Answered) else others).append(j)
         self._db.executemany(
             _ANSWERED,
             [
-                (s.outcome, s.reason, j.reply, *_spent(j), j.member.conversation)
-                for j in judged
-                if isinstance(s := j.settlement, Answered)
+                (s.outcome, s.reason, reply, *usage, cost, m.conversation)
+                for m, s, reply, usage, cost, _, _ in answered
+                if isinstance(s, Answered)
             ],
         )
+        for j in others:
+            self._record_one(j)
 
-    def _tools(self, judged: Iterable[Judged]) -> None:
-        for j in judged:
-            if isinstance(j.settlement, CallTools):
-                self._db.execute(_TOOLS, (j.reply, *_spent(j), j.member.conversation))
-                self._db.executemany(
-                    _CALL,
-                    [
-                        (j.member.conversation, j.member.turn, n, c.id, c.name, c.arguments)
-                        for n, c in enumerate(j.settlement.calls)
-                    ],
-                )
-
-    def _continued(self, judged: Iterable[Judged]) -> None:
-        self._db.executemany(
-            _CONTINUED,
-            [(j.reply, j.request, j.size, *_spent(j), j.member.conversation) for j in judged],
-        )
-
-    def _returned(self, judged: Iterable[Judged]) -> None:
-        self._db.executemany(
-            _RETURNED,
-            [
-                (s.reason, *_spent(j), j.member.conversation)
-                for j in judged
-                if isinstance(s := j.settlement, SendAgain)
-            ],
-        )
-
-
-def _spent(judged: Judged) -> tuple[int, int, int, int, float | None]:
-    usage = judged.usage
-    return (
-        usage.input_tokens,
-        usage.cached_tokens,
-        usage.output_tokens,
-        usage.reasoning_tokens,
-        judged.cost,
-    )
+    def _record_one(self, judged: Judged) -> None:
+        member, settlement, reply, usage, cost, request, size = judged
+        spent = (*usage, cost, member.conversation)
+        if isinstance(settlement, SendAgain):
+            self._db.execute(_RETURNED, (settlement.reason, *spent))
+        elif isinstance(settlement, AskAgain):
+            self._db.execute(_CONTINUED, (reply, request, size, *spent))
+        elif isinstance(settlement, CallTools):
+            self._db.execute(_TOOLS, (reply, *spent))
+            self._db.executemany(
+                _CALL,
+                [
+                    (member.conversation, member.turn, n, c.id, c.name, c.arguments)
+                    for n, c in enumerate(settlement.calls)
+                ],
+            )

@@ -30,7 +30,7 @@ _CHUNK = 1000
 # the item's previous conversation, or of this one before it was sent anew.
 _ITEMS = """
 SELECT i.id, i.key, i.row, c.phase, c.outcome, c.reason, c.reply, c.turn, c.input_tokens,
-  c.cached_tokens, c.output_tokens, c.reasoning_tokens, c.cost, c.contract,
+  c.cached_tokens, c.output_tokens, c.reasoning_tokens, c.cost,
   (wanted.phase <> 'final' AND i.previous IS NOT NULL)
     OR (c.phase <> 'final' AND c.outcome = 'succeeded' AND c.turn = 1)
 FROM items i
@@ -132,38 +132,31 @@ class StateReader:
         if failed:
             more += " AND c.phase = 'final' AND c.outcome <> 'succeeded'"
         sql = _ITEMS.format(more=more)
-        contracts: dict[int, Contract] = {}
         after = 0
         while True:
             rows = self.db.execute(
                 sql, {"job": number, "after": after, "limit": _CHUNK, "key": key}
             ).fetchall()
-            yield from self._items(rows, contracts)
+            yield from self._items(rows)
             if len(rows) < _CHUNK:
                 return
             after = rows[-1][0]
 
-    def _items(self, rows: list[Any], contracts: dict[int, Contract]) -> Iterator[StoredItem]:
+    def _items(self, rows: list[Any]) -> Iterator[StoredItem]:
         lines = self._in_order(row[6] for row in rows)
         bodies = self._in_order(row[2] for row in rows)
         for row in rows:
-            if row[13] not in contracts:
-                contracts[row[13]] = self.contract(row[13])
-            contract = contracts[row[13]]
             yield StoredItem(
-                key=RowKey(row[1]),
-                row_json=bodies[row[2]].partition(b"\t")[2],
-                phase=row[3],
-                outcome=row[4],
-                reason=row[5],
-                line=None if row[6] is None else lines[row[6]],
-                turns=row[7],
-                usage=Usage(row[8], row[9], row[10], row[11]),
-                cost=None if row[12] is None else Decimal(repr(row[12])),
-                model=contract.model,
-                provider=contract.provider,
-                endpoint=contract.endpoint,
-                previous=bool(row[14]),
+                row[1],
+                bodies[row[2]].partition(b"\t")[2],
+                row[3],
+                row[4],
+                row[5],
+                None if row[6] is None else lines[row[6]],
+                row[7],
+                Usage(row[8], row[9], row[10], row[11]),
+                row[12],
+                bool(row[13]),
             )
 
     def _in_order(self, refs: Iterable[RecordRef | None]) -> dict[RecordRef, bytes]:

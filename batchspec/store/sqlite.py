@@ -285,8 +285,9 @@ class StateStore:
             (batch,),
         )
         get = self.bodies.get
-        for key, contract, request in rows:
-            yield StoredRequest(key, contract, get(request).partition(b"\t")[0])
+        while chunk := rows.fetchmany(1000):
+            for key, contract, request in chunk:
+                yield StoredRequest(key, contract, get(request).partition(b"\t")[0])
 
     def progress(self) -> Sequence[JobProgress]:
         """Count the items of every job by phase and outcome."""

@@ -85,7 +85,7 @@ CREATE TABLE conversations (
 ) STRICT;
 CREATE INDEX conversations_pending ON conversations (lane, id) WHERE phase = 'pending';
 CREATE INDEX conversations_tools ON conversations (lane, job, id) WHERE phase = 'tools';
-CREATE INDEX conversations_batched ON conversations (batch) WHERE phase = 'batched';
+CREATE INDEX conversations_batch ON conversations (batch) WHERE batch IS NOT NULL;
 
 CREATE TABLE items (
   id INTEGER PRIMARY KEY,
@@ -96,6 +96,7 @@ CREATE TABLE items (
   row INTEGER NOT NULL,                            -- where the row is
   UNIQUE (job, key)
 ) STRICT;
+CREATE INDEX items_job ON items (job);
 CREATE INDEX items_conversation ON items (conversation);
 
 -- Every reply of every turn, also those of attempts that were billed in vain.
