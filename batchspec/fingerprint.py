@@ -23,7 +23,7 @@ def canonical_json(value: Any) -> bytes:
     """Encode a JSON value so that equal values give equal bytes.
 
     Keys are sorted, integers and floats stay apart, Unicode is not normalised. Lone surrogates
-    (which no UTF-8 can carry) become U+FFFD, as they would on the wire.
+    (which no UTF-8 can carry) become `?`, here as on the wire.
 
     Raises:
         ValueError: NaN or an infinity, which JSON does not have.
