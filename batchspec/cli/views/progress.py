@@ -7,7 +7,7 @@ pipe, a vanished terminal) silences the view; the work goes on.
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict
 from re import sub
 from types import TracebackType
@@ -73,7 +73,9 @@ class LiveProgress:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._live.stop()
+        # The terminal may be gone; what was done is done, and is told elsewhere.
+        with suppress(OSError):
+            self._live.stop()
 
     def event(self, event: Event) -> None:
         sentence, news = self._narrator.tell(event)

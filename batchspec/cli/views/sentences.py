@@ -108,9 +108,9 @@ def _collected(event: BatchCollected) -> str:
     if event.tools:
         parts.append(f"{event.tools:,} with tools to run")
     if event.pending:
-        parts.append(f"{event.pending:,} to send again or further")
+        parts.append(f"{event.pending:,} to send")
     if event.unmatched:
-        parts.append(f"{counted(event.unmatched, 'line')} belong to nobody")
+        parts.append(f"{counted(event.unmatched, 'stray line')}")
     return ", ".join(parts)
 
 

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager, redirect_stdout
+from errno import EPIPE
 from io import TextIOWrapper
 from typing import Any, BinaryIO, TextIO, cast
 
@@ -20,10 +21,17 @@ def is_terminal(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+class _Quitting(Console):
+    """Lets the caller decide what a closed pipe means, where rich would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError(EPIPE, "the reader has gone away")
+
+
 def _console(stream: TextIO) -> Console:
     live = is_terminal(stream)
     _forgive(stream)
-    return Console(
+    return _Quitting(
         file=stream,
         force_terminal=live,
         no_color=not live,

@@ -1,0 +1,217 @@
+"""Status, summaries, graphs and pages: values in, lines out."""
+
+import io
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from batchspec.cli.grades import MeanGrade
+from batchspec.cli.views.apply import ask, show_result
+from batchspec.cli.views.graph import dot_lines, mermaid_lines, text_lines
+from batchspec.cli.views.plan import show_plan
+from batchspec.cli.views.planning import planning
+from batchspec.cli.views.status import show_status
+from batchspec.cli.views.streams import foreign_prints_to_stderr, print_prose, print_table, stdout
+from batchspec.errors import DeclinedError
+from batchspec.ids import JobAddress
+from batchspec.messages import Usage
+from batchspec.plan.changes import Plan
+from batchspec.project.values import ApplyResult, Graph, Status
+from batchspec.state.records import JobProgress, LeaseRecord
+
+A, B, C, D = (JobAddress(f"m.{name}") for name in "abcd")
+Shown = Callable[[], str]
+
+
+@pytest.fixture
+def shown(capsys: pytest.CaptureFixture[str]) -> Shown:
+    """What was printed since the last look."""
+    return lambda: "".join(capsys.readouterr())
+
+
+DONE = JobProgress(
+    address=A,
+    model="openai:m",
+    items=1200,
+    phases={"final": 1200},
+    outcomes={"succeeded": 1198, "refused": 2},
+    usage=Usage(2_100_000, 0, 30_000),
+    cost=Decimal("1.875"),
+    turns=1500,
+)
+OPEN = JobProgress(
+    address=JobAddress("b.long_name"),
+    model="openai:m",
+    items=3,
+    phases={"pending": 1, "batched": 2},
+    cost=None,
+)
+
+
+def _status(*jobs: JobProgress, **more: Any) -> Status:
+    values: dict[str, Any] = {
+        "environment": "prod",
+        "lineage": "01a2099c3f2a9c01",
+        "serial": 41,
+        "batches": (),
+        "lanes": (),
+        "lease": None,
+        "spent": Decimal("118.02"),
+    }
+    return Status(jobs=jobs, **(values | more))
+
+
+def test_a_status_reads_like_this(shown: Shown) -> None:
+    """Jobs, what is waited for, and who is at work."""
+    lease = LeaseRecord(
+        holder="x", host="box", pid=7, operation="apply", since=10, heartbeat=195, fence=1
+    )
+    waiting = ("batch b of m.a is in_progress since 3 min, 1 of 2 requests done",)
+    show_status(_status(DONE, OPEN, lease=lease, waiting=waiting), now=200.0)
+    assert (
+        shown()
+        == """\
+Environment prod, lineage …3f2a9c01, serial 41, spent $118.02
+
+job          items  succeeded  failed  turns  tokens in  out           cost
+m.a          1,200      1,198       2  1,500       2.1M  30k          $1.88
+b.long_name      3          0       0      0          0    0  price unknown  2 in batches, 1 to send
+
+Waiting
+  batch b of m.a is in_progress since 3 min, 1 of 2 requests done
+
+At work: apply on box, process 7, since 3m 10s, last sign of life 5s ago.
+"""
+    )
+
+
+def test_an_empty_state_says_what_comes_next(shown: Shown) -> None:
+    """Rather than an empty table."""
+    show_status(_status(), now=0.0)
+    assert shown().endswith("\nNothing is recorded yet. Next: batchspec plan\n")
+
+
+@pytest.mark.parametrize(
+    ("result", "lines"),
+    [
+        (ApplyResult(jobs=(), nothing=True), ["Nothing to do."]),
+        (
+            ApplyResult(jobs=(DONE,)),
+            [
+                "m.a: 2 items without an answer: 2 refused",
+                "",
+                "m.a: mean grade 0.877 of 1,198 items",
+                "",
+                "Finished, with 2 failed items.",
+                "Next: batchspec results m.a --failed --env prod",
+            ],
+        ),
+        (
+            ApplyResult(jobs=(OPEN,), note="Note."),
+            [
+                "Note.",
+                "In progress: 0 of 3 items are final.",
+                "Next: batchspec apply --env prod  (to go on)",
+            ],
+        ),
+        (
+            ApplyResult(jobs=(OPEN,), signal=2, warnings=("slow",)),
+            [
+                "Interrupted. Batches at the provider go on; nothing recorded is lost.",
+                "Next: batchspec apply --env prod  (to go on)",
+                "Warning: slow",
+            ],
+        ),
+        (ApplyResult(jobs=()), ["Done: 0 items succeeded."]),
+    ],
+    ids=["nothing", "failed", "detached", "interrupted", "empty"],
+)
+def test_every_end_of_an_apply_says_what_comes_next(
+    shown: Shown, result: ApplyResult, lines: list[str]
+) -> None:
+    """With the options of this run, so that the line can be pasted."""
+    grades = {A: MeanGrade(0.8769, 1198)} if DONE in result.jobs else {}
+    show_result(result, grades, flags=" --env prod")
+    assert shown().splitlines()[-len(lines) :] == lines
+
+
+def test_a_graph_is_a_tree_that_repeats_no_branch() -> None:
+    """A job with two sources stands below both, its own branch below the first."""
+    graph = Graph(
+        (A, B, C, D),
+        ((A, B, "outputs_of"), (A, C, "collect"), (B, C, "collect"), (C, D, "outputs_of")),
+    )
+    assert text_lines(graph) == [
+        "m.a",
+        "├─ outputs_of ─ m.b",
+        "│  └─ collect ─ m.c",
+        "│     └─ outputs_of ─ m.d",
+        "└─ collect ─ m.c (see above)",
+    ]
+    assert mermaid_lines(graph)[1:6:4] == ['  job0["m.a"]', "  job0 -->|outputs_of| job1"]
+    assert dot_lines(graph)[-2] == '  "m.c" -> "m.d" [label="outputs_of"];'
+    assert text_lines(Graph((), ())) == ["No jobs."]
+
+
+def test_nobody_is_asked_where_nobody_can_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The way out stands in the message."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("yes\n"))
+    plan = Plan(id="1", environment="default", lineage="l", serial=0, jobs=(), batches=0)
+    with pytest.raises(DeclinedError, match="batchspec apply --auto-approve"):
+        ask(plan)
+
+
+def test_warnings_of_a_plan_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """They are diagnostics."""
+    show_plan(
+        Plan(
+            id="1",
+            environment="e",
+            lineage="l",
+            serial=0,
+            jobs=(),
+            batches=0,
+            warnings=("old prices",),
+        )
+    )
+    out, err = capsys.readouterr()
+    assert ("old prices" in out, err) == (False, "Warning: old prices\n")
+
+
+def test_planning_is_silent_without_a_terminal() -> None:
+    """There is no hook to call then."""
+    with planning() as hook:
+        assert hook is None
+
+
+def test_prose_goes_on_below_itself_and_tables_are_cut() -> None:
+    """On a narrow terminal nothing runs into the next line's place."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    file = Terminal()
+    console = Console(file=file, width=24, soft_wrap=True, color_system=None)
+    print_prose(console, [Text("  a line of words that is too long"), Text("short")])
+    print_table(console, [Text("a table is cut at the width")])
+    assert file.getvalue().splitlines() == [
+        "  a line of words",
+        "    that is too long",
+        "short",
+        "a table is cut at the w…",
+    ]
+
+
+def test_what_users_print_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """Views write to the real stdout meanwhile."""
+    with foreign_prints_to_stderr():
+        print("from a tool")  # noqa: T201 - what a user's tool does
+        stdout().print("from a view")
+    assert capsys.readouterr() == ("from a view\n", "from a tool\n")
