@@ -7,11 +7,14 @@ file is called now.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
+from batchspec.fingerprint import canonical_json
 from batchspec.ids import JobAddress
 from batchspec.messages import Contract
 from batchspec.plan.changes import Difference, Estimate, JobPlan, Kind, Reason, ReasonCode
 from batchspec.ports import PlannedRow, RecordedRow
+from batchspec.spec.shapes import is_list, is_mapping
 
 _WIDTH = 60
 _UNANSWERED: Mapping[str | None, ReasonCode] = {
@@ -72,7 +75,7 @@ def contract_change(old: Contract, new: Contract) -> tuple[ReasonCode, Differenc
         ("settings", "SETTINGS_CHANGED"),
     )
     for name, code in parts:
-        if was[name] != now[name]:
+        if not _equal(was[name], now[name]):
             return code, first_difference(was[name], now[name], name)
     return None
 
@@ -92,23 +95,40 @@ def message_change(old: bytes, new: PlannedRow) -> tuple[ReasonCode, Difference]
 
 
 def first_difference(old: object, new: object, path: str = "") -> Difference:
-    """Return the first place where two JSON values differ."""
-    if isinstance(old, dict) and isinstance(new, dict):
+    """Return the first place where two JSON values differ; what is not there is `absent`."""
+    if is_mapping(old) and is_mapping(new):
         for key in sorted({*old, *new}):
-            if old.get(key) != new.get(key) or (key in old) != (key in new):
-                return first_difference(old.get(key), new.get(key), f"{path}.{key}")
-    if isinstance(old, list) and isinstance(new, list):
-        for index in range(max(len(old), len(new))):
-            was = old[index] if index < len(old) else None
-            now = new[index] if index < len(new) else None
-            if was != now:
+            was, now = old.get(key, _ABSENT), new.get(key, _ABSENT)
+            if not _equal(was, now):
+                return first_difference(was, now, f"{path}.{key}")
+    if is_list(old) and is_list(new):
+        for index, (was, now) in enumerate(zip_longest(old, new, fillvalue=_ABSENT)):
+            if not _equal(was, now):
                 return first_difference(was, now, f"{path}[{index}]")
     return Difference(path, *_shorten(old, new))
 
 
+class _Absent:
+    """Stands for a value that is not there."""
+
+
+_ABSENT = _Absent()
+
+
+def _equal(old: object, new: object) -> bool:
+    """Tell whether two JSON values are one to a fingerprint, for which 1 is not 1.0."""
+    if isinstance(old, _Absent) or isinstance(new, _Absent):
+        return False
+    return canonical_json(old) == canonical_json(new)
+
+
+def _json(value: object) -> str:
+    return "absent" if isinstance(value, _Absent) else json.dumps(value, ensure_ascii=False)
+
+
 def _shorten(old: object, new: object) -> tuple[str, str]:
     """Return both values as JSON, cut around the first character that differs."""
-    was, now = (json.dumps(value, ensure_ascii=False) for value in (old, new))
+    was, now = _json(old), _json(new)
     if len(was) <= _WIDTH and len(now) <= _WIDTH:
         return was, now
     common = next((i for i, (a, b) in enumerate(zip(was, now, strict=False)) if a != b), 0)

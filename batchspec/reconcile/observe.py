@@ -9,7 +9,9 @@ from batchspec.state.events import BatchObserved, BatchRejected
 from batchspec.state.records import TERMINAL, BatchRecord
 
 _LATE_FILES = 120.0
-"""Seconds a completed batch may keep its output file id back before it is taken at its word."""
+"""Seconds a terminal batch may keep its file ids back before it is taken at its word."""
+_MOST_HOLDS = 10
+"""Uploads in a row that the provider cannot find before a person is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +77,14 @@ def observe(
 def _files_ready(record: BatchRecord, remote: RemoteBatch, now: float) -> bool:
     """Tell whether the result files a terminal batch must have are named.
 
-    A batch can say `completed` a moment before its output file id appears.
+    A batch can be terminal a moment before its file ids appear; without its output, rows that ran
+    would count as never run and be paid twice.
     """
-    if remote.status != "completed" or remote.output_file_id or not remote.counts.completed:
-        return bool(remote.output_file_id or remote.error_file_id) or _waited(record, now, remote)
-    return _waited(record, now, remote)
-
-
-def _waited(record: BatchRecord, now: float, remote: RemoteBatch) -> bool:
-    if remote.status != "completed":
+    counts = remote.counts
+    output, errors = remote.output_file_id, remote.error_file_id
+    late = (counts.completed and not output) or (counts.failed and not errors)
+    nothing = remote.status == "completed" and not output and not errors
+    if not late and not nothing:
         return True
     return record.ended_at is not None and now - record.ended_at >= _LATE_FILES
 
@@ -92,17 +93,22 @@ def _failed(
     record: BatchRecord, errors: Sequence[RemoteError], now: float, pace: Pace, holds: int
 ) -> BatchRejected | RejectedLines | Stopped:
     reason = describe(errors)
-    if _transient(errors):
+    if _transient(errors, lost_files=holds < _MOST_HOLDS):
         wait = backoff(holds + 1, first=pace.poll, cap=pace.max_poll, name=record.id)
         return BatchRejected(id=record.id, at=now, reason=reason, hold_lane_until=now + wait)
     event = BatchRejected(id=record.id, at=now, reason=reason)
-    lines = {e.line: f"{e.code}: {e.message}" for e in errors if e.line is not None}
-    if lines and all(e.line is not None for e in errors):
+    # A line that is none of ours would leave the batch as it is, to fail again for ever.
+    lines = {
+        e.line: f"{e.code}: {e.message}"
+        for e in errors
+        if e.line is not None and 0 < e.line <= record.members
+    }
+    if lines and all(e.line in lines for e in errors):
         return RejectedLines(lines, event)
     return Stopped(event)
 
 
-def _transient(errors: Iterable[RemoteError]) -> bool:
+def _transient(errors: Iterable[RemoteError], *, lost_files: bool) -> bool:
     """Tell whether the whole batch can go again later: a full queue, or a file not visible yet."""
     found = list(errors)
     return bool(found) and all(
@@ -110,7 +116,7 @@ def _transient(errors: Iterable[RemoteError]) -> bool:
         and (
             e.code == "token_limit_exceeded"
             or e.message.startswith("Enqueued ")
-            or "Cannot find file" in e.message
+            or (lost_files and "Cannot find file" in e.message)
         )
         for e in found
     )

@@ -98,10 +98,12 @@ def _settle_error(error: LineError, judge: Judge, attempts: int) -> Settlement:
 
 def _problem(text: str, judge: Judge, context: Callable[[], Any]) -> str | None:
     """Return why a text is not an acceptable output, in words for the model; None if it is."""
+    # Made outside of what is caught: a context that fails is no fault of the model.
+    given = context() if judge.check is not None else None
     try:
         output = judge.parse(text)
         if judge.check is not None:
-            judge.check(output, context())
+            judge.check(output, given)
     except OutputInvalid as error:
         return error.message
     except ModelRetry as error:

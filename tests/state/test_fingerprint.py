@@ -31,7 +31,10 @@ CONTRACT = Contract(
 )
 MESSAGES = [{"role": "system", "content": "Route."}, {"role": "user", "content": "Ticket"}]
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(codec="utf-8")),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner),
     max_leaves=20,
@@ -114,9 +117,7 @@ def test_the_order_of_keys_in_a_message_does_not_count() -> None:
 
 @given(JSON, st.integers(0, 99))
 def test_hashing_the_contract_once_equals_hashing_the_whole(messages: Any, sample: int) -> None:
-    whole = canonical_json(
-        {"contract": CONTRACT.to_json(), "messages": messages, "sample": sample}
-    )
+    whole = canonical_json({"contract": CONTRACT.to_json(), "messages": messages, "sample": sample})
     assert fingerprint(messages=messages, sample=sample) == hashlib.sha256(whole).hexdigest()
 
 

@@ -159,7 +159,11 @@ def test_the_first_terminal_look_says_when_a_batch_ended() -> None:
 
 def test_a_look_at_a_running_batch_has_no_end() -> None:
     after = evolve(record("submitted"), observed(ended=False, note="odd status"))
-    assert (after.ended_at, after.counts, after.note) == (None, RequestCounts(3, 2, 1), "odd status")
+    assert (after.ended_at, after.counts, after.note) == (
+        None,
+        RequestCounts(3, 2, 1),
+        "odd status",
+    )
 
 
 def test_a_rejected_batch_tells_why_and_when() -> None:

@@ -1,0 +1,98 @@
+"""Checks what must be true of a state whenever nobody is writing to it."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from batchspec.errors import StateError
+from batchspec.ids import RecordRef
+from batchspec.store.reader import StateReader
+
+_RULES = {
+    "item {} has no conversation": """
+        SELECT i.id FROM items i LEFT JOIN conversations c ON c.id = i.conversation WHERE c.id
+        IS NULL
+    """,
+    "item {} points at an old answer that was none": """
+        SELECT i.id FROM items i LEFT JOIN conversations c ON c.id = i.previous WHERE i.previous
+        IS NOT NULL AND (c.id IS NULL OR c.reply IS NULL)
+    """,
+    "conversation {} is in an unknown phase": """
+        SELECT id FROM conversations WHERE phase NOT IN ('pending', 'batched', 'tools', 'final')
+    """,
+    "conversation {} is final without an outcome, or has one before it is final": """
+        SELECT id FROM conversations WHERE (phase = 'final') <> (outcome IS NOT NULL)
+    """,
+    "conversation {} succeeded without a reply": """
+        SELECT id FROM conversations WHERE outcome = 'succeeded' AND reply IS NULL
+    """,
+    "conversation {} is in a batch that is not open": """
+        SELECT c.id FROM conversations c LEFT JOIN batches b ON b.number = c.batch WHERE c.phase
+        = 'batched' AND coalesce(b.phase, '') NOT IN ('intended', 'submitted', 'ended')
+    """,
+    "batch {} is open and does not have the members it was made with": """
+        SELECT b.id FROM batches b WHERE b.phase IN ('intended', 'submitted', 'ended') AND
+        b.members <> (SELECT COUNT(*) FROM conversations c WHERE c.batch = b.number AND c.phase
+        = 'batched')
+    """,
+    "batch {} is at the provider without an id of the provider": """
+        SELECT id FROM batches WHERE phase IN ('submitted', 'ended', 'collected') AND remote_id
+        IS NULL
+    """,
+    "batch {} is one batch of the provider recorded twice": """
+        SELECT MAX(id) FROM batches WHERE remote_id IS NOT NULL GROUP BY remote_id HAVING
+        COUNT(*) > 1
+    """,
+    "conversation {} waits for tools without a call": """
+        SELECT id FROM conversations c WHERE phase = 'tools' AND NOT EXISTS (SELECT 1 FROM
+        tool_calls t WHERE t.conversation = c.id AND t.turn = c.turn)
+    """,
+    "conversation {} is in another lane than its contract": """
+        SELECT c.id FROM conversations c JOIN contracts k ON k.id = c.contract WHERE k.lane <>
+        c.lane
+    """,
+    "conversation {} was tried less often than it was answered": """
+        SELECT c.id FROM conversations c JOIN turns t ON t.conversation = c.id GROUP BY c.id
+        HAVING MAX(t.try) > c.tries
+    """,
+    "conversation {} has another bill than its turns": """
+        SELECT c.id FROM conversations c LEFT JOIN turns t ON t.conversation = c.id GROUP BY
+        c.id HAVING c.input_tokens <> coalesce(SUM(t.input_tokens), 0) OR c.output_tokens <>
+        coalesce(SUM(t.output_tokens), 0)
+    """,
+}
+"""From what is told of a broken row to how such rows are found."""
+_REFS = (
+    "SELECT 'item ' || id, row FROM items UNION ALL "
+    "SELECT 'request of conversation ' || id, request FROM conversations UNION ALL "
+    "SELECT 'reply of conversation ' || id, reply FROM conversations WHERE reply IS NOT NULL "
+    "UNION ALL SELECT 'turn of conversation ' || conversation, reply FROM turns "
+    "WHERE reply IS NOT NULL"
+)
+
+
+def verify(directory: Path) -> list[str]:
+    """Return what is broken in the state of one environment, a sentence each.
+
+    Raises:
+        StateError: There is no state, or it cannot be read at all.
+    """
+    with StateReader(directory) as reader:
+        return [*_rows(reader.db), *_bodies(reader)]
+
+
+def _rows(db: sqlite3.Connection) -> Iterator[str]:
+    (health,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    if health != "ok":
+        yield f"the file is damaged: {health}"
+    for told, sql in _RULES.items():
+        for (what,) in db.execute(sql):
+            yield told.format(what)
+
+
+def _bodies(reader: StateReader) -> Iterator[str]:
+    for what, ref in reader.db.execute(f"{_REFS} ORDER BY 2"):
+        try:
+            reader.bodies.get(RecordRef(ref))
+        except (StateError, OSError, IndexError) as error:
+            yield f"the {what} cannot be read: {error}"

@@ -1,0 +1,137 @@
+"""Given what is recorded, when it is `NOW`, then these actions and this time to look again."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from batchspec.ids import BatchId, JobAddress, LaneId
+from batchspec.reconcile.actions import (
+    Action,
+    Adopt,
+    Collect,
+    Expand,
+    Pack,
+    Poll,
+    RunTools,
+    Submit,
+)
+from batchspec.reconcile.decide import Snapshot, decide
+from batchspec.state.records import BatchPhase, BatchRecord, JobTools, Lane, LaneRecord
+
+NOW = 1000.0
+A, B, C = JobAddress("m.a"), JobAddress("m.b"), JobAddress("m.c")
+
+
+def batch(
+    phase: BatchPhase, *, at: float = NOW, create_at: float | None = None, lane: int = 1
+) -> BatchRecord:
+    return BatchRecord(
+        id=BatchId("b"), lane=LaneId(lane), phase=phase, next_at=at, create_at=create_at
+    )
+
+
+def lane(pending: int, *, tools: int = 0, until: float = 0.0, number: int = 1) -> LaneRecord:
+    found = Lane(LaneId(number), "openai", "/v1/chat/completions", "m")
+    return LaneRecord(found, pending, tools, until)
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    given: Snapshot
+    then: tuple[Action, ...] = ()
+    wake_at: float | None = None
+
+
+CASES = (
+    Case("nothing is left", Snapshot()),
+    Case("requests wait", Snapshot(lanes=[lane(3)]), (Pack(LaneId(1)),)),
+    Case("an empty lane", Snapshot(lanes=[lane(0)])),
+    Case("a lane is held", Snapshot(lanes=[lane(3, until=NOW + 60)]), (), NOW + 60),
+    Case("an empty lane is held", Snapshot(lanes=[lane(0, until=NOW + 60)])),
+    Case("a hold is over", Snapshot(lanes=[lane(3, until=NOW)]), (Pack(LaneId(1)),)),
+    Case(
+        "tool calls of the lane run",
+        Snapshot(lanes=[lane(3, tools=1)], tools=[JobTools(A, 1)]),
+        (RunTools(A),),
+    ),
+    Case(
+        "results of the lane are read",
+        Snapshot(lanes=[lane(3)], batches=[batch("ended")]),
+        (Collect(BatchId("b")),),
+    ),
+    Case(
+        "results of another lane are read",
+        Snapshot(lanes=[lane(3)], batches=[batch("ended", lane=2)]),
+        (Collect(BatchId("b")), Pack(LaneId(1))),
+    ),
+    Case(
+        "another batch of the lane is at the provider",
+        Snapshot(lanes=[lane(3)], batches=[batch("submitted", at=NOW + 5)]),
+        (Pack(LaneId(1)),),
+        NOW + 5,
+    ),
+    Case("an intent", Snapshot(batches=[batch("intended")]), (Submit(BatchId("b")),)),
+    Case(
+        "an intent whose create got no answer",
+        Snapshot(batches=[batch("intended", create_at=NOW - 5)]),
+        (Adopt(BatchId("b")),),
+    ),
+    Case(
+        "an intent that waits after an error",
+        Snapshot(batches=[batch("intended", at=NOW + 1)]),
+        (),
+        NOW + 1,
+    ),
+    Case("a batch is due", Snapshot(batches=[batch("submitted")]), (Poll(BatchId("b")),)),
+    Case("a batch is not due", Snapshot(batches=[batch("submitted", at=NOW + 9)]), (), NOW + 9),
+    Case(
+        "the earliest time counts",
+        Snapshot(
+            lanes=[lane(1, until=NOW + 50)],
+            batches=[batch("submitted", at=NOW + 9), batch("intended", at=NOW + 20)],
+        ),
+        (),
+        NOW + 9,
+    ),
+    Case("upstream is final", Snapshot(waiting={B: (A,)}), (Expand(B),)),
+    Case("upstream is not final", Snapshot(waiting={B: (A,)}, unfinished=frozenset({A}))),
+    Case(
+        "upstream of upstream is not final",
+        Snapshot(waiting={B: (A,), C: (B,)}, unfinished=frozenset({A})),
+    ),
+    Case("one step after the other", Snapshot(waiting={B: (A,), C: (B,)}), (Expand(B),)),
+    Case(
+        "both of two upstreams must be final",
+        Snapshot(waiting={C: (A, B)}, unfinished=frozenset({B})),
+    ),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_what_is_decides_what_is_next(case: Case) -> None:
+    step = decide(case.given, NOW)
+    assert (step.actions, step.wake_at) == (case.then, case.wake_at)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_after_an_interrupt_nothing_is_begun(case: Case) -> None:
+    assert decide(replace(case.given, draining=True), NOW).done
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_same_look_decides_the_same(case: Case) -> None:
+    """Level-based: nothing is remembered between two looks."""
+    assert decide(case.given, NOW) == decide(case.given, NOW)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_keys_of_actions_are_unique(case: Case) -> None:
+    keys = [action.key for action in decide(case.given, NOW).actions]
+    assert len(keys) == len(set(keys))
+
+
+def test_done_means_nothing_to_do_and_nothing_to_wait_for() -> None:
+    assert decide(Snapshot(), NOW).done
+    assert not decide(Snapshot(lanes=[lane(1)]), NOW).done
+    assert not decide(Snapshot(lanes=[lane(1, until=NOW + 1)]), NOW).done
