@@ -252,6 +252,18 @@ def test_an_interrupt_says_how_to_go_on(
     assert run("plan", "--simulate", "--detailed-exitcode").code == ExitCode.CHANGES
 
 
+def test_two_applies_do_not_run_at_once(start: Start, run: Run, project: Path) -> None:
+    """The second is told who is at work; looking is never blocked."""
+    with (project / "batchspec.toml").open("a") as file:
+        file.write("pace = 1000\n")
+    process = start("apply", "--simulate", "--auto-approve")
+    _waits(process, project)
+    second = run("apply", "--simulate", "--auto-approve")
+    assert second.code == ExitCode.LOCKED
+    assert f"process {process.pid}" in second.err
+    assert f"process {process.pid}" in run("status", "--simulate").out
+
+
 @pytest.mark.usefixtures("project")
 def test_a_reader_that_goes_away_is_no_error(start: Start, run: Run) -> None:
     """`batchspec results … | head -1` is quiet and succeeds."""
