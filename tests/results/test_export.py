@@ -15,7 +15,6 @@ from batchspec.errors import BatchspecError, UsageError
 from batchspec.messages import Outcome, Usage
 from batchspec.results.export import Format, export, format_for, replacing
 
-
 USAGE = Usage(10, 4, 2, 1)
 
 
