@@ -47,9 +47,10 @@ _SAME = (
     "SELECT fingerprint, id, phase, outcome FROM conversations WHERE fingerprint IN (%s)"  # noqa: S608 - placeholders
     % ",".join("?" * _BLOBS)
 )
+# CROSS: the keys are looked up one by one; SQLite would rather compare all items with all keys.
 _ITEMS = """
 SELECT i.key, c.fingerprint, c.phase, c.outcome, c.contract, i.row
-FROM json_each(?) k JOIN items i ON i.job = ? AND i.key = k.value
+FROM json_each(?) k CROSS JOIN items i ON i.job = ? AND i.key = k.value
 JOIN conversations c ON c.id = i.conversation
 """
 
