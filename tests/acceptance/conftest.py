@@ -76,6 +76,10 @@ class Bench:
         shutil.copy(self.problems(), project.folder / "data")
         return project
 
+    def chain(self, name: str, service: Service) -> ProjectOnDisk:
+        """Make the project with three jobs in a chain; it needs no data."""
+        return self._project("chain", "chain.whole", name, service)
+
     def problems(self) -> Path:
         """Return the problems with an id each, as a person would prepare them."""
         path = self.folder / "problems.jsonl"

@@ -198,9 +198,9 @@ class ProjectOnDisk:
         """Return what the last command said."""
         return (self.folder / f"run-{self._runs:02}.log").read_text(encoding="utf-8")
 
-    def results(self) -> list[dict[str, Any]]:
-        """Export the results."""
+    def results(self, address: str | None = None) -> list[dict[str, Any]]:
+        """Export the results of a job."""
         file = self.folder / "results.jsonl"
-        code = self.run("results", self.address, "-o", str(file))
+        code = self.run("results", address or self.address, "-o", str(file))
         assert code == 0, self.said()
         return [json.loads(line) for line in file.read_bytes().splitlines()]
