@@ -73,12 +73,11 @@ test-lowest: $(INSTALLED) ## Apply and test with the oldest libraries pyproject.
 	rm -rf state/lowest && BATCHSPEC_STATE=state/lowest \
 		$(LOWEST)/bin/batchspec apply --simulate --auto-approve
 
-bench: $(INSTALLED) ## Measure against the floor; see docs/performance.md
-	$(BIN)/python tests/benchmarks/floor.py
-	$(BIN)/python tests/benchmarks/scale.py
+bench: $(INSTALLED) ## Measure against the floor, see docs/performance.md; BENCH="--rows 1000000"
+	$(BIN)/python tests/benchmarks/scale.py $(BENCH)
 
 docs: $(INSTALLED) ## Write the generated parts of README.md and docs/ anew
-	$(BIN)/python tests/docs/regenerate.py
+	$(BIN)/python tests/docs/generate.py
 
 lock: $(INSTALLED) ## Pin anew what CI and make install; UPGRADE=1 takes the newest versions
 	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) pyproject.toml --output-file requirements.lock

@@ -1,0 +1,113 @@
+"""The parts of documents that come from the code, and `make docs`, which writes them anew."""
+
+import ast
+import inspect
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin
+
+from documents import DOCUMENTS, generated, run
+from pydantic import BaseModel
+
+from batchspec import config
+from batchspec.state.machine import state_diagram
+
+_TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("", config.Settings),
+    ("providers.NAME.", config.ProviderSettings),
+    ("providers.NAME.limits.", config.Limits),
+    ("providers.NAME.prices.MODEL.", config.ModelPrices),
+    ("simulator.", config.SimulatorSettings),
+)
+
+
+def diagram() -> str:
+    """Return both state machines as a Mermaid block."""
+    return f"```mermaid\n{state_diagram()}\n```"
+
+
+def settings() -> str:
+    """Return a table of every key of the configuration."""
+    lines = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
+    lines += [line for prefix, model in _TABLES for line in _rows(prefix, model)]
+    return "\n".join(lines)
+
+
+def _rows(prefix: str, model: type[BaseModel]) -> Iterator[str]:
+    said = _said(model)
+    for name, info in model.model_fields.items():
+        if any(place.startswith(f"{prefix}{name}.") for place, _ in _TABLES):
+            continue
+        default = "required"
+        if not info.is_required():
+            default = f"`{_toml(info.get_default(call_default_factory=True))}`"
+        kind = _kind(info.annotation)
+        yield f"| `{prefix}{name}` | {kind} | {default} | {said.get(name, '')} |"
+
+
+def _toml(value: object) -> str:
+    match value:
+        case None:
+            return "none"
+        case str():
+            return f'"{value}"'
+        case int() if not isinstance(value, bool):
+            return f"{value:_}"
+        case dict():
+            return "{}"
+        case _:
+            return str(value)
+
+
+def _kind(annotation: Any) -> str:
+    if isinstance(annotation, UnionType):
+        annotation = next(a for a in get_args(annotation) if a is not type(None))
+    if get_origin(annotation) is Literal:
+        return "text"
+    names = {str: "text", int: "whole number", float: "number", Decimal: "number"}
+    return names.get(annotation, "table")
+
+
+def _said(model: type[BaseModel]) -> dict[str, str]:
+    """Return the strings under the fields of a class."""
+    (tree,) = ast.parse(inspect.getsource(model)).body
+    assert isinstance(tree, ast.ClassDef)
+    return {
+        field.target.id: " ".join(ast.literal_eval(text.value).split())
+        for field, text in zip(tree.body, tree.body[1:], strict=False)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+    }
+
+
+PARTS = {"diagram": diagram, "settings": settings}
+
+
+def rewrite(document: Path) -> None:
+    """Write a document's generated parts and console blocks as they should be."""
+    document.write_text(generated(document.read_text(encoding="utf-8"), PARTS), encoding="utf-8")
+    text = document.read_text(encoding="utf-8")
+    pieces: list[str] = []
+    end = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for part, told in run(document, Path(folder)):
+            if told and not all(command.agrees for command in told):
+                sys.stdout.write(f"{document.name}:{told[0].line}: rewritten\n")
+                lines = (f"$ {t.command}\n{t.expected if t.agrees else t.printed}" for t in told)
+                pieces += text[end : part.start()], f"```console\n{''.join(lines)}```"
+                end = part.end()
+    document.write_text("".join([*pieces, text[end:]]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    for name in [name for name in os.environ if name.startswith(("OPENAI_", "BATCHSPEC_"))]:
+        del os.environ[name]
+    for each in DOCUMENTS:
+        rewrite(each)
