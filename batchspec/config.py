@@ -45,8 +45,11 @@ class ModelPrices(BaseModel):
     model_config = _STRICT
 
     input: Decimal = Field(ge=0)
+    """US dollars per million input tokens, at batch price."""
     output: Decimal = Field(ge=0)
+    """US dollars per million output tokens, at batch price."""
     cached: Decimal | None = Field(default=None, ge=0)
+    """US dollars per million cached input tokens; none: as `input`."""
 
 
 class Limits(BaseModel):
@@ -70,8 +73,11 @@ class ProviderSettings(BaseModel):
     model_config = _STRICT
 
     type: Literal["openai"] = "openai"
+    """What it speaks: the Files and Batches API, with chat completions."""
     api_key_env: str = "OPENAI_API_KEY"
+    """The environment variable that holds the key."""
     base_url: str | None = None
+    """Where it is; none: `OPENAI_BASE_URL` for `openai`, else the SDK's own default."""
     limits: Limits = Limits()
     prices: dict[str, ModelPrices] = Field(default_factory=dict[str, ModelPrices])
     """By model; they win over the built-in list."""
