@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import cache, partial
 from typing import Any
 
 from pydantic_core import from_json
@@ -11,7 +12,7 @@ from batchspec.desired.graph import DesiredJob
 from batchspec.ids import JobAddress, item_address
 from batchspec.messages import Outcome, Reply, Usage
 from batchspec.ports import StoredItem, Wire
-from batchspec.spec.context import RunContext
+from batchspec.spec.context import RunContext, takes_context
 from batchspec.spec.job import graded, validated
 from batchspec.spec.output import NativeMode
 
@@ -26,7 +27,7 @@ class Answers:
             are JSON values or text instead of validated types.
     """
 
-    __slots__ = ("_desired", "_expander", "_native", "_validators", "address", "wire")
+    __slots__ = ("_deps", "_desired", "_expander", "_native", "_validators", "address", "wire")
 
     def __init__(self, address: JobAddress, wire: Wire, desired: DesiredJob | None = None) -> None:
         self.address = address
@@ -34,6 +35,7 @@ class Answers:
         self._desired = desired
         self._native = desired is not None and isinstance(desired.output, NativeMode)
         self._validators = desired is not None and bool(desired.job.output_validators)
+        self._deps = cache(partial(_deps, desired))
         grades = desired is not None and desired.job.grade is not None
         self._expander = Expander(desired) if desired is not None and grades else None
 
@@ -57,7 +59,7 @@ class Answers:
         if not self._validators:
             return value
         row: dict[str, Any] = from_json(item.row_json)
-        context = RunContext[Any](deps=None, job=self.address, key=item.key, row=row)
+        context = RunContext[Any](deps=self._deps(), job=self.address, key=item.key, row=row)
         return validated(desired.job, value, context)
 
     def json(self, text: str, item: StoredItem) -> Any:
@@ -71,6 +73,14 @@ class Answers:
             return None
         row = self._expander.view(from_json(item.row_json))
         return graded(self._desired.job, row, value())
+
+
+def _deps(desired: DesiredJob | None) -> Any:
+    """Make what the validators get as `ctx.deps`, if one of them takes a context."""
+    if desired is None or desired.job.deps is None:
+        return None
+    asked = any(takes_context(validator) for validator in desired.job.output_validators)
+    return desired.job.deps() if asked else None
 
 
 def _unvalidated(text: str) -> Any:
