@@ -55,10 +55,9 @@ _RULES = {
         SELECT c.id FROM conversations c JOIN turns t ON t.conversation = c.id GROUP BY c.id
         HAVING MAX(t.try) > c.tries
     """,
-    "conversation {} has another bill than its turns": """
-        SELECT c.id FROM conversations c LEFT JOIN turns t ON t.conversation = c.id GROUP BY
-        c.id HAVING c.input_tokens <> coalesce(SUM(t.input_tokens), 0) OR c.output_tokens <>
-        coalesce(SUM(t.output_tokens), 0)
+    "conversation {} cost less than its turns": """
+        SELECT c.id FROM conversations c JOIN turns t ON t.conversation = c.id GROUP BY c.id
+        HAVING c.input_tokens < SUM(t.input_tokens) OR c.output_tokens < SUM(t.output_tokens)
     """,
 }
 """From what is told of a broken row to how such rows are found."""

@@ -1,4 +1,4 @@
-"""The I/O of the OpenAI Files and Batches API, on the official SDK; the only module that imports it.
+"""The I/O of the OpenAI Files and Batches API, on the official SDK, which only this imports.
 
 Create is sent exactly once (`max_retries=0`): the API has no idempotency key, so a repeated POST is
 a second paid batch. All other calls are harmless to repeat and keep the SDK's retries.
@@ -26,13 +26,15 @@ from batchspec.ports import (
 from batchspec.state.records import RemoteStatus, RequestCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from openai.types import Batch
 
 _STATUSES = frozenset(get_args(RemoteStatus)) - {"unknown"}
 _NOT_VISIBLE = "Cannot find file"
 _DOWNLOAD_CHUNK = 256 * 1024
+_LONGEST_WAIT = 3600.0
+"""Seconds after which another try does no harm, whatever a header says."""
 
 
 class OpenAIClient:
@@ -59,7 +61,7 @@ class OpenAIClient:
         """Upload a batch input file, streaming it from disk."""
         with self._errors(), path.open("rb") as file:
             uploaded = await self._sdk.files.create(file=(name, file), purpose="batch")
-        return FileId(uploaded.id)
+            return FileId(_known(uploaded.id))
 
     async def create(
         self, file: FileId, endpoint: str, window: str, metadata: Mapping[str, str]
@@ -72,7 +74,7 @@ class OpenAIClient:
                 completion_window=cast("Any", window),
                 metadata=dict(metadata),
             )
-        return remote_batch(batch)
+            return remote_batch(batch)
 
     async def retrieve(self, batch: RemoteId) -> RemoteBatch:
         """Ask for one batch."""
@@ -112,7 +114,7 @@ class OpenAIClient:
         await self._sdk.close()
 
     @contextmanager
-    def _errors(self) -> "Iterator[None]":
+    def _errors(self) -> "Generator[None]":
         """Turn the SDK's errors into what is known about their effect."""
         try:
             yield
@@ -126,10 +128,13 @@ class OpenAIClient:
             raise Uncertain(f"{self._where} broke off ({type(error).__name__}: {error})") from error
         except openai.OpenAIError as error:
             raise Uncertain(f"{self._where}: {error}") from error
+        except (ValueError, TypeError, AttributeError) as error:
+            problem = f"{type(error).__name__}: {error}"
+            raise Uncertain(f"{self._where} gave an answer without sense ({problem})") from error
 
 
 def classify(error: openai.APIStatusError) -> CallError:
-    """Say what an HTTP error tells about the effect of the call (decision table of the contract)."""
+    """Say what an HTTP error tells about the effect of the call."""
     status = error.status_code
     message = f"HTTP {status}: {error_message(error)}"
     wait = _retry_after(error.response.headers)
@@ -149,16 +154,26 @@ def error_message(error: openai.APIStatusError) -> str:
         message = cast("dict[str, Any]", body).get("message")
         if isinstance(message, str):
             return message
-    return str(error.message).strip().partition("\n")[0][:300]
+    text = body if isinstance(body, str) and body else error.message
+    return text.strip().partition("\n")[0][:300]
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds the provider asks to wait, if that is a sensible number."""
     try:
         if "retry-after-ms" in headers:
-            return float(headers["retry-after-ms"]) / 1000
-        return float(headers["retry-after"])
+            wait = float(headers["retry-after-ms"]) / 1000
+        else:
+            wait = float(headers["retry-after"])
     except (KeyError, ValueError):
         return None
+    return min(wait, _LONGEST_WAIT) if wait > 0 else None
+
+
+def _known(id_: object) -> str:
+    if not isinstance(id_, str) or not id_:
+        raise TypeError("there is no id")
+    return id_
 
 
 def remote_batch(batch: "Batch") -> RemoteBatch:
@@ -167,7 +182,7 @@ def remote_batch(batch: "Batch") -> RemoteBatch:
     errors = (batch.errors.data if batch.errors else None) or []
     status = batch.status if batch.status in _STATUSES else "unknown"
     return RemoteBatch(
-        id=RemoteId(batch.id),
+        id=RemoteId(_known(batch.id)),
         status=status,
         created_at=batch.created_at,
         counts=RequestCounts(counts.total or 0, counts.completed or 0, counts.failed or 0)

@@ -1,12 +1,12 @@
-"""The codec of `/v1/chat/completions` batches: request lines out, result lines in. No I/O.
+r"""The codec of `/v1/chat/completions` batches: request lines out, result lines in. No I/O.
 
 Facts: OpenAI's batch guide and API reference; irregular lines as seen in public reports. A line is
-split from its neighbours at the byte `\\n` only, since JSON strings may hold U+2028, and judged
+split from its neighbours at the byte `\n` only, since JSON strings may hold U+2028, and judged
 alone, so that one bad line never spoils a batch.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from pydantic_core import from_json, to_json
 
@@ -32,6 +32,9 @@ _RETRYABLE = {0, 408, 409, 429}
 _NEVER_RAN = {"batch_expired", "batch_cancelled"}
 _RENAMED = {"max_tokens": "max_completion_tokens"}
 _NO_USAGE = Usage()
+_BOM: Final = b"\xef\xbb\xbf"
+_MOST_TOKENS = 2**53
+"""Beyond it a count is nonsense, and no column can hold it."""
 
 
 class ChatCompletionsWire:
@@ -61,32 +64,45 @@ class ChatCompletionsWire:
     def decode(self, line: bytes) -> Line:
         """Judge one line of a result file alone; never raises."""
         try:
-            data = from_json(line)
+            data = _parse(line)
         except ValueError as error:
             return Line(None, LineError("unreadable", "unreadable_line", str(error)))
-        if not isinstance(data, dict):
+        if not _is_object(data):
             return Line(None, LineError("unreadable", "unreadable_line", "not a JSON object"))
         custom_id = data.get("custom_id")
         key = custom_id if isinstance(custom_id, str) else None
         try:
-            return Line(key, _result(data))
+            response = data.get("response")
+            if response is None:
+                return Line(key, _line_error(data.get("error") or {}))
+            body = response.get("body")
+            if isinstance(body, str):  # some compatible servers encode it twice
+                body = from_json(body)
+            body = {} if body is None else body
+            if response.get("status_code") == 200 and body.get("choices"):
+                return Line(key, _reply(body))
+            return Line(key, _http_error(response.get("status_code"), body))
         except (AttributeError, TypeError, KeyError, ValueError, IndexError) as error:
             problem = f"the reply has an unknown shape ({type(error).__name__}: {error})"
             return Line(key, LineError("unreadable", "unknown_shape", problem))
 
     def assistant(self, line: bytes) -> JsonObject:
         """Return the assistant's message of a line that `decode` read as a reply."""
-        message = _body(from_json(line))["choices"][0]["message"]
+        message = _body(_parse(line))["choices"][0]["message"]
         kept: JsonObject = {"role": "assistant", "content": message.get("content")}
         if message.get("tool_calls"):
             kept["tool_calls"] = message["tool_calls"]
         return kept
 
 
+def _is_object(value: object) -> TypeGuard[JsonObject]:
+    return isinstance(value, dict)
+
+
 def _fixed(contract: Contract) -> JsonObject:
     """Return the body without its messages."""
     settings = dict(contract.settings)
-    extra = settings.pop("extra_body", None) or {}
+    extra: JsonObject = settings.pop("extra_body", None) or {}
     body: JsonObject = {"model": contract.model}
     body.update({_RENAMED.get(name, name): value for name, value in settings.items()})
     if contract.tools:
@@ -114,23 +130,14 @@ def _fixed(contract: Contract) -> JsonObject:
     return {**body, **extra}
 
 
-def _result(data: Mapping[str, Any]) -> Reply | LineError:
-    response = data.get("response")
-    if response is None:
-        return _line_error(data.get("error") or {})
-    status = response.get("status_code")
-    body = _body(data)
-    if status == 200 and body.get("choices"):
-        return _reply(body)
-    return _http_error(status, body)
+def _parse(line: bytes) -> Any:
+    # The first line of a file may carry a byte order mark.
+    return from_json(line.removeprefix(_BOM))
 
 
 def _body(data: Mapping[str, Any]) -> Any:
-    """Return the body of a line; some compatible servers encode it twice."""
     body = data["response"].get("body")
-    if isinstance(body, str):
-        body = from_json(body)
-    return body if body is not None else {}
+    return from_json(body) if isinstance(body, str) else body
 
 
 def _line_error(error: Mapping[str, Any]) -> LineError:
@@ -141,7 +148,7 @@ def _line_error(error: Mapping[str, Any]) -> LineError:
 
 def _http_error(status: Any, body: Any) -> LineError:
     error = body.get("error")
-    details: Mapping[str, Any] = error if isinstance(error, dict) else {}
+    details: Mapping[str, Any] = error if _is_object(error) else {}
     code = str(details.get("code") or details.get("type") or f"http_{status}")
     message = str(details.get("message") or error or f"HTTP status {status}")
     if status == 200:
@@ -160,8 +167,8 @@ def _reply(body: Mapping[str, Any]) -> Reply:
     return Reply(
         content if content is None or isinstance(content, str) else _joined(content),
         _FINISH.get(choice.get("finish_reason"), "unknown"),
-        message.get("refusal") or None,
-        tuple(_tool_call(call) for call in calls) if calls else (),
+        str(message["refusal"]) if message.get("refusal") else None,
+        tuple([_tool_call(call) for call in calls]) if calls else (),
         _usage(body.get("usage")),
         body.get("model"),
     )
@@ -178,14 +185,18 @@ def _tool_call(call: Mapping[str, Any]) -> ToolCall:
     return ToolCall(str(call["id"]), str(function["name"]), text)
 
 
-def _usage(usage: Mapping[str, Any] | None) -> Usage:
-    if not usage:
+def _usage(usage: Any) -> Usage:
+    if not _is_object(usage):
         return _NO_USAGE
-    prompt = usage.get("prompt_tokens_details")
-    completion = usage.get("completion_tokens_details")
+    prompt, completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
     return Usage(
-        usage.get("prompt_tokens") or 0,
-        (prompt.get("cached_tokens") or 0) if prompt else 0,
-        usage.get("completion_tokens") or 0,
-        (completion.get("reasoning_tokens") or 0) if completion else 0,
+        _tokens(usage, "prompt_tokens"),
+        _tokens(prompt, "cached_tokens"),
+        _tokens(usage, "completion_tokens"),
+        _tokens(completion, "reasoning_tokens"),
     )
+
+
+def _tokens(counts: Any, name: str) -> int:
+    value = counts.get(name) if _is_object(counts) else 0
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else 0

@@ -1,0 +1,350 @@
+"""What the client promises, against the embedded server and everything a network can do."""
+
+import json
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+import uvicorn
+from openai.types import Batch
+from worlds import BASE_URL, PACE, Fault, Faults, VirtualClock, failure, rewriting_json
+
+from batchspec.ids import FileId, RemoteId
+from batchspec.ports import NotFound, Refused, RemoteBatch, Throttled, Uncertain
+from batchspec.providers.openai.client import OpenAIClient, remote_batch
+from batchspec.simulator import AppTransport, Pace, create_app
+from batchspec.state.records import RequestCounts
+
+pytestmark = pytest.mark.anyio
+
+ENDPOINT = "/v1/chat/completions"
+CREATE, LIST, BATCH = ("POST", "/batches"), ("GET", "/batches"), ("GET", "/batches/batch_.*")
+UPLOAD, CONTENT = ("POST", "/files"), ("GET", "/files/.*/content")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+def faults(tmp_path: Path, clock: VirtualClock) -> Iterator[Faults]:
+    app = create_app(tmp_path / "server", clock=clock.now, pace=PACE, background=False)
+    yield Faults(app)
+    app.state.engine.close()
+
+
+@pytest.fixture
+async def client(faults: Faults, anyio_backend: str) -> AsyncIterator[OpenAIClient]:
+    made = OpenAIClient(api_key="k", base_url=BASE_URL, transport=AppTransport(faults))
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def input_file(tmp_path: Path) -> Path:
+    path = tmp_path / "in.jsonl"
+    body = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "Hi"}]}
+    line = {"custom_id": "c", "method": "POST", "url": ENDPOINT, "body": body}
+    path.write_bytes(json.dumps(line).encode() + b"\n")
+    return path
+
+
+async def submitted(client: OpenAIClient, path: Path, token: str = "t") -> RemoteBatch:
+    file = await client.upload(path, f"batchspec-{token}.jsonl")
+    return await client.create(file, ENDPOINT, "24h", {"batchspec": token})
+
+
+@pytest.fixture
+async def submission(
+    client: OpenAIClient, input_file: Path, anyio_backend: str
+) -> tuple[OpenAIClient, RemoteBatch]:
+    return client, await submitted(client, input_file)
+
+
+async def test_a_batch_goes_its_way(
+    client: OpenAIClient, clock: VirtualClock, input_file: Path
+) -> None:
+    """Upload, create, look, download, delete."""
+    batch = await submitted(client, input_file)
+    assert (batch.status, batch.metadata) == ("validating", {"batchspec": "t"})
+    assert batch.input_file_id is not None
+    clock.time += 60
+    assert (await client.retrieve(batch.id)).status == "in_progress"
+    clock.time += 600
+    done = await client.retrieve(batch.id)
+    assert (done.status, done.counts) == ("completed", RequestCounts(1, 1, 0))
+    assert done.output_file_id is not None
+    content = b"".join([chunk async for chunk in client.content(done.output_file_id)])
+    assert json.loads(content)["custom_id"] == "c"
+    await client.delete_file(batch.input_file_id)
+    await client.delete_file(batch.input_file_id)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(*CREATE, status=500, body=failure("sorry"), headers={"x-should-retry": "true"}),
+        Fault(*CREATE, status=500, body=failure("sorry"), after=True),
+        Fault(*CREATE, status=502, body=b"<html>\nBad gateway</html>"),
+        Fault(*CREATE, status=503, body=b""),
+        Fault(*CREATE, status=408, body=failure("timed out")),
+        Fault(*CREATE, status=409, body=failure("conflict")),
+        Fault(*CREATE),
+        Fault(*CREATE, after=True),
+        Fault(*CREATE, status=200, body=b"not json", after=True),
+        Fault(*CREATE, status=200, body=b"words", headers={"content-type": "text/plain"}),
+        Fault(*CREATE, status=200, body={}, after=True),
+        Fault(*CREATE, status=200, body={"id": None, "status": "validating"}, after=True),
+    ],
+    ids=[
+        "500", "500 after commit", "html", "503", "408", "409", "drop", "drop after commit",
+        "no json", "text", "nothing in it", "no id",
+    ],
+)  # fmt: skip
+async def test_an_unclear_answer_to_create_is_never_asked_for_twice(
+    client: OpenAIClient, faults: Faults, input_file: Path, fault: Fault
+) -> None:
+    """A second POST would be a second paid batch."""
+    fault.times = None
+    faults.faults.append(fault)
+    file = await client.upload(input_file, "in.jsonl")
+    with pytest.raises(Uncertain):
+        await client.create(file, ENDPOINT, "24h", {})
+    assert faults.count(*CREATE) == 1
+
+
+async def test_a_batch_whose_answer_was_lost_is_in_the_list(
+    client: OpenAIClient, faults: Faults, input_file: Path
+) -> None:
+    faults.faults.append(Fault(*CREATE, after=True))
+    with pytest.raises(Uncertain, match="simulator/v1/ did not answer"):
+        await submitted(client, input_file, "lost")
+    assert [b.metadata["batchspec"] async for b in client.recent(0)] == ["lost"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 413, 422])
+async def test_a_refusal_says_that_nothing_was_done(
+    client: OpenAIClient, faults: Faults, input_file: Path, status: int
+) -> None:
+    faults.faults.append(Fault(*CREATE, status=status, body=failure("No.", "some_code")))
+    with pytest.raises(Refused, match=f"HTTP {status}: No.") as raised:
+        await submitted(client, input_file)
+    assert (raised.value.status, raised.value.code) == (status, "some_code")
+    assert faults.count(*CREATE) == 1
+
+
+async def test_an_html_page_is_cut_to_its_first_line(
+    client: OpenAIClient, faults: Faults, input_file: Path
+) -> None:
+    faults.faults.append(Fault(*CREATE, status=413, body=b"<html>Too large\n<p>more</p>"))
+    with pytest.raises(Refused) as raised:
+        await submitted(client, input_file)
+    assert str(raised.value) == "HTTP 413: <html>Too large"
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"retry-after-ms": "1500", "retry-after": "7"}, 1.5),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "-5"}, None),
+        ({"retry-after": "0"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, 3600.0),
+        ({"retry-after": "99999999"}, 3600.0),
+        ({}, None),
+    ],
+)
+async def test_a_full_account_says_when_to_come_back(
+    client: OpenAIClient,
+    faults: Faults,
+    input_file: Path,
+    headers: dict[str, str],
+    wait: float | None,
+) -> None:
+    faults.faults.append(Fault(*CREATE, status=429, body=failure("Slow down."), headers=headers))
+    with pytest.raises(Throttled) as raised:
+        await submitted(client, input_file)
+    assert raised.value.retry_after == wait
+    assert faults.count(*CREATE) == 1
+
+
+async def test_a_file_that_is_not_visible_yet_means_later(
+    client: OpenAIClient, faults: Faults, input_file: Path
+) -> None:
+    words = "Cannot find file file-1, or organization org-1 does not have access to it."
+    faults.faults.append(Fault(*CREATE, status=400, body=failure(words, "invalid_request")))
+    with pytest.raises(Throttled, match="Cannot find file"):
+        await submitted(client, input_file)
+
+
+async def test_what_the_provider_does_not_know_is_not_found(client: OpenAIClient) -> None:
+    with pytest.raises(NotFound):
+        await client.retrieve(RemoteId("batch_none"))
+    with pytest.raises(NotFound):
+        await client.cancel(RemoteId("batch_none"))
+    with pytest.raises(NotFound):
+        _ = [chunk async for chunk in client.content(FileId("file-none"))]
+    await client.delete_file(FileId("file-none"))
+
+
+async def test_a_key_that_is_refused_while_listing_is_told(
+    client: OpenAIClient, faults: Faults
+) -> None:
+    faults.faults.append(Fault(*LIST, status=401, body=failure("Incorrect API key provided.")))
+    with pytest.raises(Refused, match="Incorrect API key"):
+        _ = [batch async for batch in client.recent(0)]
+
+
+async def test_a_broken_look_may_be_repeated(
+    client: OpenAIClient, faults: Faults, input_file: Path
+) -> None:
+    """Unlike create: the SDK asks again by itself."""
+    batch = await submitted(client, input_file)
+    faults.faults.append(
+        Fault(*BATCH, status=500, body={}, headers={"x-should-retry": "true", "retry-after": "0"})
+    )
+    assert (await client.retrieve(batch.id)).id == batch.id
+    assert faults.count(*BATCH) == 2
+
+
+async def test_a_download_that_breaks_off_is_an_error(
+    client: OpenAIClient, faults: Faults, input_file: Path
+) -> None:
+    """Half a file must not look like a whole one."""
+    file = await client.upload(input_file, "in.jsonl")
+    inner = faults.app
+
+    async def half(scope: object, receive: object, send: object) -> None:
+        sent = 0
+
+        async def some(message: dict[str, object]) -> None:
+            nonlocal sent
+            if message["type"] == "http.response.body" and message.get("body"):
+                sent += 1
+                await send({**message, "body": message["body"][:10], "more_body": True})  # type: ignore[operator,index]
+                raise httpx2.ReadError("reset by peer")
+            await send(message)  # type: ignore[operator]
+
+        await inner(scope, receive, some)
+
+    faults.app = half
+    with pytest.raises(Uncertain, match="broke off"):
+        _ = [chunk async for chunk in client.content(file)]
+
+
+async def test_the_list_is_read_down_to_a_time_and_no_further(
+    client: OpenAIClient, clock: VirtualClock, input_file: Path
+) -> None:
+    for n in range(4):
+        await submitted(client, input_file, str(n))
+        clock.time += 100
+    found = [b.metadata["batchspec"] async for b in client.recent(clock.time - 250)]
+    assert found == ["3", "2"]
+
+
+async def test_a_batch_can_be_cancelled_until_it_is_done(
+    client: OpenAIClient, clock: VirtualClock, input_file: Path
+) -> None:
+    first = await submitted(client, input_file)
+    clock.time += 50
+    assert (await client.cancel(first.id)).status == "cancelling"
+    second = await submitted(client, input_file)
+    clock.time += 5000
+    with pytest.raises(Uncertain, match="HTTP 409"):
+        await client.cancel(second.id)
+
+
+@pytest.mark.parametrize(
+    ("changes", "seen"),
+    [
+        ({"status": "paused"}, ("unknown", RequestCounts(1))),
+        ({"status": None}, ("unknown", RequestCounts(1))),
+        ({"request_counts": None}, ("in_progress", RequestCounts())),
+        ({"errors": None, "metadata": None, "new": {"a": 1}}, ("in_progress", RequestCounts(1))),
+        ({"output_file_id": "", "error_file_id": ""}, ("in_progress", RequestCounts(1))),
+        ({"errors": {"object": "list", "data": None}}, ("in_progress", RequestCounts(1))),
+    ],
+)
+async def test_odd_batches_are_read(
+    submission: tuple[OpenAIClient, RemoteBatch],
+    clock: VirtualClock,
+    faults: Faults,
+    changes: dict[str, object],
+    seen: tuple[str, RequestCounts],
+) -> None:
+    client, batch = submission
+    clock.time += 25
+    faults.faults.append(Fault(*BATCH, rewrite=rewriting_json(**changes)))
+    found = await client.retrieve(batch.id)
+    assert (found.status, found.counts) == seen
+    assert (found.output_file_id, found.error_file_id) == (None, None)
+
+
+def test_errors_of_a_batch_keep_their_lines() -> None:
+    """Absent parts are normal."""
+    batch = Batch.model_construct(
+        id="b", status="failed", created_at=1, request_counts=None, metadata=None,
+        input_file_id="", output_file_id=None, error_file_id="",
+        errors=Batch.model_construct(
+            data=[
+                Batch.model_construct(code="c", message="m", line=3, param="p"),
+                Batch.model_construct(code=None, message=None, line=None, param=None),
+            ]
+        ),
+    )  # fmt: skip
+    first, second = remote_batch(batch).errors
+    assert (first.code, first.message, first.line, first.param) == ("c", "m", 3, "p")
+    assert (second.code, second.message, second.line) == ("unknown", "", None)
+
+
+async def test_a_host_that_cannot_be_reached_is_named(input_file: Path) -> None:
+    """Nothing listens on the discard port of this machine."""
+    client = OpenAIClient(api_key="k", base_url="http://127.0.0.1:9/v1")
+    with pytest.raises(Uncertain, match=r"127\.0\.0\.1:9.*ConnectError"):
+        await client.create(FileId("file-1"), ENDPOINT, "24h", {})
+    await client.close()
+
+
+class _Server(uvicorn.Server):
+    """Tells when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = threading.Event()
+
+    async def startup(self, sockets: object = None) -> None:
+        await super().startup()
+        self.listening.set()
+
+
+async def test_the_same_over_a_socket(tmp_path: Path, input_file: Path) -> None:
+    app = create_app(tmp_path / "server", pace=Pace().times(0))
+    server = _Server(uvicorn.Config(app, port=0, log_level="critical"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    server.listening.wait()
+    port = server.servers[0].sockets[0].getsockname()[1]
+    client = OpenAIClient(api_key="k", base_url=f"http://127.0.0.1:{port}/v1")
+    try:
+        batch = await submitted(client, input_file)
+        while batch.status != "completed":
+            batch = await client.retrieve(batch.id)
+        assert batch.output_file_id is not None
+        content = b"".join([chunk async for chunk in client.content(batch.output_file_id)])
+        assert json.loads(content)["custom_id"] == "c"
+    finally:
+        await client.close()
+        server.should_exit = True
+        thread.join()
