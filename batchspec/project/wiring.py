@@ -62,11 +62,13 @@ class Connections:
     _client: Client | None = None
 
     def connect(self, provider: Provider) -> Provider:
-        """Return a provider with a client.
+        """Return a provider with a client; one that has its client already stays as it is.
 
         Raises:
             ConfigurationError: Its key is missing, or the embedded server's answers are not right.
         """
+        if not isinstance(provider.client, Unconnected):
+            return provider
         if self.simulated:
             return replace(provider, client=self._embedded())
         from batchspec.providers.openai.client import OpenAIClient  # noqa: PLC0415 - slow SDK
