@@ -43,7 +43,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnostic:
-    """One problem: a short summary without user data, a detail with what is wrong and what to do."""
+    """One problem: a short summary without user data, a detail with what is wrong and what to do.
+
+    A warning stops nothing.
+    """
 
     summary: str
     detail: str

@@ -12,7 +12,7 @@ from typing import Any
 from batchspec.ids import Fingerprint
 
 VERSION = 1
-"""Kept beside every fingerprint, so that a better algorithm can re-fingerprint instead of resubmit."""
+"""Kept beside every fingerprint: a better algorithm can re-fingerprint instead of resubmit."""
 
 _encode = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False

@@ -128,7 +128,7 @@ class ToolCall(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """Tokens of one reply. `input_tokens` includes the cached ones, `output_tokens` the reasoning."""
+    """Tokens of one reply. Input includes the cached ones, output the reasoning."""
 
     input_tokens: int = 0
     cached_tokens: int = 0
@@ -152,7 +152,7 @@ class Reply(NamedTuple):
 
 LineErrorKind = Literal["rejected", "retryable", "never_ran", "unreadable"]
 """rejected: permanent, with the provider's message · retryable: ran and failed in passing ·
-never_ran: expired or cancelled before it ran, free · unreadable: ran, but the answer is no answer."""
+never_ran: expired or cancelled before it ran, free · unreadable: ran, but there is no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,4 +181,4 @@ Outcome = Literal[
     "cancelled",
     "expired",
 ]
-"""How an item ended. filtered: stopped by the provider's content filter · exhausted: `max_turns`."""
+"""How an item ended. filtered: by the provider's content filter · exhausted: `max_turns`."""

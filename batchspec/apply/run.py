@@ -5,7 +5,7 @@ call becomes an event with a time to try again; only what a person must mend end
 """
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -243,7 +243,7 @@ async def do_poll(world: World, batch: BatchId) -> None:
 
 
 @asynccontextmanager
-async def _calls(world: World, provider: Provider, record: BatchRecord) -> AsyncIterator[None]:
+async def _calls(world: World, provider: Provider, record: BatchRecord) -> AsyncGenerator[None]:
     """Make calls about a batch; a failed one becomes an event with a time to try again."""
     try:
         yield
@@ -280,8 +280,8 @@ async def call_failed(
 def _stop_message(provider: Provider, error: CallError) -> str:
     if isinstance(error, Refused) and error.status in _KEY_REFUSED:
         return (
-            f"Provider {provider.name!r} refused the key ({error}). Check its environment variable; "
-            "nothing is lost, `batchspec apply` goes on from here."
+            f"Provider {provider.name!r} refused the key ({error}). Check its environment "
+            "variable; nothing is lost, `batchspec apply` goes on from here."
         )
     if isinstance(error, NotFound):
         return (

@@ -50,7 +50,7 @@ class World:
     waiting: dict[JobAddress, tuple[JobAddress, ...]] = field(
         default_factory=dict[JobAddress, tuple[JobAddress, ...]]
     )
-    expand: Callable[[JobAddress], None] = lambda job: None
+    expand: Callable[[JobAddress], None] = lambda _job: None
     tool_concurrency: int = 16
     transfers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(4))
     one_writer: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))

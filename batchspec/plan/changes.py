@@ -65,7 +65,7 @@ class JobPlan:
     max_turns: int = 1
     estimate: Estimate = Estimate()
     waits_for: tuple[JobAddress, ...] = ()
-    """Jobs that must be final before this one's rows are known; `requests` is then an upper bound."""
+    """Jobs to be final before this one's rows are known; `requests` is then an upper bound."""
     removed: bool = False
 
     @property

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-
 from decimal import Decimal
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any

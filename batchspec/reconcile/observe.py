@@ -16,7 +16,7 @@ _MOST_HOLDS = 10
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often to look: seconds, lengthening from `poll` to `max_poll`; `grace` before paying again."""
+    """Seconds between looks, lengthening from `poll` to `max_poll`; `grace` before paying again."""
 
     poll: float = 15.0
     max_poll: float = 600.0

@@ -1,4 +1,4 @@
-"""When to try again: schedules for waiting, backoff for errors. No dice: jitter comes from names."""
+"""When to try again: schedules for waiting, backoff for errors; jitter comes from names."""
 
 from zlib import crc32
 

@@ -1,4 +1,4 @@
-"""Judging one line: has the item its outcome, are tools to be run, or must the model be asked again?
+"""Judging one line: an outcome, tools to be run, or a question to the model once more.
 
 Pure functions of one item. `settle` never raises for what a provider or a model may write.
 """
@@ -36,7 +36,7 @@ class Judge:
     retries: int = 3
 
 
-def settle(
+def settle(  # noqa: PLR0911, PLR0913 - a table of cases, and what they depend on
     result: Reply | LineError,
     judge: Judge,
     *,

@@ -103,7 +103,7 @@ def phases_before(event: ConversationEvent) -> tuple[ConversationPhase, ...]:
     return tuple(phase for phase, name in CONVERSATION_TRANSITIONS if name == event)
 
 
-def evolve(record: BatchRecord, event: BatchEvent) -> BatchRecord:
+def evolve(record: BatchRecord, event: BatchEvent) -> BatchRecord:  # noqa: PLR0911 - one per event
     """Return a batch as it is after an event.
 
     Raises:

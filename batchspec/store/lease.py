@@ -9,6 +9,7 @@ import os
 import socket
 import sqlite3
 from datetime import UTC, datetime
+from pathlib import Path
 
 from batchspec.errors import LockedError
 from batchspec.state.records import LeaseRecord
@@ -34,7 +35,7 @@ def acquire(db: sqlite3.Connection, holder: str, operation: str, now: float) -> 
     try:
         held = read_lease(db)
         if held is not None and held.holder != holder and not _gone(held, now):
-            raise LockedError(describe(held, now))
+            raise LockedError(describe(held, now))  # noqa: TRY301 - inside the transaction
         db.execute(
             "UPDATE lease SET holder = ?, host = ?, pid = ?, operation = ?, since = ?, "
             "heartbeat = ?, fence = fence + 1",
@@ -76,7 +77,7 @@ def release(db: sqlite3.Connection, fence: int) -> None:
 def host() -> str:
     """Return a name of this machine and its process namespace, in which a pid means something."""
     try:
-        namespace = os.readlink("/proc/self/ns/pid").strip("pid:[]")
+        namespace = str(Path("/proc/self/ns/pid").readlink()).strip("pid:[]")
     except OSError:
         return socket.gethostname()
     return f"{socket.gethostname()}/{namespace}"

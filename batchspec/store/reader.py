@@ -190,9 +190,8 @@ def read_lease(db: sqlite3.Connection) -> LeaseRecord | None:
     ).fetchone()
     if row[0] is None:
         return None
-    return LeaseRecord(
-        holder=row[0], host=row[1], pid=row[2], operation=row[3], since=row[4], heartbeat=row[5], fence=row[6]
-    )  # fmt: skip
+    names = ("holder", "host", "pid", "operation", "since", "heartbeat", "fence")
+    return LeaseRecord(**dict(zip(names, row, strict=True)))
 
 
 def read_progress(db: sqlite3.Connection) -> list[JobProgress]:

@@ -14,12 +14,11 @@ _NUMBER = re.compile(r"(\d{4})_\w+\.sql\Z")
 def migrations() -> list[tuple[int, str]]:
     """Return (number, SQL) of every migration, in order; numbers have no gap."""
     folder = resources.files("batchspec.store") / "sql"
-    found = sorted(
+    return sorted(
         (int(match[1]), entry.read_text("utf-8"))
         for entry in folder.iterdir()
         if (match := _NUMBER.match(entry.name))
     )
-    return found
 
 
 def open_database(path: Path, *, read_only: bool = False) -> sqlite3.Connection:

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -77,14 +77,14 @@ class StateStore:
             self.db.execute("INSERT OR IGNORE INTO meta VALUES ('serial', 0)")
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self) -> Generator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
             raise StateError(explain(error, self.path)) from error
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Generator[sqlite3.Connection]:
         """Write atomically, fenced by the lease; the serial grows by one.
 
         Raises:
@@ -321,7 +321,7 @@ class StateStore:
     # --- settling ------------------------------------------------------------------------------
 
     @contextmanager
-    def collecting(self, batch: BatchId, closing: Sequence[Body]) -> Iterator[Collection]:
+    def collecting(self, batch: BatchId, closing: Sequence[Body]) -> Generator[Collection]:
         """Settle members in one transaction; `closing` is made durable before it commits."""
         with self.transaction() as db:
             yield Collection(db, batch)
@@ -375,7 +375,7 @@ class StateStore:
             return SqliteDraft(folder, self.reader(), self._segment_in)
 
     def agree(self, draft: SqliteDraft, plan: str, events: Sequence[PlanAgreed]) -> None:
-        """Record the rows of a plan somebody agreed to, in one transaction; the draft is used up."""
+        """Record the rows of a plan that was agreed to, in one transaction; uses up the draft."""
         draft.seal()
         self.db.execute("ATTACH DATABASE ? AS draft", (str(draft.path),))
         try:
