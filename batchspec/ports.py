@@ -230,8 +230,13 @@ class DraftTotals:
 class Draft(Protocol):
     """The body of a plan: on disk, one entry per row of the specs, in bounded memory."""
 
-    def begin(self, job: JobAddress, contract: Contract, policy: bytes) -> bool:
-        """Start a job; tells whether the state holds items of it."""
+    def begin(
+        self, job: JobAddress, contract: Contract, policy: bytes, *, partial: bool = False
+    ) -> bool:
+        """Start a job; tells whether the state holds items of it.
+
+        Of a `partial` job only some rows are planned, so that none is forgotten.
+        """
         ...
 
     def look(self, job: JobAddress, rows: Sequence[PlannedRow]) -> Sequence[RecordedRow]:

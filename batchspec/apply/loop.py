@@ -16,13 +16,13 @@ from batchspec.apply.world import World
 from batchspec.ids import JobAddress
 from batchspec.reconcile.actions import (
     Action,
-    ActionKey,
     Adopt,
     Collect,
     Expand,
     Pack,
     Poll,
     RunTools,
+    Subject,
     Submit,
 )
 from batchspec.reconcile.decide import Snapshot, decide
@@ -31,7 +31,7 @@ from batchspec.state.records import BatchRecord
 HEARTBEAT = 10.0
 """Seconds between two heartbeats of the lease."""
 _PROGRESS = 1.0
-_PARALLEL = {"submit": 4, "adopt": 4, "poll": 16, "collect": 2}
+_PARALLEL: dict[type[Action], int] = {Submit: 4, Adopt: 4, Poll: 16, Collect: 2}
 
 
 @dataclass(slots=True)
@@ -41,13 +41,13 @@ class Loop:
     Attributes:
         world: What it works with.
         detach: Return once everything that can be sent is sent.
-        running: Keys of the actions that run now.
+        running: The kind of action that runs now, by its subject.
         signals: Interrupts so far; after the first nothing new is begun.
     """
 
     world: World
     detach: bool = False
-    running: set[ActionKey] = field(default_factory=set[ActionKey])
+    running: dict[Subject, type[Action]] = field(default_factory=dict[Subject, "type[Action]"])
     signals: list[int] = field(default_factory=list[int])
     _changed: anyio.Event = field(default_factory=anyio.Event)
     _reported: float = 0.0
@@ -106,16 +106,12 @@ class Loop:
         return all(b.phase == "submitted" for b in snapshot.batches)
 
     def _start(self, group: anyio.abc.TaskGroup, action: Action) -> None:
-        name, subject = action.key
-        # One action per subject: while a batch is being created, its record looks as if the answer
-        # to its creation was lost.
-        if any(subject == key[1] for key in self.running):
+        kind = type(action)
+        if action.subject in self.running or (self.detach and kind is Poll):
             return
-        if self.detach and isinstance(action, Poll):
+        if sum(other is kind for other in self.running.values()) >= _PARALLEL.get(kind, 8):
             return
-        if sum(key[0] == name for key in self.running) >= _PARALLEL.get(name, 8):
-            return
-        self.running.add(action.key)
+        self.running[action.subject] = kind
         group.start_soon(self._do, action)
 
     async def _do(self, action: Action) -> None:
@@ -139,7 +135,7 @@ class Loop:
                 case _:
                     assert_never(action)
         finally:
-            self.running.discard(action.key)
+            self.running.pop(action.subject)
             self._changed.set()
 
     async def _expand(self, job: JobAddress) -> None:

@@ -18,6 +18,7 @@ from batchspec.messages import Usage
 from batchspec.plan.changes import Estimate, JobPlan, Kind
 from batchspec.plan.diff import Tally, classify, contract_change, message_change
 from batchspec.plan.estimate import Load, estimate
+from batchspec.plan.target import Selection
 from batchspec.ports import Draft, Duplicate, Prices, Provider, Reader, RecordedRow
 from batchspec.results.read import Answers, Item
 from batchspec.spec.output import TextMode
@@ -59,7 +60,7 @@ class Planner:
     bounds: Bounds
     plan_id: str
     now: float
-    replaced: Callable[[JobAddress], bool] = lambda job: False
+    selection: Selection = Selection()
     hook: PlanHook = lambda job, rows: None
     problems: list[Diagnostic] = field(default_factory=list[Diagnostic])
     events: list[PlanAgreed] = field(default_factory=list[PlanAgreed])
@@ -72,7 +73,8 @@ class Planner:
             if isinstance(job.rows, DerivedSource)
             else read_rows(job.rows, self.root)
         )
-        known = self.draft.begin(job.address, job.contract, job.policy)
+        partial = self.selection.only_rows(job.address) is not None
+        known = self.draft.begin(job.address, job.contract, job.policy, partial=partial)
         tally = Tally(job.address, f"{job.contract.provider}:{job.contract.model}")
         pass_ = _Pass(self, job, tally, known=known)
         problems = [*limited(pass_.run(rows), job, MAX_DIAGNOSTICS)]
@@ -82,7 +84,7 @@ class Planner:
     def _finish(self, job: DesiredJob, tally: Tally) -> JobPlan:
         recorded = self.draft.recorded_items(job.address)
         removed = recorded - tally.seen
-        if removed > 0 and not self.problems:
+        if removed > 0 and not self.problems and self.selection.only_rows(job.address) is None:
             self._guard_empty(job, tally, recorded)
             tally.add(Kind.FORGET, "ROW_REMOVED", rows=removed)
         totals = self.draft.totals(job.address)
@@ -186,7 +188,8 @@ class _Pass:
         self._job = job
         self._tally = tally
         self._known = known
-        self._replaced = planner.replaced(job.address)
+        self._replaced = planner.selection.replaces(job.address)
+        self._only = planner.selection.only_rows(job.address)
         self._reasons: dict[int | None, Any] = {}
         first, second = planner.providers[job.contract.provider].wire.line_parts(job.contract)
         self._overhead = len(first) + len(second) + 36
@@ -199,6 +202,8 @@ class _Pass:
             good = [row for row in chunk if not isinstance(row, Diagnostic)]
             if len(good) != len(chunk):
                 yield from (row for row in chunk if isinstance(row, Diagnostic))
+            if self._only is not None:
+                good = [row for row in good if row.key in self._only]
             yield from self._put(good)
             self._planner.hook(self._job.address, self._tally.rows)
 
@@ -223,7 +228,9 @@ class _Pass:
                 yield self._too_large(row)
 
     def _classify(self, row: DesiredRow, recorded: RecordedRow) -> Kind:
-        kind, code = classify(row, recorded, known_job=self._known, replace_it=self._replaced)
+        anew = self._replaced
+        anew = anew if isinstance(anew, bool) else row.key in anew
+        kind, code = classify(row, recorded, known_job=self._known, replace_it=anew)
         self._tally.seen += recorded.fingerprint is not None
         difference = None
         if code == "ROW_CHANGED":

@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from decimal import Decimal
-from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -21,6 +20,7 @@ from batchspec.load.build import load_project
 from batchspec.load.determinism import check_determinism
 from batchspec.plan.changes import JobPlan, Kind, Plan, Reason
 from batchspec.plan.estimate import batches
+from batchspec.plan.target import Selection
 from batchspec.ports import Clock, Hook, Provider
 from batchspec.pricing import PriceList
 from batchspec.project.applying import Applying, SilentHook
@@ -58,7 +58,7 @@ class Project:
         clock: Clock | None = None,
     ) -> None:
         self.root = Path(root).resolve()
-        self.settings = settings or load_settings(self.root)
+        self.settings = settings or load_settings(self.root, env=environment)
         self.simulated = simulate
         self.environment = SIMULATION if simulate else environment or self.settings.env
         self.directory = self.root / self.settings.state / self.environment
@@ -183,9 +183,10 @@ class Project:
         self._discard()
         store = self.store()
         plan_id = self.mint()
-        selected = _selected(desired.addresses, targets, excludes)
-        for pattern in (*targets, *replace):
-            _check_pattern(pattern, desired.addresses)
+        selection = Selection(targets=targets, excludes=excludes, replace=replace)
+        if unknown := selection.unknown(desired.addresses):
+            known = ", ".join(desired.addresses) or "none"
+            raise UsageError(f"No job matches {', '.join(map(repr, unknown))}. Jobs are: {known}.")
         reader = self._stack.enter_context(store.reader())
         with desired.imports(), ExitStack() as undo:
             draft = store.draft(plan_id)
@@ -200,16 +201,17 @@ class Project:
                 bounds=Bounds(assumed_output_tokens=self.settings.assumed_output_tokens),
                 plan_id=plan_id,
                 now=self.clock.now(),
-                replaced=partial(_matches_any, patterns=replace),
+                selection=selection,
                 hook=hook or (lambda job, rows: None),
             )
-            plan = self._plan(planner, selected, reader)
+            plan = self._plan(planner, reader)
             undo.pop_all()
         self._draft = (plan, draft, planner)
         return plan
 
-    def _plan(self, planner: Planner, selected: set[JobAddress], reader: StateReader) -> Plan:
+    def _plan(self, planner: Planner, reader: StateReader) -> Plan:
         desired = planner.desired
+        selected = planner.selection.jobs({job.address: job.depends_on for job in desired.jobs})
         unfinished = _unfinished(reader)
         jobs: dict[JobAddress, JobPlan] = {}
         for job in desired.jobs:
@@ -310,11 +312,11 @@ class Project:
         if plan is None:
             plan = await anyio.to_thread.run_sync(self.plan)
         applying = Applying(self, plan, hook or SilentHook(), detach=detach)
-        applying.check(max_cost)
         try:
+            applying.check(max_cost)
             return await applying.run()
         finally:
-            self._draft = None
+            self._discard()
 
     def take_draft(self, plan: Plan) -> tuple[SqliteDraft, Planner] | None:
         """Hand over the body of the plan made last, if it is this one; it can be taken once."""
@@ -375,23 +377,6 @@ class Project:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _selected(
-    addresses: Sequence[JobAddress], targets: Sequence[str], excludes: Sequence[str]
-) -> set[JobAddress]:
-    wanted = {a for a in addresses if not targets or _matches_any(a, patterns=targets)}
-    return {a for a in wanted if not _matches_any(a, patterns=excludes)}
-
-
-def _matches_any(address: str, *, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(address, pattern) for pattern in patterns)
-
-
-def _check_pattern(pattern: str, addresses: Sequence[str]) -> None:
-    if not any(fnmatchcase(address, pattern) for address in addresses):
-        known = ", ".join(addresses) or "none"
-        raise UsageError(f"No job matches {pattern!r}. Jobs are: {known}.")
 
 
 def _unfinished(reader: StateReader) -> set[JobAddress]:

@@ -1,12 +1,15 @@
-"""What is to be done next, as data. Each action has a key: one with the same key runs at a time."""
+"""What is to be done next, as data.
+
+Each action has a subject, and one action of a subject runs at a time: what a batch needs next is
+decided from what its running action will have recorded.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from batchspec.ids import BatchId, JobAddress, LaneId
 
-ActionName = Literal["pack", "submit", "adopt", "poll", "collect", "tools", "expand"]
-ActionKey = tuple[ActionName, str]
+Subject = tuple[Literal["lane", "batch", "tools", "job"], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +19,8 @@ class Pack:
     lane: LaneId
 
     @property
-    def key(self) -> ActionKey:
-        return ("pack", str(self.lane))
+    def subject(self) -> Subject:
+        return ("lane", str(self.lane))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,8 @@ class Submit:
     batch: BatchId
 
     @property
-    def key(self) -> ActionKey:
-        return ("submit", self.batch)
+    def subject(self) -> Subject:
+        return ("batch", self.batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,8 @@ class Adopt:
     batch: BatchId
 
     @property
-    def key(self) -> ActionKey:
-        return ("adopt", self.batch)
+    def subject(self) -> Subject:
+        return ("batch", self.batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,8 @@ class Poll:
     batch: BatchId
 
     @property
-    def key(self) -> ActionKey:
-        return ("poll", self.batch)
+    def subject(self) -> Subject:
+        return ("batch", self.batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,8 @@ class Collect:
     batch: BatchId
 
     @property
-    def key(self) -> ActionKey:
-        return ("collect", self.batch)
+    def subject(self) -> Subject:
+        return ("batch", self.batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class RunTools:
     job: JobAddress
 
     @property
-    def key(self) -> ActionKey:
+    def subject(self) -> Subject:
         return ("tools", self.job)
 
 
@@ -82,8 +85,8 @@ class Expand:
     job: JobAddress
 
     @property
-    def key(self) -> ActionKey:
-        return ("expand", self.job)
+    def subject(self) -> Subject:
+        return ("job", self.job)
 
 
 Action = Pack | Submit | Adopt | Poll | Collect | RunTools | Expand

@@ -38,6 +38,8 @@ class ExportItem(Protocol):
     @property
     def row(self) -> Mapping[str, Any]: ...
     @property
+    def row_json(self) -> bytes: ...
+    @property
     def outcome(self) -> Outcome | None: ...
     @property
     def reason(self) -> str | None: ...
@@ -68,27 +70,31 @@ class Exported:
     """CSV columns that appeared between the two readings, because the state was being written."""
 
 
-def document(item: ExportItem) -> dict[str, Any]:
-    """Return one item as a JSON object, as `json` and `jsonl` have it."""
+def json_line(item: ExportItem) -> bytes:
+    """Return one item as a line of JSON, as `json` and `jsonl` have it.
+
+    The row is kept as JSON and is not decoded for being encoded again.
+    """
     usage, cost = item.usage, item.cost
-    return {
-        "key": item.key,
-        "address": item.address,
-        "row": item.row,
-        "output": item.output_json(),
-        "outcome": item.outcome,
-        "reason": item.reason,
-        "usage": {
-            "input_tokens": usage.input_tokens,
-            "cached_tokens": usage.cached_tokens,
-            "output_tokens": usage.output_tokens,
-            "reasoning_tokens": usage.reasoning_tokens,
-        },
-        "cost_usd": None if cost is None else float(cost),
-        "turns": item.turns,
-        "grade": item.grade,
-        "previous": item.previous,
-    }
+    head = to_json({"key": item.key, "address": item.address})
+    tail = to_json(
+        {
+            "output": item.output_json(),
+            "outcome": item.outcome,
+            "reason": item.reason,
+            "usage": {
+                "input_tokens": usage.input_tokens,
+                "cached_tokens": usage.cached_tokens,
+                "output_tokens": usage.output_tokens,
+                "reasoning_tokens": usage.reasoning_tokens,
+            },
+            "cost_usd": None if cost is None else float(cost),
+            "turns": item.turns,
+            "grade": item.grade,
+            "previous": item.previous,
+        }
+    )
+    return b'%b,"row":%b,%b\n' % (head[:-1], item.row_json, tail[1:])
 
 
 def export(items: Items, file: BinaryIO, form: Format, *, address: str = "") -> Exported:
@@ -102,11 +108,11 @@ def export(items: Items, file: BinaryIO, form: Format, *, address: str = "") -> 
     """
     match form:
         case "jsonl":
-            return _write_pieces(file, (to_json(document(i)) + b"\n" for i in items()))
+            return _write_pieces(file, (json_line(item) for item in items()))
         case "json":
             head = to_json({"format_version": FORMAT_VERSION, "address": address})[:-1]
             file.write(head + b',"items":[')
-            pieces = (to_json(document(item)) for item in items())
+            pieces = (json_line(item)[:-1] for item in items())
             exported = _write_pieces(file, _separated(pieces))
             file.write(b"\n]}\n")
             return exported

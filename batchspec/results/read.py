@@ -9,6 +9,7 @@ from pydantic_core import from_json
 
 from batchspec.desired.expand import Expander
 from batchspec.desired.graph import DesiredJob
+from batchspec.errors import Diagnostic, SpecError
 from batchspec.ids import JobAddress, item_address
 from batchspec.messages import Outcome, Reply, Usage
 from batchspec.ports import StoredItem, Wire
@@ -49,30 +50,52 @@ class Answers:
     def value(self, text: str, item: StoredItem) -> Any:
         """Return the validated output of an item that succeeded.
 
-        Raises:
-            OutputInvalid: The output type changed since and no longer accepts the reply.
+        An answer that was accepted stays readable when the output type or a validator changed
+        since and no longer accepts it: then it is a JSON value, or text.
         """
-        desired = self._desired
-        if desired is None:
-            return _unvalidated(text)
-        value = desired.output.parse(text)
-        if not self._validators:
-            return value
-        row: dict[str, Any] = from_json(item.row_json)
-        context = RunContext[Any](deps=self._deps(), job=self.address, key=item.key, row=row)
-        return validated(desired.job, value, context)
+        return self._read(text, item)[0]
 
     def json(self, text: str, item: StoredItem) -> Any:
         """Return the output of an item that succeeded as a JSON value."""
-        value = self.value(text, item)
-        return self._desired.output.dump(value) if self._native and self._desired else value
+        value, typed = self._read(text, item)
+        return self._desired.output.dump(value) if typed and self._desired else value
+
+    def _read(self, text: str, item: StoredItem) -> tuple[Any, bool]:
+        """Return the output, and whether it is of the job's output type."""
+        desired = self._desired
+        if desired is None:
+            return _unvalidated(text), False
+        try:
+            value = desired.output.parse(text)
+            if self._validators:
+                row: dict[str, Any] = from_json(item.row_json)
+                context = RunContext[Any](
+                    deps=self._deps(), job=self.address, key=item.key, row=row
+                )
+                value = validated(desired.job, value, context)
+        except Exception:  # noqa: BLE001 - users' validators may raise anything; see `value`
+            return _unvalidated(text), False
+        return value, self._native
 
     def grade(self, item: StoredItem, value: Callable[[], Any]) -> float | None:
-        """Return the score of an item that succeeded, None where the job does not grade."""
-        if self._expander is None or self._desired is None or item.outcome != "succeeded":
+        """Return the score of an item that succeeded, None where the job does not grade.
+
+        Raises:
+            SpecError: The job's `grade` raised; the diagnostic names the item.
+        """
+        desired, expander = self._desired, self._expander
+        if expander is None or desired is None or item.outcome != "succeeded":
             return None
-        row = self._expander.view(from_json(item.row_json))
-        return graded(self._desired.job, row, value())
+        try:
+            return graded(desired.job, expander.view(from_json(item.row_json)), value())
+        except Exception as error:
+            problem = Diagnostic(
+                summary="grade failed",
+                detail=f"{type(error).__name__}: {error}. No answer is lost; mend the function.",
+                source=desired.source,
+                address=item_address(self.address, item.key),
+            )
+            raise SpecError([problem]) from error
 
 
 def _deps(desired: DesiredJob | None) -> Any:
@@ -116,6 +139,11 @@ class Item:
         """Return the row as it was when its request was made."""
         row: dict[str, Any] = from_json(self._stored.row_json)
         return row
+
+    @property
+    def row_json(self) -> bytes:
+        """Return the row as compact JSON."""
+        return self._stored.row_json
 
     @property
     def outcome(self) -> Outcome | None:

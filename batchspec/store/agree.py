@@ -26,7 +26,7 @@ _STATEMENTS = (
     """,
     """
     CREATE TEMP TABLE wanted AS
-    SELECT d.number, j.id AS job, j.contract, c.lane FROM draft.jobs d
+    SELECT d.number, j.id AS job, j.contract, c.lane, d.partial FROM draft.jobs d
     JOIN jobs j ON j.address = d.address JOIN contracts c ON c.id = j.contract
     """,
     # Conversations: new ones, and those to be sent anew from their first turn.
@@ -35,6 +35,19 @@ _STATEMENTS = (
     SELECT r.fingerprint, w.contract, w.lane, w.job, 'pending', r.body, r.size
     FROM draft.rows r JOIN wanted w ON w.number = r.job
     WHERE r.kind IN ('+', '-/+') ORDER BY r.id
+    """,
+    """
+    INSERT OR IGNORE INTO turns
+    SELECT c.id, c.tries, c.turn, c.batch, c.request, c.reply,
+      c.input_tokens - COALESCE(SUM(t.input_tokens), 0),
+      c.cached_tokens - COALESCE(SUM(t.cached_tokens), 0),
+      c.output_tokens - COALESCE(SUM(t.output_tokens), 0),
+      c.reasoning_tokens - COALESCE(SUM(t.reasoning_tokens), 0),
+      c.cost - COALESCE(SUM(t.cost), 0)
+    FROM conversations c LEFT JOIN turns t ON t.conversation = c.id
+    WHERE c.phase = 'final' AND c.reply IS NOT NULL AND c.batch IS NOT NULL
+      AND c.fingerprint IN (SELECT fingerprint FROM draft.rows WHERE kind = '-/+')
+    GROUP BY c.id
     """,
     """
     UPDATE conversations SET phase = 'pending', turn = 1, attempts = 0, output_retries = 0,
@@ -66,15 +79,12 @@ _STATEMENTS = (
     """,
     # Rows and jobs that are gone: forgotten, never destroyed; their answers can be reused.
     """
-    INSERT INTO dropped
-    SELECT i.conversation FROM items i JOIN wanted w ON w.job = i.job WHERE NOT EXISTS (
+    CREATE TEMP TABLE gone AS
+    SELECT i.id, i.conversation FROM wanted w JOIN items i ON i.job = w.job WHERE NOT w.partial AND NOT EXISTS (
       SELECT 1 FROM draft.rows r WHERE r.job = w.number AND r.key = i.key)
     """,
-    """
-    DELETE FROM items WHERE id IN (
-      SELECT i.id FROM items i JOIN wanted w ON w.job = i.job WHERE NOT EXISTS (
-        SELECT 1 FROM draft.rows r WHERE r.job = w.number AND r.key = i.key))
-    """,
+    "INSERT INTO dropped SELECT conversation FROM gone",
+    "DELETE FROM items WHERE id IN (SELECT id FROM gone)",
     """
     INSERT INTO dropped SELECT i.conversation FROM items i JOIN jobs j ON j.id = i.job
     WHERE j.address IN (SELECT address FROM draft.removed_jobs)
@@ -95,6 +105,7 @@ _STATEMENTS = (
     """,
     "DROP TABLE wanted",
     "DROP TABLE dropped",
+    "DROP TABLE gone",
 )
 
 

@@ -59,15 +59,6 @@ class Collection:
 
     def record(self, judged: Sequence[Judged]) -> None:
         """Write what became of some members."""
-        number = self._number
-        self._db.executemany(
-            _TURN,
-            [
-                (m.conversation, m.tries + 1, m.turn, number, m.request, reply, *usage, cost)
-                for m, _, reply, usage, cost, _, _ in judged
-                if reply is not None
-            ],
-        )
         answered: list[Judged] = []
         others: list[Judged] = []
         for j in judged:
@@ -86,6 +77,9 @@ class Collection:
     def _record_one(self, judged: Judged) -> None:
         member, settlement, reply, usage, cost, request, size = judged
         spent = (*usage, cost, member.conversation)
+        if reply is not None:
+            turn = (member.conversation, member.tries + 1, member.turn, self._number)
+            self._db.execute(_TURN, (*turn, member.request, reply, *usage, cost))
         if isinstance(settlement, SendAgain):
             self._db.execute(_RETURNED, (settlement.reason, *spent))
         elif isinstance(settlement, AskAgain):

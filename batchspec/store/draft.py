@@ -31,7 +31,7 @@ PRAGMA cache_size = -32768;
 CREATE TABLE jobs (
   number INTEGER PRIMARY KEY, address TEXT NOT NULL UNIQUE, state INTEGER,
   fingerprint BLOB NOT NULL, provider TEXT NOT NULL, endpoint TEXT NOT NULL, model TEXT NOT NULL,
-  contract TEXT NOT NULL, policy BLOB NOT NULL
+  contract TEXT NOT NULL, policy BLOB NOT NULL, partial INTEGER NOT NULL
 );
 CREATE TABLE rows (
   id INTEGER PRIMARY KEY, job INTEGER NOT NULL, key TEXT NOT NULL, line INTEGER,
@@ -83,7 +83,9 @@ class SqliteDraft:
             "SELECT EXISTS (SELECT 1 FROM conversations)"
         ).fetchone()[0]
 
-    def begin(self, job: JobAddress, contract: Contract, policy: bytes) -> bool:
+    def begin(
+        self, job: JobAddress, contract: Contract, policy: bytes, *, partial: bool = False
+    ) -> bool:
         """Start a job; tells whether the state holds items of it."""
         row = self._reader.db.execute(
             "SELECT id FROM jobs WHERE address = ? AND EXISTS (SELECT 1 FROM items WHERE job = id)",
@@ -95,7 +97,7 @@ class SqliteDraft:
         self._numbers[job] = number
         self._recorded[job] = state
         self.db.execute(
-            "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 number,
                 job,
@@ -106,6 +108,7 @@ class SqliteDraft:
                 contract.model,
                 body.decode(),
                 policy,
+                partial,
             ),
         )
         return state is not None

@@ -126,9 +126,10 @@ def test_the_same_look_decides_the_same(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_keys_of_actions_are_unique(case: Case) -> None:
-    keys = [action.key for action in decide(case.given, NOW).actions]
-    assert len(keys) == len(set(keys))
+def test_no_two_actions_have_one_subject(case: Case) -> None:
+    """Two at a time about one batch would both write its record."""
+    subjects = [action.subject for action in decide(case.given, NOW).actions]
+    assert len(subjects) == len(set(subjects))
 
 
 def test_done_means_nothing_to_do_and_nothing_to_wait_for() -> None:

@@ -37,6 +37,10 @@ class Answered:
     def address(self) -> str:
         return f'tickets.triage["{self.key}"]'
 
+    @property
+    def row_json(self) -> bytes:
+        return json.dumps(self.row).encode()
+
     def output_json(self) -> Any:
         return self.output
 

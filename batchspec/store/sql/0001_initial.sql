@@ -99,7 +99,8 @@ CREATE TABLE items (
 CREATE INDEX items_job ON items (job);
 CREATE INDEX items_conversation ON items (conversation);
 
--- Every reply of every turn, also those of attempts that were billed in vain.
+-- Replies that were followed by another: earlier turns, and attempts that were billed in vain.
+-- The last reply is in its conversation, whose tokens and cost are those of all turns.
 CREATE TABLE turns (
   conversation INTEGER NOT NULL REFERENCES conversations (id),
   try INTEGER NOT NULL,
