@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from batchspec.ids import (
     BatchId,
@@ -21,21 +21,30 @@ from batchspec.ids import (
     RemoteId,
     RowKey,
 )
-from batchspec.messages import Contract, JsonObject, Line, Outcome, Usage
+from batchspec.messages import Contract, JsonObject, Line, Usage
 from batchspec.state.events import BatchRejected, Event
 from batchspec.state.kinds import Kind
 from batchspec.state.records import (
     BatchRecord,
-    ConversationPhase,
     JobProgress,
     JobTools,
     Lane,
     LaneRecord,
     LeaseRecord,
-    RemoteStatus,
-    RequestCounts,
 )
-from batchspec.state.settlement import Settlement
+from batchspec.state.remote import RemoteBatch
+from batchspec.state.stored import (
+    CallDone,
+    DraftTotals,
+    Duplicate,
+    Judged,
+    Member,
+    NextTurn,
+    RecordedRow,
+    StoredItem,
+    StoredRequest,
+    ToolTurn,
+)
 
 
 class Clock(Protocol):
@@ -51,60 +60,6 @@ class Clock(Protocol):
 
 
 # --- providers ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteBatch:
-    """A batch as the provider tells it; `metadata` holds our token."""
-
-    id: RemoteId
-    status: RemoteStatus
-    created_at: float
-    counts: RequestCounts = RequestCounts()
-    input_file_id: FileId | None = None
-    output_file_id: FileId | None = None
-    error_file_id: FileId | None = None
-    errors: tuple["RemoteError", ...] = ()
-    metadata: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteError:
-    """One validation error of a batch; `line` counts from 1, None where the batch is meant."""
-
-    code: str
-    message: str
-    line: int | None = None
-    param: str | None = None
-
-
-class CallError(Exception):
-    """A call to a provider failed; the subclass says what is known about its effect."""
-
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-
-
-class Refused(CallError):  # noqa: N818 - reads as what happened
-    """The provider answered 4xx: nothing was done, and trying the same again is pointless."""
-
-    def __init__(self, message: str, *, status: int, code: str | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-
-
-class Throttled(CallError):  # noqa: N818 - reads as what happened
-    """The provider answered 429, or a file is not visible yet: nothing was done, try later."""
-
-
-class NotFound(CallError):  # noqa: N818 - reads as what happened
-    """The provider does not know the id (any more)."""
-
-
-class Uncertain(CallError):  # noqa: N818 - reads as what happened
-    """No answer, 5xx, 408 or 409: it may or may not have been done."""
 
 
 class Wire(Protocol):
@@ -193,40 +148,6 @@ class PlannedRow(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedRow:
-    """What the state holds for a row: its own item, and a conversation with the same request."""
-
-    fingerprint: Fingerprint | None = None
-    """Of the item's conversation; None: the job has no item with this key."""
-    phase: ConversationPhase | None = None
-    outcome: Outcome | None = None
-    contract: int | None = None
-    request: RecordRef | None = None
-    """Where the item's row and first messages are."""
-    same: ConversationId | None = None
-    """A conversation, of any job, with the wanted request."""
-    same_phase: ConversationPhase | None = None
-    same_outcome: Outcome | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Duplicate:
-    """Two rows of a job have one key; lines as the source counts them."""
-
-    key: str
-    first: int | None
-    second: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class DraftTotals:
-    """What a draft would send for one job."""
-
-    requests: int
-    bytes: int
-
-
 class Draft(Protocol):
     """The body of a plan: on disk, one entry per row of the specs, in bounded memory."""
 
@@ -271,109 +192,6 @@ class Draft(Protocol):
     def discard(self) -> None:
         """Remove the draft from the disk."""
         ...
-
-
-class StoredRequest(NamedTuple):
-    """A member of a batch, to be written to its input file."""
-
-    custom_id: str
-    contract: int
-    messages_json: bytes
-
-
-class Member(NamedTuple):
-    """A member of a batch, to be settled."""
-
-    custom_id: str
-    conversation: ConversationId
-    job: JobAddress
-    turn: int
-    attempts: int
-    output_retries: int
-    request: RecordRef
-    tries: int
-    contract: int
-    wanted: bool
-    """False when no item wants the conversation any more: its answer is kept, nothing is sent."""
-
-
-class Judged(NamedTuple):
-    """What became of a member: the settlement, where its reply is, and what it cost."""
-
-    member: Member
-    settlement: Settlement
-    reply: RecordRef | None
-    usage: Usage
-    cost: float | None
-    request: RecordRef | None = None
-    size: int = 0
-    """Where the next turn's messages are and the bytes of its line, for `AskAgain`."""
-
-
-class CallRecord(NamedTuple):
-    """A tool call on record."""
-
-    position: int
-    call_id: str
-    name: str
-    arguments: str
-    status: Literal["waiting", "running", "done", "failed"]
-    result: str | None
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolTurn:
-    """A conversation that waits for tool results."""
-
-    conversation: ConversationId
-    turn: int
-    request: RecordRef
-    reply: RecordRef
-    contract: int
-    key: RowKey | None
-    """None when no item wants it any more."""
-    row: RecordRef | None
-    calls: tuple[CallRecord, ...]
-
-
-class CallDone(NamedTuple):
-    """A tool call that ended."""
-
-    conversation: ConversationId
-    turn: int
-    position: int
-    status: Literal["done", "failed"]
-    result: str
-    attempts: int
-    seconds: float
-
-
-class NextTurn(NamedTuple):
-    """A conversation after its tools: the next turn, or how it ended."""
-
-    conversation: ConversationId
-    request: RecordRef | None = None
-    size: int = 0
-    outcome: Outcome | None = None
-    reason: str | None = None
-
-
-class StoredItem(NamedTuple):
-    """One item, read back. `line` is the raw reply line of its last turn."""
-
-    key: RowKey
-    row_json: bytes
-    phase: ConversationPhase
-    outcome: Outcome | None
-    reason: str | None
-    line: bytes | None
-    turns: int
-    usage: Usage
-    cost: float | None
-    """US dollars of all turns; None: a price is unknown."""
-    previous: bool = False
-    """True when this is the old answer of an item whose new request is not answered yet."""
 
 
 class Reader(Protocol):

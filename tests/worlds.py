@@ -19,7 +19,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from batchspec.config import ModelPrices, ProviderSettings, Settings
 from batchspec.plan.changes import Plan
-from batchspec.ports import BatchRecord, JobProgress
+from batchspec.ports import (
+    BatchRecord,
+    JobProgress,
+)
 from batchspec.project import ApplyResult, Item, Project
 from batchspec.providers.openai.client import OpenAIClient
 from batchspec.simulator import AppTransport, CallableModel, Pace, create_app

@@ -15,14 +15,26 @@ from batchspec.apply.world import LocalJob, World
 from batchspec.fingerprint import canonical_json
 from batchspec.ids import BatchId, FileId, RecordRef
 from batchspec.messages import LineError, Reply, Usage
-from batchspec.ports import Body, CallError, Collection, Judged, Member, NotFound, Provider
+from batchspec.ports import (
+    Body,
+    Collection,
+    Provider,
+)
 from batchspec.reconcile.converse import after_feedback
 from batchspec.reconcile.settle import Judge, settle
 from batchspec.spec.context import RunContext
 from batchspec.spec.output import TextMode
 from batchspec.state.events import BatchCollected
 from batchspec.state.records import BatchRecord
+from batchspec.state.remote import (
+    CallError,
+    NotFound,
+)
 from batchspec.state.settlement import Answered, AskAgain, CallTools, SendAgain
+from batchspec.state.stored import (
+    Judged,
+    Member,
+)
 
 _CHUNK = 1000
 _GONE = 4

@@ -66,7 +66,7 @@ class Loop:
                     await group.start(self._listen, group.cancel_scope)
                 await self._reconcile(group)
                 group.cancel_scope.cancel()
-        except* Exception as errors:  # noqa: BLE001 - unwrapped and raised again
+        except* Exception as errors:
             raise first_of(errors) from errors
 
     async def _reconcile(self, group: anyio.abc.TaskGroup) -> None:

@@ -13,13 +13,7 @@ from batchspec.apply.world import World
 from batchspec.errors import ProviderError
 from batchspec.ids import BatchId, FileId, LaneId
 from batchspec.ports import (
-    CallError,
-    NotFound,
     Provider,
-    Refused,
-    RemoteBatch,
-    Throttled,
-    Uncertain,
 )
 from batchspec.reconcile.observe import RejectedLines, Stopped, observe, oldest
 from batchspec.reconcile.pack import pack
@@ -35,6 +29,14 @@ from batchspec.state.events import (
     InputUploaded,
 )
 from batchspec.state.records import BatchRecord
+from batchspec.state.remote import (
+    CallError,
+    NotFound,
+    Refused,
+    RemoteBatch,
+    Throttled,
+    Uncertain,
+)
 
 _CLOCK_SLACK = 600.0
 """Seconds by which the provider's clock may differ from ours."""

@@ -20,11 +20,16 @@ from batchspec.errors import ModelRetry
 from batchspec.fingerprint import canonical_json
 from batchspec.ids import ConversationId, JobAddress
 from batchspec.messages import Outcome
-from batchspec.ports import CallDone, CallRecord, NextTurn, ToolTurn
 from batchspec.reconcile.converse import after_tools
 from batchspec.spec.context import RunContext
 from batchspec.spec.tool import ArgumentsInvalid, Tool
 from batchspec.state.events import ToolsRun
+from batchspec.state.stored import (
+    CallDone,
+    CallRecord,
+    NextTurn,
+    ToolTurn,
+)
 
 _TURNS = 256
 """Conversations taken at a time: their calls are journalled together."""
@@ -55,8 +60,10 @@ async def _run_all(
             started = world.clock.now()
             status, result, attempts = await _answer(local, job, turn, call, row, threads)
         seconds = world.clock.now() - started
+        # Half a surrogate pair fits no column and no request.
+        text = result.encode("utf-8", "replace").decode()
         done.append(
-            CallDone(turn.conversation, turn.turn, call.position, status, result, attempts, seconds)
+            CallDone(turn.conversation, turn.turn, call.position, status, text, attempts, seconds)
         )
 
     async with anyio.create_task_group() as group:
@@ -68,7 +75,7 @@ async def _run_all(
     return done
 
 
-async def _answer(  # noqa: PLR0913, PLR0917 - the circumstances of one call
+async def _answer(  # noqa: PLR0911, PLR0913, PLR0917 - each way a call can end, and what it depends on
     local: LocalJob | None,
     job: JobAddress,
     turn: ToolTurn,
@@ -92,6 +99,8 @@ async def _answer(  # noqa: PLR0913, PLR0917 - the circumstances of one call
         arguments = tool.bind(call.arguments)
     except ArgumentsInvalid as error:
         return "done", _error(from_json(error.message)), 0
+    except Exception as error:  # noqa: BLE001 - a bug of a type costs this item, never the job
+        return "failed", f"arguments of {tool.name!r} raised {type(error).__name__}: {error}", 0
     context = partial(
         RunContext,
         deps=local.deps(),

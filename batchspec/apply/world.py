@@ -10,7 +10,13 @@ import anyio.to_thread
 from batchspec.desired.graph import DesiredJob
 from batchspec.errors import ProviderError
 from batchspec.ids import BatchId, JobAddress
-from batchspec.ports import Clock, Hook, Prices, Provider, Store
+from batchspec.ports import (
+    Clock,
+    Hook,
+    Prices,
+    Provider,
+    Store,
+)
 from batchspec.reconcile.observe import Pace
 from batchspec.reconcile.settle import Judge
 

@@ -13,8 +13,13 @@ from batchspec.fingerprint import canonical_json
 from batchspec.ids import JobAddress
 from batchspec.messages import Contract
 from batchspec.plan.changes import Difference, Estimate, JobPlan, Kind, Reason, ReasonCode
-from batchspec.ports import PlannedRow, RecordedRow
+from batchspec.ports import (
+    PlannedRow,
+)
 from batchspec.spec.shapes import is_list, is_mapping
+from batchspec.state.stored import (
+    RecordedRow,
+)
 
 _WIDTH = 60
 _UNANSWERED: Mapping[str | None, ReasonCode] = {

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from decimal import Decimal
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
@@ -11,11 +11,13 @@ import anyio.to_thread
 from batchspec.apply.loop import Loop
 from batchspec.apply.world import LocalJob, World
 from batchspec.desired.graph import Desired, DesiredJob
-from batchspec.errors import RefusedError, SpecError, StalePlanError
+from batchspec.errors import Diagnostic, RefusedError, SpecError, StalePlanError
 from batchspec.ids import BatchId, JobAddress
 from batchspec.plan.changes import Kind, Plan
-from batchspec.ports import Hook, Provider
-from batchspec.project.planning import Bounds, Planner
+from batchspec.ports import (
+    Hook,
+    Provider,
+)
 from batchspec.project.values import ApplyResult
 from batchspec.project.wiring import Connections
 from batchspec.reconcile.settle import Judge
@@ -109,7 +111,7 @@ class Applying:
     def _drop(self) -> None:
         taken = self._project.take_draft(self._plan)
         if taken is not None:
-            taken[0].discard()
+            taken.draft.discard()
 
     def _connect(self, stack: ExitStack) -> dict[str, Provider]:
         """Connect the providers that have something to do, before anything is recorded."""
@@ -133,10 +135,10 @@ class Applying:
         Raises:
             StalePlanError: It was applied before, or the state changed since.
         """
-        taken = self._project.take_draft(self._plan)
-        if taken is None:
+        planner = self._project.take_draft(self._plan)
+        if planner is None:
             raise StalePlanError("This plan was applied or replaced already. Make a new one.")
-        draft, planner = taken
+        draft = planner.draft
         store = self._project.store()
         with self._project.reader() as reader:
             if reader.serial() != self._plan.serial:
@@ -168,7 +170,7 @@ class Applying:
             mint=lambda: BatchId(project.mint()),
             pace=connections.pace(),
             waiting={job.address: job.waits_for for job in self._plan.jobs if job.waits_for},
-            expand=partial(self._expand, providers),
+            expand=self._expand,
             tool_concurrency=project.settings.tool_concurrency,
         )
 
@@ -180,7 +182,21 @@ class Applying:
 
         @cache
         def deps() -> Any:
-            return None if job.deps is None else job.deps()
+            try:
+                return None if job.deps is None else job.deps()
+            except Exception as error:
+                raise SpecError(
+                    [
+                        Diagnostic(
+                            summary=f"deps of {desired.address} cannot be made",
+                            detail=(
+                                f"It raised {type(error).__name__}: {error}. Nothing is lost: mend "
+                                "it, then run `batchspec apply` again."
+                            ),
+                            source=desired.source,
+                        )
+                    ]
+                ) from error
 
         judge = Judge(
             parse=desired.output.parse,
@@ -188,35 +204,23 @@ class Applying:
             output_retries=job.output_retries,
             max_turns=job.max_turns,
             tools=bool(desired.tools),
-            retries=max(1, self._project.settings.retries),
+            retries=1 + self._project.settings.retries,
         )
         return LocalJob(desired=desired, judge=judge, deps=deps)
 
-    def _expand(self, providers: Mapping[str, Provider], address: JobAddress) -> None:
+    def _expand(self, address: JobAddress) -> None:
         """Plan and record the rows of a job whose upstream jobs are final; agreed to beforehand."""
         project = self._project
-        store = project.store()
         plan_id = project.mint()
         with project.reader() as reader:
-            draft = store.draft(plan_id)
-            planner = Planner(
-                draft=draft,
-                reader=reader,
-                desired=self._desired,
-                providers=providers,
-                prices=project.prices,
-                root=project.root,
-                bounds=Bounds(assumed_output_tokens=project.settings.assumed_output_tokens),
-                plan_id=plan_id,
-                now=project.clock.now(),
-            )
+            planner = project.planner(plan_id, reader)
             try:
                 planner.plan_job(self._desired[address])
                 planner.raise_problems()
-            except SpecError:
-                draft.discard()
+            except BaseException:
+                planner.draft.discard()
                 raise
-        store.agree(draft, plan_id, planner.events)
+        project.store().agree(planner.draft, plan_id, planner.events)
 
 
 def _within(cost: Decimal, allowed: Decimal, what: str) -> None:

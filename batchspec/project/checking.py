@@ -12,7 +12,9 @@ from batchspec.load.build import limited
 from batchspec.load.determinism import check_determinism
 from batchspec.load.errors import shortened
 from batchspec.load.rows import read_rows
-from batchspec.ports import Provider
+from batchspec.ports import (
+    Provider,
+)
 from batchspec.project.planning import derived_rows, doubled
 from batchspec.project.values import JobCheck, Rendered, Validation
 from batchspec.spec.rows import DerivedSource

@@ -15,21 +15,36 @@ from batchspec.load.build import MAX_DIAGNOSTICS, limited
 from batchspec.load.errors import shortened
 from batchspec.load.rows import duplicate_key, read_rows
 from batchspec.messages import Usage
-from batchspec.plan.changes import Estimate, JobPlan, Kind
+from batchspec.plan.changes import Estimate, JobPlan, Kind, Reason
 from batchspec.plan.diff import Tally, classify, contract_change, message_change
 from batchspec.plan.estimate import Load, estimate
 from batchspec.plan.target import Selection
-from batchspec.ports import Draft, Duplicate, Prices, Provider, Reader, RecordedRow
+from batchspec.ports import (
+    Prices,
+    Provider,
+    Reader,
+)
 from batchspec.results.read import Answers, Item
 from batchspec.spec.output import TextMode
 from batchspec.spec.rows import Collect, DerivedSource
 from batchspec.state.events import PlanAgreed
+from batchspec.state.records import BatchRecord
+from batchspec.state.stored import (
+    Duplicate,
+    RecordedRow,
+)
+from batchspec.store.draft import SqliteDraft
 
 _CHUNK = 1000
 
 
 Rows = Iterable[SourceRow | Diagnostic]
 PlanHook = Callable[[JobAddress, int], None]
+"""Is told a job and how many of its rows were read so far."""
+
+
+def _quiet(_job: JobAddress, _rows: int) -> None:
+    return
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +66,7 @@ class Planner:
         lanes: (lane, requests, bytes) per job, to count batches.
     """
 
-    draft: Draft
+    draft: SqliteDraft
     reader: Reader
     desired: Desired
     providers: Mapping[str, Provider]
@@ -61,7 +76,7 @@ class Planner:
     plan_id: str
     now: float
     selection: Selection = Selection()
-    hook: PlanHook = lambda job, rows: None
+    hook: PlanHook = _quiet
     problems: list[Diagnostic] = field(default_factory=list[Diagnostic])
     events: list[PlanAgreed] = field(default_factory=list[PlanAgreed])
     lanes: list[tuple[str, int, int]] = field(default_factory=list[tuple[str, int, int]])
@@ -308,3 +323,20 @@ def derived_rows(
         outputs = [item["output"] for item in items]
         data = {"key": "all", "items": items, "outputs": outputs, "count": len(items)}
         yield SourceRow("all", data, 1)
+
+
+def unfinished_jobs(reader: Reader) -> set[JobAddress]:
+    """Return the jobs with an item that is not final."""
+    return {p.address for p in reader.progress() if p.final < p.items}
+
+
+def with_unknown(plan: JobPlan, open_batches: Sequence[BatchRecord]) -> JobPlan:
+    """Add what is not known: batches whose creation got no answer."""
+    unknown = [
+        b for b in open_batches if b.create_at and not b.remote_id and plan.address in b.jobs
+    ]
+    if not unknown:
+        return plan
+    rows = sum(batch.jobs[plan.address] for batch in unknown)
+    reason = Reason(kind=Kind.UNKNOWN, code="OUTCOME_UNKNOWN", rows=rows, note=unknown[0].note)
+    return replace(plan, reasons=(*plan.reasons, reason))

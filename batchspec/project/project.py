@@ -1,6 +1,5 @@
 """`Project`: the same functions for Python and for the command line."""
 
-import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -18,21 +17,29 @@ from batchspec.errors import RefusedError, SpecError, StateError, UsageError
 from batchspec.ids import JobAddress, parse_address, uuid7
 from batchspec.load.build import load_project
 from batchspec.load.determinism import check_determinism
-from batchspec.plan.changes import JobPlan, Kind, Plan, Reason
+from batchspec.plan.changes import JobPlan, Kind, Plan
 from batchspec.plan.estimate import batches
 from batchspec.plan.target import Selection
-from batchspec.ports import Clock, Hook, Provider
+from batchspec.ports import (
+    Clock,
+    Hook,
+    Provider,
+)
 from batchspec.pricing import PriceList
 from batchspec.project.applying import Applying, SilentHook
 from batchspec.project.checking import render_item, validate
-from batchspec.project.planning import Bounds, PlanHook, Planner
+from batchspec.project.planning import (
+    Bounds,
+    PlanHook,
+    Planner,
+    unfinished_jobs,
+    with_unknown,
+)
 from batchspec.project.status import status_of
 from batchspec.project.values import ApplyResult, Graph, Rendered, Status, Validation
 from batchspec.project.wiring import SIMULATION, endpoints, make_providers
 from batchspec.results.read import Answers, Item
 from batchspec.spec.rows import Collect
-from batchspec.state.records import BatchRecord
-from batchspec.store.draft import SqliteDraft
 from batchspec.store.reader import StateReader
 from batchspec.store.sqlite import StateStore
 
@@ -68,7 +75,7 @@ class Project:
         self._stack = ExitStack()
         self._store: StateStore | None = None
         self._desired: Desired | None = None
-        self._draft: tuple[Plan, SqliteDraft, Planner] | None = None
+        self._draft: tuple[Plan, Planner] | None = None
 
     # --- specs ---------------------------------------------------------------------------------
 
@@ -181,38 +188,41 @@ class Project:
         del refresh
         desired = self.load()
         self._discard()
-        store = self.store()
-        plan_id = self.mint()
         selection = Selection(targets=targets, excludes=excludes, replace=replace)
         if unknown := selection.unknown(desired.addresses):
             known = ", ".join(desired.addresses) or "none"
             raise UsageError(f"No job matches {', '.join(map(repr, unknown))}. Jobs are: {known}.")
-        reader = self._stack.enter_context(store.reader())
+        reader = self._stack.enter_context(self.store().reader())
         with desired.imports(), ExitStack() as undo:
-            draft = store.draft(plan_id)
-            undo.callback(draft.discard)
-            planner = Planner(
-                draft=draft,
-                reader=reader,
-                desired=desired,
-                providers=self.providers,
-                prices=self.prices,
-                root=self.root,
-                bounds=Bounds(assumed_output_tokens=self.settings.assumed_output_tokens),
-                plan_id=plan_id,
-                now=self.clock.now(),
-                selection=selection,
-                hook=hook or (lambda job, rows: None),
-            )
+            planner = self.planner(self.mint(), reader, selection)
+            undo.callback(planner.draft.discard)
+            planner.hook = hook or planner.hook
             plan = self._plan(planner, reader)
             undo.pop_all()
-        self._draft = (plan, draft, planner)
+        self._draft = (plan, planner)
         return plan
+
+    def planner(
+        self, plan_id: str, reader: StateReader, selection: Selection | None = None
+    ) -> Planner:
+        """Make a planner with a new draft."""
+        return Planner(
+            draft=self.store().draft(plan_id),
+            reader=reader,
+            desired=self.desired,
+            providers=self.providers,
+            prices=self.prices,
+            root=self.root,
+            bounds=Bounds(assumed_output_tokens=self.settings.assumed_output_tokens),
+            plan_id=plan_id,
+            now=self.clock.now(),
+            selection=selection or Selection(),
+        )
 
     def _plan(self, planner: Planner, reader: StateReader) -> Plan:
         desired = planner.desired
         selected = planner.selection.jobs({job.address: job.depends_on for job in desired.jobs})
-        unfinished = _unfinished(reader)
+        unfinished = unfinished_jobs(reader)
         jobs: dict[JobAddress, JobPlan] = {}
         for job in desired.jobs:
             if job.address not in selected:
@@ -225,7 +235,7 @@ class Project:
         planner.problems += check_determinism(desired, self.root, self.settings.specs)
         planner.raise_problems()
         removed = [] if len(selected) < len(desired.jobs) else self._removed(planner, reader)
-        plans = [_with_unknown(p, reader.batches(open_only=True)) for p in jobs.values()]
+        plans = [with_unknown(p, reader.batches(open_only=True)) for p in jobs.values()]
         self._check_protected(plans)
         return Plan(
             id=planner.plan_id,
@@ -269,7 +279,7 @@ class Project:
 
     def _discard(self) -> None:
         if self._draft is not None:
-            self._draft[1].discard()
+            self._draft[1].draft.discard()
             self._draft = None
 
     # --- apply ---------------------------------------------------------------------------------
@@ -318,13 +328,13 @@ class Project:
         finally:
             self._discard()
 
-    def take_draft(self, plan: Plan) -> tuple[SqliteDraft, Planner] | None:
-        """Hand over the body of the plan made last, if it is this one; it can be taken once."""
+    def take_draft(self, plan: Plan) -> Planner | None:
+        """Hand over what made the plan last made, if it is this one; it can be taken once."""
         if self._draft is None or self._draft[0].id != plan.id:
             return None
-        _, draft, planner = self._draft
+        _, planner = self._draft
         self._draft = None
-        return draft, planner
+        return planner
 
     # --- what came of it -----------------------------------------------------------------------
 
@@ -377,19 +387,3 @@ class Project:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _unfinished(reader: StateReader) -> set[JobAddress]:
-    return {p.address for p in reader.progress() if p.final < p.items}
-
-
-def _with_unknown(plan: JobPlan, open_batches: Sequence[BatchRecord]) -> JobPlan:
-    """Add what is not known: batches whose creation got no answer."""
-    unknown = [
-        b for b in open_batches if b.create_at and not b.remote_id and plan.address in b.jobs
-    ]
-    if not unknown:
-        return plan
-    rows = sum(batch.jobs[plan.address] for batch in unknown)
-    reason = Reason(kind=Kind.UNKNOWN, code="OUTCOME_UNKNOWN", rows=rows, note=unknown[0].note)
-    return dataclasses.replace(plan, reasons=(*plan.reasons, reason))

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, cast
 
 from batchspec.config import Settings
 from batchspec.errors import ConfigurationError
-from batchspec.ports import Client, Provider
+from batchspec.ports import (
+    Client,
+    Provider,
+)
 from batchspec.providers.openai.wire import ChatCompletionsWire
 from batchspec.reconcile.observe import Pace
 

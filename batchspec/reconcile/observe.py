@@ -3,10 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from batchspec.ports import RemoteBatch, RemoteError
 from batchspec.reconcile.retry import backoff, poll_wait
 from batchspec.state.events import BatchObserved, BatchRejected
 from batchspec.state.records import TERMINAL, BatchRecord
+from batchspec.state.remote import (
+    RemoteBatch,
+    RemoteError,
+)
 
 _LATE_FILES = 120.0
 """Seconds a terminal batch may keep its file ids back before it is taken at its word."""

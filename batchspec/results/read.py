@@ -12,10 +12,15 @@ from batchspec.desired.graph import DesiredJob
 from batchspec.errors import Diagnostic, SpecError
 from batchspec.ids import JobAddress, item_address
 from batchspec.messages import Outcome, Reply, Usage
-from batchspec.ports import StoredItem, Wire
+from batchspec.ports import (
+    Wire,
+)
 from batchspec.spec.context import RunContext, takes_context
 from batchspec.spec.job import graded, validated
 from batchspec.spec.output import NativeMode
+from batchspec.state.stored import (
+    StoredItem,
+)
 
 
 class Answers:

@@ -50,8 +50,14 @@ _STATEMENTS = (
     GROUP BY c.id
     """,
     """
+    DELETE FROM tool_calls WHERE conversation IN (
+      SELECT id FROM conversations WHERE phase = 'final' AND fingerprint IN (
+        SELECT fingerprint FROM draft.rows WHERE kind = '-/+'))
+    """,
+    """
     UPDATE conversations SET phase = 'pending', turn = 1, attempts = 0, output_retries = 0,
-      outcome = CASE WHEN outcome = 'succeeded' THEN outcome END, reason = NULL, request = r.body, size = r.size, job = r.owner
+      kept = CASE WHEN outcome = 'succeeded' THEN reply ELSE kept END, outcome = NULL,
+      reason = NULL, request = r.body, size = r.size, job = r.owner
     FROM (
       SELECT r.fingerprint, MAX(r.body) AS body, MAX(r.size) AS size, MAX(w.job) AS owner
       FROM draft.rows r JOIN wanted w ON w.number = r.job WHERE r.kind = '-/+' GROUP BY 1
@@ -72,15 +78,16 @@ _STATEMENTS = (
     ON CONFLICT (job, key) DO UPDATE SET
       previous = CASE
         WHEN items.conversation = excluded.conversation THEN previous
-        WHEN (SELECT outcome FROM conversations c WHERE c.id = items.conversation) = 'succeeded'
-          THEN items.conversation
+        WHEN (SELECT outcome = 'succeeded' OR (phase <> 'final' AND kept IS NOT NULL)
+          FROM conversations c WHERE c.id = items.conversation) THEN items.conversation
         ELSE previous END,
       conversation = excluded.conversation, row = excluded.row
     """,
     # Rows and jobs that are gone: forgotten, never destroyed; their answers can be reused.
     """
     CREATE TEMP TABLE gone AS
-    SELECT i.id, i.conversation FROM wanted w JOIN items i ON i.job = w.job WHERE NOT w.partial AND NOT EXISTS (
+    SELECT i.id, i.conversation FROM wanted w JOIN items i ON i.job = w.job
+    WHERE NOT w.partial AND NOT EXISTS (
       SELECT 1 FROM draft.rows r WHERE r.job = w.number AND r.key = i.key)
     """,
     "INSERT INTO dropped SELECT conversation FROM gone",
@@ -96,10 +103,24 @@ _STATEMENTS = (
     """
     UPDATE jobs SET removed = 1 WHERE address IN (SELECT address FROM draft.removed_jobs)
     """,
+    # What another job wants now is served by that job's tools and validators.
+    """
+    UPDATE conversations SET job = (
+      SELECT i.job FROM items i WHERE i.conversation = conversations.id ORDER BY i.id LIMIT 1)
+    WHERE id IN (
+        SELECT conversation FROM dropped UNION
+        SELECT c.id FROM draft.rows r JOIN conversations c ON c.fingerprint = r.fingerprint
+        WHERE r.kind = '=')
+      AND EXISTS (SELECT 1 FROM items i WHERE i.conversation = conversations.id)
+      AND NOT EXISTS (SELECT 1 FROM items i
+        WHERE i.conversation = conversations.id AND i.job = conversations.job)
+    """,
     # What no item wants any more is not sent; what is in a batch comes back and is kept.
     """
-    UPDATE conversations SET phase = 'final', outcome = 'cancelled',
-      reason = 'No row wants it any more.'
+    UPDATE conversations SET phase = 'final',
+      outcome = CASE WHEN kept IS NULL THEN 'cancelled' ELSE 'succeeded' END,
+      reason = CASE WHEN kept IS NULL THEN 'No row wants it any more.' END,
+      reply = COALESCE(kept, reply)
     WHERE phase IN ('pending', 'tools') AND id IN (SELECT conversation FROM dropped)
       AND NOT EXISTS (SELECT 1 FROM items i WHERE i.conversation = conversations.id)
     """,

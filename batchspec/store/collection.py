@@ -4,9 +4,12 @@ import sqlite3
 from collections.abc import Sequence
 
 from batchspec.ids import BatchId
-from batchspec.ports import Judged, Member
 from batchspec.state.machine import conversation_phase
 from batchspec.state.settlement import Answered, AskAgain, CallTools, SendAgain
+from batchspec.state.stored import (
+    Judged,
+    Member,
+)
 
 _MEMBERS = """
 SELECT lower(hex(substr(c.fingerprint, 1, 8))) || '-' || c.turn, c.id, j.address, c.turn,

@@ -15,9 +15,16 @@ from batchspec.errors import StateError
 from batchspec.fingerprint import digest
 from batchspec.ids import ConversationId, Fingerprint, JobAddress, RecordRef
 from batchspec.messages import Contract, Outcome
-from batchspec.ports import DraftTotals, Duplicate, PlannedRow, RecordedRow
+from batchspec.ports import (
+    PlannedRow,
+)
 from batchspec.state.kinds import Kind
 from batchspec.state.records import ConversationPhase
+from batchspec.state.stored import (
+    DraftTotals,
+    Duplicate,
+    RecordedRow,
+)
 from batchspec.store.reader import StateReader
 from batchspec.store.schema import explain
 from batchspec.store.segments import SegmentWriter
@@ -44,10 +51,9 @@ _STORED = frozenset({Kind.SUBMIT, Kind.RESUBMIT, Kind.REUSE})
 _NOTHING = RecordedRow()
 _BLOBS = 500
 _SAME = (
-    "SELECT fingerprint, id, phase, outcome FROM conversations WHERE fingerprint IN (%s)"  # noqa: S608 - placeholders
-    % ",".join("?" * _BLOBS)
+    "SELECT fingerprint, id, phase, outcome FROM conversations "  # noqa: S608 - placeholders
+    f"WHERE fingerprint IN ({','.join('?' * _BLOBS)})"
 )
-# CROSS: the keys are looked up one by one; SQLite would rather compare all items with all keys.
 _ITEMS = """
 SELECT i.key, c.fingerprint, c.phase, c.outcome, c.contract, i.row
 FROM json_each(?) k CROSS JOIN items i ON i.job = ? AND i.key = k.value
@@ -106,7 +112,8 @@ class SqliteDraft:
                 contract.provider,
                 contract.endpoint,
                 contract.model,
-                body.decode(),
+                # As it was written: a model fills a schema in the order of its fields.
+                json.dumps(contract.to_json()),
                 policy,
                 partial,
             ),

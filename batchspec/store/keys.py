@@ -4,7 +4,12 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Self
 
-from batchspec.ports import Duplicate, PlannedRow
+from batchspec.ports import (
+    PlannedRow,
+)
+from batchspec.state.stored import (
+    Duplicate,
+)
 
 
 class SeenKeys:

@@ -11,7 +11,6 @@ from typing import Any, Self
 from batchspec.errors import StateError
 from batchspec.ids import JobAddress, LaneId, RecordRef, RowKey
 from batchspec.messages import Contract, Outcome, Usage
-from batchspec.ports import StoredItem
 from batchspec.state.records import (
     BatchRecord,
     ConversationPhase,
@@ -19,6 +18,9 @@ from batchspec.state.records import (
     Lane,
     LaneRecord,
     LeaseRecord,
+)
+from batchspec.state.stored import (
+    StoredItem,
 )
 from batchspec.store.rows import BATCH_COLUMNS, batch_record
 from batchspec.store.schema import open_database
@@ -29,14 +31,16 @@ _CHUNK = 1000
 # The answer shown is the wanted conversation's once it is final, until then the old one's: that of
 # the item's previous conversation, or of this one before it was sent anew.
 _ITEMS = """
-SELECT i.id, i.key, i.row, c.phase, c.outcome, c.reason, c.reply, c.turn, c.input_tokens,
-  c.cached_tokens, c.output_tokens, c.reasoning_tokens, c.cost,
-  (wanted.phase <> 'final' AND i.previous IS NOT NULL)
-    OR (c.phase <> 'final' AND c.outcome = 'succeeded' AND c.turn = 1)
+SELECT i.id, i.key, i.row, c.phase,
+  CASE WHEN c.phase <> 'final' AND c.kept IS NOT NULL THEN 'succeeded' ELSE c.outcome END,
+  c.reason, CASE WHEN c.phase <> 'final' AND c.kept IS NOT NULL THEN c.kept ELSE c.reply END,
+  c.turn, c.input_tokens, c.cached_tokens, c.output_tokens, c.reasoning_tokens, c.cost,
+  c.id <> wanted.id OR (c.phase <> 'final' AND c.kept IS NOT NULL)
 FROM items i
 JOIN conversations wanted ON wanted.id = i.conversation
 JOIN conversations c ON c.id = CASE
-  WHEN wanted.phase <> 'final' AND i.previous IS NOT NULL THEN i.previous ELSE i.conversation END
+  WHEN wanted.phase <> 'final' AND wanted.kept IS NULL AND i.previous IS NOT NULL THEN i.previous
+  ELSE i.conversation END
 WHERE i.job = :job AND i.id > :after {more}
 ORDER BY i.id LIMIT :limit
 """

@@ -6,17 +6,16 @@ batch) and the statements of `agree` live in modules of their own.
 
 import json
 import os
-import shutil
-import sqlite3
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 
 from batchspec.errors import StateError
 from batchspec.ids import BatchId, ConversationId, JobAddress, LaneId, RecordRef, RowKey
 from batchspec.messages import Contract, Usage
-from batchspec.ports import Body, CallDone, Judged, NextTurn, StoredRequest, ToolTurn
+from batchspec.ports import (
+    Body,
+)
 from batchspec.state.events import (
     BatchCollected,
     BatchEvent,
@@ -30,10 +29,18 @@ from batchspec.state.events import (
 from batchspec.state.machine import conversation_phase, evolve
 from batchspec.state.records import BatchRecord, JobProgress, JobTools, Lane, LaneRecord
 from batchspec.state.settlement import Answered
-from batchspec.store import lease, toollog
+from batchspec.state.stored import (
+    CallDone,
+    Judged,
+    NextTurn,
+    StoredRequest,
+    ToolTurn,
+)
+from batchspec.store import toollog
 from batchspec.store.agree import agree
 from batchspec.store.collection import Collection
 from batchspec.store.draft import SqliteDraft
+from batchspec.store.leased import LeasedState
 from batchspec.store.reader import (
     StateReader,
     read_contract,
@@ -42,97 +49,13 @@ from batchspec.store.reader import (
     read_progress,
 )
 from batchspec.store.rows import BATCH_COLUMNS, UPDATE_BATCH, batch_record, batch_values
-from batchspec.store.schema import explain, open_database
-from batchspec.store.segments import SegmentReader, SegmentWriter, segment_path
+from batchspec.store.segments import segment_path
 
 _CHECKPOINT_PAGES = 4000
 
 
-class StateStore:
-    """Implements the writing side of the state in one folder.
-
-    Args:
-        directory: The folder of one environment; made when missing, mode 0700.
-        now: Reads the clock, unix seconds.
-    """
-
-    def __init__(self, directory: Path, now: Callable[[], float]) -> None:
-        self.directory = directory
-        self.path = directory / "batchspec.db"
-        self.artifacts = directory / "artifacts"
-        self.scratch = directory / "tmp"
-        self._now = now
-        self._fence: int | None = None
-        with self._explained():
-            for folder in (directory, self.artifacts, self.scratch):
-                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.db = open_database(self.path)
-        self.db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-        self.bodies = SegmentReader(self.artifacts)
-
-    def initialise(self, lineage: str) -> None:
-        """Give a new state its lineage; an older one keeps its own."""
-        with self._explained():
-            self.db.execute("INSERT OR IGNORE INTO meta VALUES ('lineage', ?)", (lineage,))
-            self.db.execute("INSERT OR IGNORE INTO meta VALUES ('serial', 0)")
-
-    @contextmanager
-    def _explained(self) -> Generator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise StateError(explain(error, self.path)) from error
-
-    @contextmanager
-    def transaction(self) -> Generator[sqlite3.Connection]:
-        """Write atomically, fenced by the lease; the serial grows by one.
-
-        Raises:
-            LockedError: The lease was taken over.
-            StateError: The file cannot be written; nothing was changed.
-        """
-        if self._fence is None:
-            raise StateError("The state can be changed only while its lease is held.")
-        with self._explained():
-            self.db.execute("BEGIN IMMEDIATE")
-            try:
-                lease.check(self.db, self._fence, self._now())
-                yield self.db
-                self.db.execute("UPDATE meta SET value = value + 1 WHERE key = 'serial'")
-                self.db.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    self.db.execute("ROLLBACK")
-                raise
-
-    # --- lease ---------------------------------------------------------------------------------
-
-    def acquire(self, holder: str, operation: str) -> None:
-        """Take the lease.
-
-        Raises:
-            LockedError: Somebody else holds it.
-        """
-        with self._explained():
-            self._fence = lease.acquire(self.db, holder, operation, self._now())
-            self._clean()
-
-    def renew(self) -> None:
-        """Record a heartbeat.
-
-        Raises:
-            LockedError: The lease was taken over.
-        """
-        if self._fence is not None:
-            with self._explained():
-                lease.renew(self.db, self._fence, self._now())
-
-    def release(self) -> None:
-        """Give the lease back."""
-        if self._fence is not None:
-            with suppress(sqlite3.Error):
-                lease.release(self.db, self._fence)
-            self._fence = None
+class StateStore(LeasedState):
+    """Implements `ports.Store`: what the loop and the planner record."""
 
     # --- events --------------------------------------------------------------------------------
 
@@ -301,16 +224,6 @@ class StateStore:
         """Return what all requests of a contract share."""
         return read_contract(self.db, contract)
 
-    def body(self, ref: RecordRef) -> bytes:
-        """Return a stored body."""
-        with self._explained():
-            return self.bodies.get(ref)
-
-    def scan(self, segment: int) -> Iterator[tuple[RecordRef, bytes]]:
-        """Yield every record of a file of bodies, in order."""
-        with self._explained():
-            yield from self.bodies.scan(segment)
-
     def owner(self, conversation: ConversationId) -> tuple[RowKey | None, RecordRef | None]:
         """Return key and row of an item that wants a conversation."""
         row = self.db.execute(
@@ -393,45 +306,3 @@ class StateStore:
         finally:
             self.db.execute("DETACH DATABASE draft")
             draft.discard()
-
-    def open_segment(self, kind: str) -> SegmentWriter:
-        """Open a new segment for bodies."""
-        return self._segment_in(self.artifacts, kind)
-
-    def _segment_in(self, folder: Path, kind: str = "requests") -> SegmentWriter:
-        with self._explained():
-            number = self.db.execute(
-                "INSERT INTO artifacts (kind, created) VALUES (?, ?)", (kind, self._now())
-            ).lastrowid
-            return SegmentWriter(segment_path(folder, number or 0), number or 0)
-
-    def close_segment(self, segment: Body) -> None:
-        """Make a segment durable and note its size."""
-        size = segment.close()
-        self.db.execute(
-            "UPDATE artifacts SET records = ?, bytes = ? WHERE id = ?",
-            (segment.records, size, segment.segment),
-        )
-
-    def _clean(self) -> None:
-        """Remove what a killed process left: scratch files, and segments nothing points at."""
-        for leftover in self.scratch.iterdir():
-            owner = leftover.name.partition("-")[0]
-            if leftover.is_dir() and owner.isdecimal() and lease.alive(int(owner)):
-                continue
-            if leftover.is_dir():
-                shutil.rmtree(leftover, ignore_errors=True)
-            else:
-                leftover.unlink(missing_ok=True)
-        known = {row[0] for row in self.db.execute("SELECT id FROM artifacts WHERE records > 0")}
-        for path in self.artifacts.glob("*.jsonl.zst"):
-            if int(path.name.partition(".")[0]) not in known:
-                path.unlink()
-
-    def close(self) -> None:
-        """Release the lease and close the file."""
-        self.release()
-        self.bodies.close()
-        with suppress(sqlite3.Error):
-            self.db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        self.db.close()

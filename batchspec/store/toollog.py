@@ -4,8 +4,13 @@ import sqlite3
 from collections.abc import Sequence
 
 from batchspec.ids import ConversationId, JobAddress, RecordRef, RowKey
-from batchspec.ports import CallDone, CallRecord, NextTurn, ToolTurn
 from batchspec.state.machine import conversation_phase
+from batchspec.state.stored import (
+    CallDone,
+    CallRecord,
+    NextTurn,
+    ToolTurn,
+)
 
 _WORK = """
 SELECT c.id, c.turn, c.request, c.reply, c.contract,

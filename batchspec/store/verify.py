@@ -65,6 +65,8 @@ _REFS = (
     "SELECT 'item ' || id, row FROM items UNION ALL "
     "SELECT 'request of conversation ' || id, request FROM conversations UNION ALL "
     "SELECT 'reply of conversation ' || id, reply FROM conversations WHERE reply IS NOT NULL "
+    "UNION ALL SELECT 'old reply of conversation ' || id, kept FROM conversations "
+    "WHERE kept IS NOT NULL "
     "UNION ALL SELECT 'turn of conversation ' || conversation, reply FROM turns "
     "WHERE reply IS NOT NULL"
 )

@@ -12,10 +12,16 @@ from openai.types import Batch
 from worlds import BASE_URL, PACE, Fault, Faults, VirtualClock, failure, rewriting_json
 
 from batchspec.ids import FileId, RemoteId
-from batchspec.ports import NotFound, Refused, RemoteBatch, Throttled, Uncertain
 from batchspec.providers.openai.client import OpenAIClient, remote_batch
 from batchspec.simulator import AppTransport, Pace, create_app
 from batchspec.state.records import RequestCounts
+from batchspec.state.remote import (
+    NotFound,
+    Refused,
+    RemoteBatch,
+    Throttled,
+    Uncertain,
+)
 
 pytestmark = pytest.mark.anyio
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from batchspec.ids import BatchId, FileId, LaneId, RemoteId
-from batchspec.ports import RemoteBatch, RemoteError
 from batchspec.reconcile.observe import (
     Pace,
     RejectedLines,
@@ -16,6 +15,10 @@ from batchspec.reconcile.observe import (
 )
 from batchspec.state.events import BatchObserved, BatchRejected
 from batchspec.state.records import BatchRecord, RemoteStatus, RequestCounts
+from batchspec.state.remote import (
+    RemoteBatch,
+    RemoteError,
+)
 
 NOW = 5_000.0
 PACE = Pace(poll=10, max_poll=100, grace=60)

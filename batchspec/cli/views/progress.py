@@ -30,7 +30,9 @@ from batchspec.cli.views.streams import (
 )
 from batchspec.cli.views.words import clean, columns, duration, money, timestamp
 from batchspec.errors import BatchspecError
-from batchspec.ports import Hook
+from batchspec.ports import (
+    Hook,
+)
 from batchspec.state.events import BatchObserved, Event
 from batchspec.state.records import BatchRecord, JobProgress
 

@@ -14,7 +14,8 @@ import openai
 from openai import AsyncOpenAI
 
 from batchspec.ids import FileId, RemoteId
-from batchspec.ports import (
+from batchspec.state.records import RemoteStatus, RequestCounts
+from batchspec.state.remote import (
     CallError,
     NotFound,
     Refused,
@@ -23,7 +24,6 @@ from batchspec.ports import (
     Throttled,
     Uncertain,
 )
-from batchspec.state.records import RemoteStatus, RequestCounts
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -75,6 +75,7 @@ CREATE TABLE conversations (
   request INTEGER NOT NULL,                   -- where the messages of the turn are
   size INTEGER NOT NULL,                      -- bytes of its line in an input file
   reply INTEGER,                              -- where the last reply line is
+  kept INTEGER,                               -- the answer before it was sent anew, until the new one is in
   outcome TEXT,
   reason TEXT,
   input_tokens INTEGER NOT NULL DEFAULT 0,

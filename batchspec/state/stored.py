@@ -1,0 +1,146 @@
+"""What a store hands out and takes in, row by row; most exist once per row and are named tuples."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from batchspec.ids import ConversationId, Fingerprint, JobAddress, RecordRef, RowKey
+from batchspec.messages import Outcome, Usage
+from batchspec.state.records import ConversationPhase
+from batchspec.state.settlement import Settlement
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRow:
+    """What the state holds for a row: its own item, and a conversation with the same request."""
+
+    fingerprint: Fingerprint | None = None
+    """Of the item's conversation; None: the job has no item with this key."""
+    phase: ConversationPhase | None = None
+    outcome: Outcome | None = None
+    contract: int | None = None
+    request: RecordRef | None = None
+    """Where the item's row and first messages are."""
+    same: ConversationId | None = None
+    """A conversation, of any job, with the wanted request."""
+    same_phase: ConversationPhase | None = None
+    same_outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """Two rows of a job have one key; lines as the source counts them."""
+
+    key: str
+    first: int | None
+    second: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DraftTotals:
+    """What a draft would send for one job."""
+
+    requests: int
+    bytes: int
+
+
+class StoredRequest(NamedTuple):
+    """A member of a batch, to be written to its input file."""
+
+    custom_id: str
+    contract: int
+    messages_json: bytes
+
+
+class Member(NamedTuple):
+    """A member of a batch, to be settled."""
+
+    custom_id: str
+    conversation: ConversationId
+    job: JobAddress
+    turn: int
+    attempts: int
+    output_retries: int
+    request: RecordRef
+    tries: int
+    contract: int
+    wanted: bool
+    """False when no item wants the conversation any more: its answer is kept, nothing is sent."""
+
+
+class Judged(NamedTuple):
+    """What became of a member: the settlement, where its reply is, and what it cost."""
+
+    member: Member
+    settlement: Settlement
+    reply: RecordRef | None
+    usage: Usage
+    cost: float | None
+    request: RecordRef | None = None
+    size: int = 0
+    """Where the next turn's messages are and the bytes of its line, for `AskAgain`."""
+
+
+class CallRecord(NamedTuple):
+    """A tool call on record."""
+
+    position: int
+    call_id: str
+    name: str
+    arguments: str
+    status: Literal["waiting", "running", "done", "failed"]
+    result: str | None
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolTurn:
+    """A conversation that waits for tool results."""
+
+    conversation: ConversationId
+    turn: int
+    request: RecordRef
+    reply: RecordRef
+    contract: int
+    key: RowKey | None
+    """None when no item wants it any more."""
+    row: RecordRef | None
+    calls: tuple[CallRecord, ...]
+
+
+class CallDone(NamedTuple):
+    """A tool call that ended."""
+
+    conversation: ConversationId
+    turn: int
+    position: int
+    status: Literal["done", "failed"]
+    result: str
+    attempts: int
+    seconds: float
+
+
+class NextTurn(NamedTuple):
+    """A conversation after its tools: the next turn, or how it ended."""
+
+    conversation: ConversationId
+    request: RecordRef | None = None
+    size: int = 0
+    outcome: Outcome | None = None
+    reason: str | None = None
+
+
+class StoredItem(NamedTuple):
+    """One item, read back. `line` is the raw reply line of its last turn."""
+
+    key: RowKey
+    row_json: bytes
+    phase: ConversationPhase
+    outcome: Outcome | None
+    reason: str | None
+    line: bytes | None
+    turns: int
+    usage: Usage
+    cost: float | None
+    """US dollars of all turns; None: a price is unknown."""
+    previous: bool = False
+    """True when this is the old answer of an item whose new request is not answered yet."""
