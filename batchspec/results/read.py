@@ -113,10 +113,10 @@ def _deps(desired: DesiredJob | None) -> Any:
 
 def _unvalidated(text: str) -> Any:
     try:
-        value = from_json(text)
+        value: Any = from_json(text)
     except ValueError:
         return text
-    return value if isinstance(value, dict | list) else text
+    return text if isinstance(value, str | int | float | None) else value
 
 
 class Item:

@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from batchspec.errors import StateError
 from batchspec.fingerprint import digest
@@ -256,4 +257,5 @@ def _kept(item: _Item | None, row: PlannedRow) -> bool:
 def _recorded(item: "_Item | None", same: "_Same | None") -> RecordedRow:
     if item is None and same is None:
         return _NOTHING
-    return RecordedRow(*(item or (None,) * 5), *(same or (None,) * 3))
+    parts: tuple[Any, ...] = (*(item or (None,) * 5), *(same or (None,) * 3))
+    return RecordedRow(*parts)

@@ -136,9 +136,8 @@ def check(folder: Path, rows: int) -> None:
 
 def report(runs: Sequence[dict[str, Used]], rows: int) -> None:
     """Print medians and the ratio."""
-    print(
-        f"{rows} rows, {len(runs)} runs, medians; {os.cpu_count()} cores, Python {sys.version.split()[0]}"
-    )
+    machine = f"{os.cpu_count()} cores, Python {sys.version.split()[0]}"
+    print(f"{rows} rows, {len(runs)} runs, medians; {machine}")
     print(f"{'':10}{'CPU s':>9}{'peak MB':>9}{'wall s':>9}")
     for name in runs[0]:
         cpu, peak, wall = (

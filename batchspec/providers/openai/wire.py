@@ -75,7 +75,7 @@ class ChatCompletionsWire:
             response = data.get("response")
             if response is None:
                 return Line(key, _line_error(data.get("error") or {}))
-            body = response.get("body")
+            body: Any = response.get("body")
             if isinstance(body, str):  # some compatible servers encode it twice
                 body = from_json(body)
             body = {} if body is None else body
