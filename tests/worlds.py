@@ -30,7 +30,7 @@ from batchspec.state.events import Event
 from batchspec.store.verify import verify
 
 START = 1_790_000_000.0
-PACE = Pace(validating=20, in_progress=100, finalizing=5, cancelling=60)
+PACE = Pace(validating=5, in_progress=20, finalizing=2, cancelling=5)
 BASE_URL = "http://simulator/v1"
 PRICES = ModelPrices.model_validate({"input": "1", "output": "2"})
 
@@ -173,9 +173,11 @@ class Recorder:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.warnings: list[str] = []
+        self.react: Callable[[Event], None] = lambda event: None
 
     def event(self, event: Event) -> None:
         self.events.append(event)
+        self.react(event)
 
     def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None:
         pass
@@ -310,6 +312,11 @@ class World:
         self.app.state.engine.advance(self.clock.now())
         batches = self.app.state.engine.database.list_batches(after=None, limit=100)
         return [batch.to_wire() for batch in batches or []]
+
+    def set_pace(self, pace: Pace) -> None:
+        """Let batches take another time from now on."""
+        engine = self.app.state.engine
+        engine.rules = replace(engine.rules, pace=pace)
 
     def cancel_remotely(self) -> None:
         """Cancel every open batch behind the project's back."""

@@ -161,29 +161,41 @@ class _Settling:
         self._chunk: list[Judged] = []
         model = world.store.lane(record.lane).model
         self._meter = world.prices.meter(provider.name, model)
+        self._errors: dict[str, tuple[LineError, RecordRef]] = {}
         self._unmatched = 0
         self._counts = {"final": 0, "tools": 0, "pending": 0}
         self._overheads: dict[int, int] = {}
 
     def read(self, body: Body) -> None:
-        """Settle the members a result file has lines for; the first line of a member counts."""
+        """Settle the members a result file has replies for; the first reply of a member counts."""
         decode, judge = self._provider.wire.decode, self._judge
         members, chunk = self._members, self._chunk
         for ref, line in self._world.store.scan(body.segment):
-            decoded = decode(line)
-            member = members.pop(decoded.custom_id or "", None)
+            custom_id, result = decode(line)
+            if isinstance(result, LineError):
+                self._note(custom_id, result, ref)
+                continue
+            member = members.pop(custom_id or "", None)
             if member is None:
                 self._unmatched += 1
                 continue
-            chunk.append(judge(member, decoded.result, ref, line))
+            chunk.append(judge(member, result, ref, line))
             if len(chunk) >= _CHUNK:
                 self._flush()
 
+    def _note(self, custom_id: str | None, error: LineError, ref: RecordRef) -> None:
+        """Keep an error until all is read: a reply for the same member counts more."""
+        if custom_id in self._members and custom_id not in self._errors:
+            self._errors[custom_id] = (error, ref)
+        else:
+            self._unmatched += 1
+
     def finish(self, *, lost: bool) -> None:
-        """Settle the members no line was for."""
-        error = _missing(self._record, lost=lost)
-        for member in self._members.values():
-            self._chunk.append(self._judge(member, error, None, b""))
+        """Settle the members no reply was for."""
+        missing = (_missing(self._record, lost=lost), None)
+        for custom_id, member in self._members.items():
+            error, ref = self._errors.get(custom_id, missing)
+            self._chunk.append(self._judge(member, error, ref, b""))
             if len(self._chunk) >= _CHUNK:
                 self._flush()
         self._flush()

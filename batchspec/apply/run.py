@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from batchspec.apply.world import World
-from batchspec.errors import ProviderError
-from batchspec.ids import BatchId, FileId, LaneId
+from batchspec.errors import ProviderError, StateError
+from batchspec.ids import BatchId, FileId, LaneId, RemoteId
 from batchspec.ports import (
     Provider,
 )
@@ -45,6 +45,7 @@ _UPLOAD_AGAIN = 5
 _NOT_FOUND = 6
 """Looks at a batch the provider does not know before a person is asked."""
 _KEY_REFUSED = {401, 403}
+_MOST_METADATA = 16
 
 
 async def do_pack(world: World, lane: LaneId) -> None:
@@ -87,7 +88,7 @@ async def do_submit(world: World, batch: BatchId) -> None:
     if file is None:
         return
     await _commit(world, CreateAttempted(id=batch, at=world.clock.now()))
-    metadata = {"batchspec": batch, "lineage": world.lineage}
+    metadata = batch_metadata(world, record)
     try:
         remote = await provider.client.create(file, lane.endpoint, provider.window, metadata)
     except Throttled as error:
@@ -99,6 +100,17 @@ async def do_submit(world: World, batch: BatchId) -> None:
     else:
         world.answered.add(provider.name)
         await _submitted(world, record, remote, adopted=False)
+
+
+def batch_metadata(world: World, record: BatchRecord) -> dict[str, str]:
+    """Return our token and what the batch's jobs want noted; the first job wins a name."""
+    metadata: dict[str, str] = {"batchspec": record.id, "lineage": world.lineage}
+    for address in sorted(record.jobs):
+        local = world.jobs.get(address)
+        for name, text in ((local.desired.job.metadata if local else None) or {}).items():
+            if len(metadata) < _MOST_METADATA:
+                metadata.setdefault(name, text)
+    return metadata
 
 
 async def _upload(world: World, provider: Provider, record: BatchRecord) -> FileId | None:
@@ -114,7 +126,21 @@ async def _upload(world: World, provider: Provider, record: BatchRecord) -> File
 
 
 def write_input(world: World, provider: Provider, batch: BatchId, path: Path) -> Path:
-    """Write the input file of a batch, line by line; blocking."""
+    """Write the input file of a batch, line by line; blocking.
+
+    Raises:
+        StateError: It cannot be written, for want of space for example.
+    """
+    try:
+        return _written(world, provider, batch, path)
+    except OSError as error:
+        raise StateError(
+            f"The input file {path} cannot be written: {error.strerror or error}. Nothing "
+            "recorded is lost: free some space and run the command again."
+        ) from error
+
+
+def _written(world: World, provider: Provider, batch: BatchId, path: Path) -> Path:
     parts: dict[int, tuple[bytes, bytes]] = {}
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb", buffering=1 << 20) as file:
@@ -197,8 +223,19 @@ async def do_adopt(world: World, batch: BatchId) -> None:
             return
         await _submitted(world, record, found[0], adopted=True)
         for surplus in found[1:]:
-            world.hook.warning(f"Batch {surplus.id} doubles {found[0].id}; it is cancelled.")
-            await provider.client.cancel(surplus.id)
+            await _cancel_double(world, provider, surplus.id, found[0].id)
+
+
+async def _cancel_double(
+    world: World, provider: Provider, surplus: RemoteId, kept: RemoteId
+) -> None:
+    """Cancel a batch whose members another one has; its results are never read."""
+    try:
+        await provider.client.cancel(surplus)
+    except CallError as error:
+        world.hook.warning(f"Batch {surplus} doubles {kept} and could not be cancelled: {error}")
+    else:
+        world.hook.warning(f"Batch {surplus} doubles {kept}; it is cancelled.")
 
 
 def _ours(remote: RemoteBatch, record: BatchRecord) -> bool:

@@ -83,8 +83,8 @@ class Applying:
             jobs = await anyio.to_thread.run_sync(self._progress)
             return ApplyResult(jobs=jobs, nothing=True)
         with ExitStack() as stack:
-            providers = self._connect(stack)
             stack.callback(self._drop)
+            providers = self._connect(stack)
             store = project.store()
             store.acquire(project.mint(), "apply")
             stack.callback(store.release)

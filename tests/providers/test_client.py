@@ -9,7 +9,7 @@ import httpx2
 import pytest
 import uvicorn
 from openai.types import Batch
-from worlds import BASE_URL, PACE, Fault, Faults, VirtualClock, failure, rewriting_json
+from worlds import BASE_URL, Fault, Faults, VirtualClock, failure, rewriting_json
 
 from batchspec.ids import FileId, RemoteId
 from batchspec.providers.openai.client import OpenAIClient, remote_batch
@@ -26,6 +26,7 @@ from batchspec.state.remote import (
 pytestmark = pytest.mark.anyio
 
 ENDPOINT = "/v1/chat/completions"
+PACE = Pace(validating=20, in_progress=100, finalizing=5, cancelling=60)
 CREATE, LIST, BATCH = ("POST", "/batches"), ("GET", "/batches"), ("GET", "/batches/batch_.*")
 UPLOAD, CONTENT = ("POST", "/files"), ("GET", "/files/.*/content")
 
