@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,10 +105,11 @@ class Bench:
         self.counts.append(line)
 
     def close(self) -> None:
-        for service in self._services:
-            service.proxy.close()
-        for server in self._servers:
-            server.stop()
+        with ExitStack() as stack:
+            for service in self._services:
+                stack.callback(service.proxy.close)
+            for server in self._servers:
+                stack.callback(server.stop)
 
 
 @pytest.fixture(scope="module")

@@ -158,7 +158,9 @@ class ProjectOnDisk:
 
     def run(self, *arguments: str, **more: str) -> int:
         """Run a command to its end and return its exit code."""
-        process = self.start(*arguments, **more)
+        return self._end(self.start(*arguments, **more))
+
+    def _end(self, process: "subprocess.Popen[bytes]") -> int:
         try:
             return process.wait(_LONGEST)
         except subprocess.TimeoutExpired:
@@ -182,7 +184,7 @@ class ProjectOnDisk:
         proxy.trap = trap
         process = self.start("apply", "--auto-approve")
         trap.action = process.kill
-        code = process.wait(_LONGEST)
+        code = self._end(process)
         assert code == -signal.SIGKILL, f"{trap} was not reached: {code}\n{self.said()}"
         assert trap.sprung.wait(10)
         proxy.wait_until_idle()
