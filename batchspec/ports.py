@@ -21,7 +21,7 @@ from batchspec.ids import (
     RemoteId,
     RowKey,
 )
-from batchspec.messages import Contract, JsonObject, Line, Usage
+from batchspec.messages import Contract, JsonObject, Line, Outcome, Usage
 from batchspec.state.events import BatchRejected, Event
 from batchspec.state.kinds import Kind
 from batchspec.state.records import (
@@ -37,6 +37,7 @@ from batchspec.state.stored import (
     CallDone,
     DraftTotals,
     Duplicate,
+    FinalReply,
     Judged,
     Member,
     NextTurn,
@@ -206,6 +207,10 @@ class Reader(Protocol):
 
     def jobs(self) -> Sequence[JobAddress]: ...
 
+    def judged_by(self, job: JobAddress) -> bytes | None:
+        """Return the policy a job's replies were judged by; None for a job without items."""
+        ...
+
     def progress(self) -> Sequence[JobProgress]: ...
 
     def batches(self, *, open_only: bool = False) -> Sequence[BatchRecord]: ...
@@ -342,6 +347,23 @@ class Store(Protocol):
 
     def apply_event(self, event: Event) -> None:
         """Record an event inside the transaction of `collecting`."""
+        ...
+
+    def unjudged(self) -> Sequence[JobAddress]:
+        """Return the jobs whose replies were judged by another policy than the one agreed to."""
+        ...
+
+    def final_replies(self, job: JobAddress) -> Iterator[FinalReply]:
+        """Yield the replies that gave items their outcome; those without a choice are left out."""
+        ...
+
+    def rejudge(
+        self,
+        job: JobAddress,
+        changes: Sequence[tuple[Outcome, str | None, ConversationId]],
+        event: Event,
+    ) -> None:
+        """Record new outcomes of old replies, and that the job is judged by its policy."""
         ...
 
     def tool_turns(self, job: JobAddress, limit: int) -> Sequence[ToolTurn]: ...

@@ -4,12 +4,13 @@ import signal
 import threading
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, assert_never
+from typing import Any, assert_never, cast
 
 import anyio
 import anyio.abc
 
 from batchspec.apply.collect import do_collect
+from batchspec.apply.rejudge import do_rejudge
 from batchspec.apply.run import do_adopt, do_pack, do_poll, do_submit
 from batchspec.apply.tools import do_tools
 from batchspec.apply.world import World
@@ -21,6 +22,7 @@ from batchspec.reconcile.actions import (
     Expand,
     Pack,
     Poll,
+    Rejudge,
     RunTools,
     Subject,
     Submit,
@@ -31,6 +33,7 @@ from batchspec.state.records import BatchRecord
 HEARTBEAT = 10.0
 """Seconds between two heartbeats of the lease."""
 _PROGRESS = 1.0
+_Group = BaseExceptionGroup[BaseException]
 _PARALLEL: dict[type[Action], int] = {Submit: 4, Adopt: 4, Poll: 16, Collect: 2}
 
 
@@ -92,6 +95,7 @@ class Loop:
                 lanes=store.lanes(),
                 batches=store.open_batches(),
                 tools=store.tools(),
+                unjudged=store.unjudged(),
                 waiting=dict(world.waiting),
                 unfinished=frozenset(store.unfinished()) if world.waiting else frozenset(),
                 draining=draining,
@@ -130,6 +134,8 @@ class Loop:
                     await do_collect(world, action.batch)
                 case RunTools():
                     await do_tools(world, action.job, lambda: bool(self.signals))
+                case Rejudge():
+                    await do_rejudge(world, action.job)
                 case Expand():
                     await self._expand(action.job)
                 case _:
@@ -192,9 +198,7 @@ async def _after(wait: Awaitable[Any], scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
-def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_of(errors: _Group) -> BaseException:
     """Return the first single error of nested groups; tasks beside it were only cancelled."""
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+    first = errors.exceptions[0]
+    return first_of(cast("_Group", first)) if isinstance(first, BaseExceptionGroup) else first

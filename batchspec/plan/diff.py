@@ -5,7 +5,7 @@ file is called now.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
@@ -97,6 +97,32 @@ def message_change(old: bytes, new: PlannedRow) -> tuple[ReasonCode, Difference]
         "PROMPT_CHANGED" if json.loads(row) == json.loads(new.row_json) else "ROW_CHANGED"
     )
     return code, first_difference(json.loads(messages), json.loads(new.messages_json), "messages")
+
+
+def changed_parts(
+    old: Contract, new: Contract, old_messages: bytes, new_messages: bytes
+) -> frozenset[str]:
+    """Return the parts of a request that differ, in the words of `Job.ignore_changes`.
+
+    Args:
+        old: What the requests of the recorded row share.
+        new: What they are to share.
+        old_messages: JSON of the recorded messages.
+        new_messages: JSON of the wanted messages.
+    """
+    was, now = old.to_json(), new.to_json()
+    parts = {name for name in ("output", "tools", "settings") if was[name] != now[name]}
+    if any(was[name] != now[name] for name in ("provider", "endpoint", "model")):
+        parts.add("model")
+    before, after = json.loads(old_messages), json.loads(new_messages)
+    for part, system in (("instructions", True), ("prompt", False)):
+        if _of(before, system=system) != _of(after, system=system):
+            parts.add(part)
+    return frozenset(parts)
+
+
+def _of(messages: Sequence[Mapping[str, object]], *, system: bool) -> list[Mapping[str, object]]:
+    return [message for message in messages if (message["role"] == "system") is system]
 
 
 def first_difference(old: object, new: object, path: str = "") -> Difference:

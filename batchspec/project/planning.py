@@ -16,7 +16,7 @@ from batchspec.load.errors import shortened
 from batchspec.load.rows import duplicate_key, read_rows
 from batchspec.messages import Usage
 from batchspec.plan.changes import Estimate, JobPlan, Kind, Reason
-from batchspec.plan.diff import Tally, classify, contract_change, message_change
+from batchspec.plan.diff import Tally, changed_parts, classify, contract_change, message_change
 from batchspec.plan.estimate import Load, estimate
 from batchspec.plan.target import Selection
 from batchspec.ports import (
@@ -102,6 +102,8 @@ class Planner:
         if removed > 0 and not self.problems and self.selection.only_rows(job.address) is None:
             self._guard_empty(job, tally, recorded)
             tally.add(Kind.FORGET, "ROW_REMOVED", rows=removed)
+        if rejudged := self._rejudged(job, tally):
+            tally.add(Kind.UPDATE, "POLICY_CHANGED", rows=rejudged)
         totals = self.draft.totals(job.address)
         self.lanes.append((tally.model, totals.requests, totals.bytes))
         counts = tally.counts
@@ -124,6 +126,15 @@ class Planner:
         return tally.plan(
             requests=totals.requests, max_turns=most_turns(job), estimate=self._estimate(job, load)
         )
+
+    def _rejudged(self, job: DesiredJob, tally: Tally) -> int:
+        """Return how many kept rows have replies that were judged by another policy."""
+        judged = self.reader.judged_by(job.address)
+        kept = tally.counts.get(Kind.KEEP, 0)
+        if judged is None or judged == job.policy or not kept:
+            return 0
+        tally.counts[Kind.KEEP] = 0
+        return kept
 
     def _guard_empty(self, job: DesiredJob, tally: Tally, recorded: int) -> None:
         """Refuse to forget every item because a source is empty."""
@@ -249,9 +260,22 @@ class _Pass:
         self._tally.seen += recorded.fingerprint is not None
         difference = None
         if code == "ROW_CHANGED":
-            code, difference = self._explain(row, recorded)
+            if self._ignored(row, recorded):
+                kind, code = Kind.KEEP, None
+            else:
+                code, difference = self._explain(row, recorded)
         self._tally.add(kind, code, row.key, difference)
         return kind
+
+    def _ignored(self, row: DesiredRow, recorded: RecordedRow) -> bool:
+        """Tell whether a request changed only in parts the job ignores."""
+        ignored = self._job.job.ignore_changes
+        if not ignored or recorded.contract is None or recorded.request is None:
+            return False
+        old = self._planner.reader.contract(recorded.contract)
+        messages, _ = self._draft.record(recorded.request)
+        parts = changed_parts(old, self._job.contract, messages, row.messages_json)
+        return parts <= frozenset(ignored)
 
     def _explain(self, row: DesiredRow, recorded: RecordedRow) -> Any:
         """Find out why a request changed: by its contract, or by reading the old request back."""
@@ -316,7 +340,7 @@ def derived_rows(
     )
     wanted = (row for row in rows if where is None or where(row))
     if not isinstance(job.rows, Collect):
-        yield from (SourceRow(row["key"], row, number) for number, row in enumerate(wanted, 1))
+        yield from (SourceRow(str(row["key"]), row, number) for number, row in enumerate(wanted, 1))
         return
     items = list(wanted)  # one request holds them all
     if items:

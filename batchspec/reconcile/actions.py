@@ -89,4 +89,15 @@ class Expand:
         return ("job", self.job)
 
 
-Action = Pack | Submit | Adopt | Poll | Collect | RunTools | Expand
+@dataclass(frozen=True, slots=True)
+class Rejudge:
+    """Judge the stored replies of a job again, because what runs on this machine changed."""
+
+    job: JobAddress
+
+    @property
+    def subject(self) -> Subject:
+        return ("job", self.job)
+
+
+Action = Pack | Submit | Adopt | Poll | Collect | RunTools | Expand | Rejudge

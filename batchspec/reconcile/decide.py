@@ -15,6 +15,7 @@ from batchspec.reconcile.actions import (
     Expand,
     Pack,
     Poll,
+    Rejudge,
     RunTools,
     Submit,
 )
@@ -30,6 +31,7 @@ class Snapshot:
         batches: Batches that are neither collected nor rejected.
         tools: Jobs with tool calls to run.
         waiting: Jobs whose rows come from others that are not expanded yet, with those others.
+        unjudged: Jobs whose stored replies are to be judged again.
         unfinished: Jobs with an item that is not final.
         draining: True after an interrupt: nothing new is begun.
     """
@@ -40,6 +42,7 @@ class Snapshot:
     waiting: Mapping[JobAddress, Sequence[JobAddress]] = field(
         default_factory=dict[JobAddress, Sequence[JobAddress]]
     )
+    unjudged: Sequence[JobAddress] = ()
     unfinished: frozenset[JobAddress] = frozenset()
     draining: bool = False
 
@@ -76,6 +79,7 @@ def decide(snapshot: Snapshot, now: float) -> Step:
     for lane in snapshot.lanes:
         if lane.pending and _gathered(lane, snapshot.batches):
             _due(Pack(lane.lane.id), lane.hold_until, now, actions, times)
+    actions += [Rejudge(job) for job in snapshot.unjudged]
     actions += [RunTools(tools.job) for tools in snapshot.tools]
     actions += [
         Expand(job)

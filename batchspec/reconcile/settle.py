@@ -69,7 +69,7 @@ def settle(  # noqa: PLR0911, PLR0913 - a table of cases, and what they depend o
     if problem is None:
         return _SUCCEEDED
     if output_retries >= judge.output_retries or turn >= judge.max_turns:
-        return Answered("failed", f"The output was not accepted: {_without_preamble(problem)}")
+        return Answered("failed", f"The output was not accepted: {without_preamble(problem)}")
     return AskAgain(problem)
 
 
@@ -80,7 +80,8 @@ _CUT: Mapping[str, Answered] = {
 }
 
 
-def _without_preamble(problem: str) -> str:
+def without_preamble(problem: str) -> str:
+    """Return what was wrong with an output, without the line that addresses the model."""
     return problem.removeprefix(FEEDBACK).strip()
 
 

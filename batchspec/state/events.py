@@ -113,16 +113,6 @@ class BatchCollected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LaneHeld:
-    """Nothing is sent in a lane until a time."""
-
-    lane: LaneId
-    until: float
-    reason: str
-    at: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolsRun:
     """Tool calls of some conversations are done."""
 
@@ -130,6 +120,16 @@ class ToolsRun:
     calls: int
     pending: int
     final: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepliesRejudged:
+    """Stored replies of a job were judged again, free, because its policy changed."""
+
+    job: JobAddress
+    replies: int
+    changed: int
     at: float
 
 
@@ -157,4 +157,4 @@ BatchEvent = (
 )
 """Events that `machine.evolve` applies to one batch."""
 
-Event = BatchIntended | BatchEvent | LaneHeld | ToolsRun | PlanAgreed
+Event = BatchIntended | BatchEvent | ToolsRun | RepliesRejudged | PlanAgreed

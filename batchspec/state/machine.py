@@ -40,11 +40,19 @@ BATCH_TRANSITIONS: Mapping[tuple[BatchPhase, str], BatchPhase] = {
 }
 
 ConversationEvent = Literal[
-    "Batched", "Returned", "Answered", "ToolsCalled", "Continued", "Abandoned", "Reopened"
+    "Batched",
+    "Returned",
+    "Answered",
+    "ToolsCalled",
+    "Continued",
+    "Abandoned",
+    "Reopened",
+    "Rejudged",
 ]
 """Batched: became a member · Returned: its batch gave no answer, send the turn again · Answered:
 has its outcome · ToolsCalled: the model asked for tools · Continued: the next turn is ready ·
-Abandoned: no item wants it any more · Reopened: to be sent anew, by a plan."""
+Abandoned: no item wants it any more · Reopened: to be sent anew, by a plan · Rejudged: its reply
+was judged again because what runs on this machine changed."""
 
 CONVERSATION_TRANSITIONS: Mapping[
     tuple[ConversationPhase, ConversationEvent], ConversationPhase
@@ -59,6 +67,7 @@ CONVERSATION_TRANSITIONS: Mapping[
     ("tools", "Answered"): "final",
     ("tools", "Abandoned"): "final",
     ("final", "Reopened"): "pending",
+    ("final", "Rejudged"): "final",
 }
 
 

@@ -80,6 +80,16 @@ class Judged(NamedTuple):
     """Where the next turn's messages are and the bytes of its line, for `AskAgain`."""
 
 
+class FinalReply(NamedTuple):
+    """A reply that gave an item its outcome, to be judged again."""
+
+    conversation: ConversationId
+    reply: RecordRef
+    turn: int
+    outcome: Outcome
+    reason: str | None
+
+
 class CallRecord(NamedTuple):
     """A tool call on record."""
 

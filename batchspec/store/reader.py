@@ -93,6 +93,11 @@ class StateReader:
         rows = self.db.execute("SELECT address FROM jobs ORDER BY address")
         return [JobAddress(address) for (address,) in rows]
 
+    def judged_by(self, job: JobAddress) -> bytes | None:
+        """Return the policy a job's replies were judged by; None for a job without items."""
+        policy: bytes | None = self._value("SELECT judged FROM jobs WHERE address = ?", job)
+        return policy
+
     def progress(self) -> Sequence[JobProgress]:
         """Count the items of every job by phase and outcome."""
         return read_progress(self.db)

@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 from batchspec.errors import StateError
 from batchspec.ids import BatchId, ConversationId, JobAddress, LaneId, RecordRef, RowKey
-from batchspec.messages import Contract, Usage
+from batchspec.messages import Contract, Outcome, Usage
 from batchspec.ports import (
     Body,
 )
@@ -22,8 +22,8 @@ from batchspec.state.events import (
     BatchIntended,
     BatchRejected,
     Event,
-    LaneHeld,
     PlanAgreed,
+    RepliesRejudged,
     ToolsRun,
 )
 from batchspec.state.machine import conversation_phase, evolve
@@ -31,6 +31,7 @@ from batchspec.state.records import BatchRecord, JobProgress, JobTools, Lane, La
 from batchspec.state.settlement import Answered
 from batchspec.state.stored import (
     CallDone,
+    FinalReply,
     Judged,
     NextTurn,
     StoredRequest,
@@ -70,9 +71,7 @@ class StateStore(LeasedState):
         match event:
             case BatchIntended():
                 self._intend(event)
-            case LaneHeld():
-                self._hold(event.lane, event.until, event.reason)
-            case PlanAgreed() | ToolsRun():
+            case PlanAgreed() | ToolsRun() | RepliesRejudged():
                 pass
             case _:
                 self._evolve(event)
@@ -254,6 +253,39 @@ class StateStore(LeasedState):
                 ]
             )
             self.apply_event(event)
+
+    def unjudged(self) -> Sequence[JobAddress]:
+        """Return the jobs whose replies were judged by another policy than the one agreed to."""
+        rows = self.db.execute("SELECT address FROM jobs WHERE policy <> judged AND NOT removed")
+        return [JobAddress(address) for (address,) in rows]
+
+    def final_replies(self, job: JobAddress) -> Iterator[FinalReply]:
+        """Yield the replies that gave items their outcome."""
+        rows = self.db.execute(
+            "SELECT id, reply, turn, outcome, reason FROM conversations WHERE phase = 'final' "
+            "AND outcome IN ('succeeded', 'failed') AND reply IS NOT NULL "
+            "AND job = (SELECT id FROM jobs WHERE address = ?)",
+            (job,),
+        )
+        while chunk := rows.fetchmany(1000):
+            yield from (FinalReply._make(row) for row in chunk)
+
+    def rejudge(
+        self,
+        job: JobAddress,
+        changes: Sequence[tuple[Outcome, str | None, ConversationId]],
+        event: Event,
+    ) -> None:
+        """Record new outcomes of old replies, and that the job is judged by its policy."""
+        phase = conversation_phase("final", "Rejudged")
+        with self.transaction() as db:
+            db.executemany(
+                f"UPDATE conversations SET phase = '{phase}', outcome = ?, reason = ? "  # noqa: S608 - constant
+                "WHERE id = ?",
+                changes,
+            )
+            db.execute("UPDATE jobs SET judged = policy WHERE address = ?", (job,))
+            self.journal(event)
 
     def tool_turns(self, job: JobAddress, limit: int) -> Sequence[ToolTurn]:
         """Return conversations of a job that wait for tool results."""

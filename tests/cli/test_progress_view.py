@@ -30,8 +30,8 @@ from batchspec.state.events import (
     CreateAttempted,
     Event,
     InputUploaded,
-    LaneHeld,
     PlanAgreed,
+    RepliesRejudged,
     ToolsRun,
 )
 from batchspec.state.records import BatchRecord, JobProgress, RequestCounts
@@ -98,8 +98,8 @@ TOLD: list[tuple[Event, str, bool]] = [
         True,
     ),
     (
-        LaneHeld(lane=LaneId(1), until=9.0, reason="rate limit", at=1.0),
-        "Sending is held back for a while: rate limit.",
+        RepliesRejudged(job=JobAddress("a.b"), replies=3, changed=1, at=1.0),
+        "a.b: 3 replies judged again, 1 differently.",
         True,
     ),
     (

@@ -69,7 +69,7 @@ async def waits(row: Any) -> str:
         ({"metadata": {"batchspec": "x"}}, "`metadata` 'batchspec' is ours"),
         ({"metadata": {"a": "x" * 513}}, "is too long; 64 and 512 characters are allowed."),
         ({"metadata": dict.fromkeys("abcdefghijklmno", "")}, "has 15 entries; at most 14"),
-        ({"completion_window": "soon"}, '`completion_window` is a time such as "24h"'),
+        ({"completion_window": "soon"}, '`completion_window` is "24h"'),
     ],
 )
 def test_a_wrong_argument_is_told_with_its_line(arguments: dict[str, Any], told: str) -> None:

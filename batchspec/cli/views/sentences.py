@@ -17,8 +17,8 @@ from batchspec.state.events import (
     CreateAttempted,
     Event,
     InputUploaded,
-    LaneHeld,
     PlanAgreed,
+    RepliesRejudged,
     ToolsRun,
 )
 from batchspec.state.records import BatchRecord, ConversationPhase, JobProgress
@@ -60,10 +60,12 @@ class Narrator:
             case BatchIntended():
                 what = counted(event.members, "request")
                 return f"Batch {short(event.id)} put together: {what}.", False
-            case LaneHeld():
-                return f"Sending is held back for a while: {clean(event.reason)}.", True
             case ToolsRun():
                 return f"{clean(event.job)}: {counted(event.calls, 'tool call')} run.", True
+            case RepliesRejudged():
+                replies = counted(event.replies, "reply", "replies")
+                told = f"{clean(event.job)}: {replies} judged again, {event.changed} differently."
+                return told, True
             case PlanAgreed():
                 rows = counted(event.added + event.changed, "row")
                 return f"{clean(event.job)}: {rows} agreed to.", False

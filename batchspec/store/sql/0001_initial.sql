@@ -55,7 +55,8 @@ CREATE TABLE jobs (
   id INTEGER PRIMARY KEY,
   address TEXT NOT NULL UNIQUE,
   contract INTEGER NOT NULL REFERENCES contracts (id),
-  policy BLOB NOT NULL,
+  policy BLOB NOT NULL,        -- what runs on this machine, as agreed to
+  judged BLOB NOT NULL,        -- the policy its replies were judged by
   upstream TEXT,               -- fingerprint of the answers a derived job was expanded from
   removed INTEGER NOT NULL DEFAULT 0
 ) STRICT;
