@@ -20,12 +20,12 @@ CHECKED = """
 
 
 def test_a_changed_validator_judges_stored_replies_again_and_sends_nothing(world: World) -> None:
-    world.spec(CHECKED.format(refuse="blue"))
+    world.spec(CHECKED.format(refuse="BLUE"))
     assert world.apply().done
     assert set(world.outcomes().values()) == {"succeeded"}
     sent = world.lines
 
-    world.spec(CHECKED.format(refuse="red"))
+    world.spec(CHECKED.format(refuse="RED"))
     plan = world.plan()
     assert dict(plan.counts)[Kind.UPDATE] == 2
     assert [reason.code for job in plan.jobs for reason in job.reasons] == ["POLICY_CHANGED"]
@@ -34,7 +34,7 @@ def test_a_changed_validator_judges_stored_replies_again_and_sends_nothing(world
     assert world.outcomes() == {"a": "failed", "b": "succeeded"}
     assert "not this one" in (world.items()["a"].reason or "")
 
-    world.spec(CHECKED.format(refuse="blue"))
+    world.spec(CHECKED.format(refuse="BLUE"))
     world.apply()
     assert set(world.outcomes().values()) == {"succeeded"}
     assert not world.plan().can_apply
