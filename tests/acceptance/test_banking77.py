@@ -72,10 +72,8 @@ def test_killed_again_and_again_each_line_runs_once(bench: Bench, undisturbed: R
 
     project.apply_and_die("row:2000")
     assert not service.proxy.counts
-    kill(Trap("upload", "before"))
     kill(Trap("upload", "after"))
     kill(Trap("create", "before", nth=2))
-    kill(Trap("create", "after"))
     kill(Trap("create", "after"))
     kill(Trap("poll", "after", nth=3))
     kill(Trap("download", "inside"))

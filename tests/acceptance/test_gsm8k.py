@@ -94,7 +94,6 @@ def test_killed_on_both_sides_each_turn_runs_once(bench: Bench, undisturbed: Ref
     project.apply_and_die("tool:1")
     project.apply_and_die("tool:300")
     kill(Trap("upload", "after"))
-    kill(Trap("poll", "before", nth=5))
     project.apply_and_die("tool:700")
     kill(Trap("create", "before"))
     kill(Trap("delete", "before"))
