@@ -8,6 +8,8 @@ from pathlib import Path
 
 from batchspec.errors import StateError
 
+_WRITER_CACHE, _READER_CACHE = 64 * 1024, 8 * 1024
+"""KiB of pages a connection keeps; a writer of a million rows needs the index at hand."""
 _NUMBER = re.compile(r"(\d{4})_\w+\.sql\Z")
 
 
@@ -34,7 +36,7 @@ def open_database(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA cache_size = -65536")
+        db.execute(f"PRAGMA cache_size = {-_READER_CACHE if read_only else -_WRITER_CACHE}")
         db.execute("PRAGMA temp_store = FILE")
         if read_only:
             db.execute("PRAGMA query_only = ON")

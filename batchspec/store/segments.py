@@ -7,13 +7,16 @@ place in the frame into one integer, so that a row needs one column to point at 
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Self
 
 import zstandard
 
+from batchspec.errors import StateError
 from batchspec.ids import RecordRef
+from batchspec.store.schema import explain
 
 FRAME_BYTES = 128 * 1024
 FRAME_RECORDS = 2048
@@ -70,7 +73,8 @@ class SegmentWriter:
         if not self._frame:
             return
         data = self._compressor.compress(b"\n".join(self._frame) + b"\n")
-        self._file.write(data)
+        with _explained(self.path):
+            self._file.write(data)
         self._offset += len(data)
         self._frame = []
         self._frame_bytes = 0
@@ -79,8 +83,9 @@ class SegmentWriter:
         """Write what is left, make it durable, and return the size of the file in bytes."""
         if not self.closed:
             self._flush()
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            with _explained(self.path):
+                self._file.flush()
+                os.fsync(self._file.fileno())
             self._file.close()
             self.closed = True
         return self._offset
@@ -88,7 +93,8 @@ class SegmentWriter:
     def abandon(self) -> None:
         """Remove the segment; nothing points at it."""
         self.closed = True
-        self._file.close()
+        with suppress(OSError):  # what is buffered may find no space
+            self._file.close()
         self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
@@ -104,7 +110,7 @@ class SegmentWriter:
 class SegmentReader:
     """Reads records by reference; keeps the frames last used, up to `cache_bytes`."""
 
-    def __init__(self, directory: Path, *, cache_bytes: int = 32 * 1024 * 1024) -> None:
+    def __init__(self, directory: Path, *, cache_bytes: int = 16 * 1024 * 1024) -> None:
         self._directory = directory
         self._limit = cache_bytes
         self._held = 0
@@ -116,7 +122,7 @@ class SegmentReader:
         """Return one record.
 
         Raises:
-            OSError: The segment is gone or cannot be read.
+            StateError: The segment is gone or cannot be read.
         """
         frame = ref >> _INDEX_BITS
         last, lines = self._last
@@ -131,7 +137,8 @@ class SegmentReader:
         if held is not None:
             self._frames.move_to_end((segment, offset))
             return held[0]
-        data = _read_frame(self._file(segment), offset)
+        with _explained(segment_path(self._directory, segment)):
+            data = _read_frame(self._file(segment), offset)
         lines = data.split(b"\n")
         size = len(data) + 48 * len(lines)
         self._frames[segment, offset] = (lines, size)
@@ -191,6 +198,25 @@ def _decompress(
             raise OSError(message)
         parts.append(decompressor.decompress(data))
     return b"".join(parts)
+
+
+@contextmanager
+def _explained(path: Path) -> Generator[None]:
+    try:
+        yield
+    except zstandard.ZstdError as error:
+        raise StateError(f"{path} is damaged ({error}). Put back a copy of it.") from error
+    except OSError as error:
+        raise StateError(explain(error, path)) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make new names in a folder survive a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def segment_path(directory: Path, segment: int) -> Path:
