@@ -24,7 +24,7 @@ _SPEND = (
 )
 _ANSWERED = (
     f"UPDATE conversations SET phase = '{conversation_phase('batched', 'Answered')}', "  # noqa: S608 - constants
-    f"tries = tries + 1, outcome = ?, reason = ?, reply = ?, {_SPEND} WHERE id = ?"
+    f"tries = tries + 1, outcome = ?, reason = ?, reply = ?, answer = ?, {_SPEND} WHERE id = ?"
 )
 _TOOLS = (
     f"UPDATE conversations SET phase = '{conversation_phase('batched', 'ToolsCalled')}', "  # noqa: S608 - constants
@@ -69,8 +69,8 @@ class Collection:
         self._db.executemany(
             _ANSWERED,
             [
-                (s.outcome, s.reason, reply, *usage, cost, m.conversation)
-                for m, s, reply, usage, cost, _, _ in answered
+                (s.outcome, s.reason, reply, answer, *usage, cost, m.conversation)
+                for m, s, reply, usage, cost, answer, _ in answered
                 if isinstance(s, Answered)
             ],
         )

@@ -55,6 +55,10 @@ _SAME = (
     "SELECT fingerprint, id, phase, outcome FROM conversations "  # noqa: S608 - placeholders
     f"WHERE fingerprint IN ({','.join('?' * _BLOBS)})"
 )
+_PUT = (
+    "INSERT OR IGNORE INTO rows (job, key, line, kind, fingerprint, body, size) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
 _ITEMS = """
 SELECT i.key, c.fingerprint, c.phase, c.outcome, c.contract, i.row
 FROM json_each(?) k CROSS JOIN items i ON i.job = ? AND i.key = k.value
@@ -166,11 +170,10 @@ class SqliteDraft:
             for row, kind in rows
         ]
         before = self.db.total_changes
-        self.db.executemany(
-            "INSERT OR IGNORE INTO rows (job, key, line, kind, fingerprint, body, size) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            values,
-        )
+        try:
+            self.db.executemany(_PUT, values)
+        except sqlite3.Error as error:
+            raise StateError(explain(error, self.path)) from error
         if self.db.total_changes - before == len(values):
             return ()
         return self._duplicates(number, [row for row, _ in rows])

@@ -2,7 +2,7 @@
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from batchspec.ports import (
 )
 from batchspec.store import lease
 from batchspec.store.schema import explain, open_database
-from batchspec.store.segments import SegmentReader, SegmentWriter, segment_path
+from batchspec.store.segments import SegmentReader, SegmentWriter, segment_path, sync_folder
 
 _CHECKPOINT_PAGES = 4000
 
@@ -127,9 +127,20 @@ class LeasedState:
             ).lastrowid
             return SegmentWriter(segment_path(folder, number or 0), number or 0)
 
+    @contextmanager
+    def _undoing(self, segments: Sequence[Body]) -> Generator[None]:
+        """Remove segments when the transaction that was to point at them fails."""
+        try:
+            yield
+        except BaseException:
+            for segment in segments:
+                segment.abandon()
+            raise
+
     def close_segment(self, segment: Body) -> None:
         """Make a segment durable and note its size."""
         size = segment.close()
+        sync_folder(self.artifacts)
         self.db.execute(
             "UPDATE artifacts SET records = ?, bytes = ? WHERE id = ?",
             (segment.records, size, segment.segment),

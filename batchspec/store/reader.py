@@ -34,6 +34,7 @@ _ITEMS = """
 SELECT i.id, i.key, i.row, c.phase,
   CASE WHEN c.phase <> 'final' AND c.kept IS NOT NULL THEN 'succeeded' ELSE c.outcome END,
   c.reason, CASE WHEN c.phase <> 'final' AND c.kept IS NOT NULL THEN c.kept ELSE c.reply END,
+  CASE WHEN c.phase = 'final' AND c.outcome = 'succeeded' THEN c.answer END,
   c.turn, c.input_tokens, c.cached_tokens, c.output_tokens, c.reasoning_tokens, c.cost,
   c.id <> wanted.id OR (c.phase <> 'final' AND c.kept IS NOT NULL)
 FROM items i
@@ -152,20 +153,23 @@ class StateReader:
             after = rows[-1][0]
 
     def _items(self, rows: list[Any]) -> Iterator[StoredItem]:
-        lines = self._in_order(row[6] for row in rows)
-        bodies = self._in_order(row[2] for row in rows)
+        get = self.bodies.get
+        texts = self._in_order(row[7] for row in rows)
+        lines = self._in_order(row[6] for row in rows if row[7] is None)
         for row in rows:
+            text = texts.get(row[7])
             yield StoredItem(
                 row[1],
-                bodies[row[2]].partition(b"\t")[2],
+                get(row[2]).partition(b"\t")[2],
                 row[3],
                 row[4],
                 row[5],
-                None if row[6] is None else lines[row[6]],
-                row[7],
-                Usage(row[8], row[9], row[10], row[11]),
-                row[12],
-                bool(row[13]),
+                text,
+                None if text is not None or row[6] is None else lines[row[6]],
+                row[8],
+                Usage(row[9], row[10], row[11], row[12]),
+                row[13],
+                bool(row[14]),
             )
 
     def _in_order(self, refs: Iterable[RecordRef | None]) -> dict[RecordRef, bytes]:

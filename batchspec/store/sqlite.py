@@ -50,7 +50,7 @@ from batchspec.store.reader import (
     read_progress,
 )
 from batchspec.store.rows import BATCH_COLUMNS, UPDATE_BATCH, batch_record, batch_values
-from batchspec.store.segments import segment_path
+from batchspec.store.segments import segment_path, sync_folder
 
 _CHECKPOINT_PAGES = 4000
 
@@ -235,7 +235,7 @@ class StateStore(LeasedState):
     @contextmanager
     def collecting(self, batch: BatchId, closing: Sequence[Body]) -> Generator[Collection]:
         """Settle members in one transaction; `closing` is made durable before it commits."""
-        with self.transaction() as db:
+        with self._undoing(closing), self.transaction() as db:
             yield Collection(db, batch)
             for segment in closing:
                 self.close_segment(segment)
@@ -305,7 +305,7 @@ class StateStore(LeasedState):
         self, turns: Sequence[NextTurn], closing: Sequence[Body], event: Event
     ) -> None:
         """Make the next turns ready, or end conversations that failed."""
-        with self.transaction() as db:
+        with self._undoing(closing), self.transaction() as db:
             for segment in closing:
                 self.close_segment(segment)
             toollog.continue_turns(db, turns)
@@ -322,12 +322,14 @@ class StateStore(LeasedState):
     def agree(self, draft: SqliteDraft, plan: str, events: Sequence[PlanAgreed]) -> None:
         """Record the rows of a plan that was agreed to, in one transaction; uses up the draft."""
         draft.seal()
-        self.db.execute("ATTACH DATABASE ? AS draft", (str(draft.path),))
+        with self._explained():
+            self.db.execute("ATTACH DATABASE ? AS draft", (str(draft.path),))
         try:
             with self.transaction() as db:
                 for segment in draft.segments:
                     self.close_segment(segment)
                     segment.path.rename(segment_path(self.artifacts, segment.segment))
+                sync_folder(self.artifacts)
                 db.execute(
                     "INSERT INTO plans VALUES (?, ?, ?)",
                     (plan, self._now(), json.dumps([asdict(event) for event in events])),

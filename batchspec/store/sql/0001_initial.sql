@@ -76,6 +76,7 @@ CREATE TABLE conversations (
   request INTEGER NOT NULL,                   -- where the messages of the turn are
   size INTEGER NOT NULL,                      -- bytes of its line in an input file
   reply INTEGER,                              -- where the last reply line is
+  answer INTEGER,                             -- where the text of an accepted reply is, ready to read
   kept INTEGER,                               -- the answer before it was sent anew, until the new one is in
   outcome TEXT,
   reason TEXT,
