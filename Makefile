@@ -60,7 +60,7 @@ types: $(INSTALLED) ## Check types with mypy and pyright; warnings count
 	$(BIN)/pyright --warnings
 
 layers: $(INSTALLED) ## Check who may import whom
-	@$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 pytest: $(INSTALLED) ## Run the tests
 	$(BIN)/python -m pytest

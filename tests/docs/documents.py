@@ -50,6 +50,16 @@ class Told:
         ]
         return re.fullmatch("".join(lines), self.printed) is not None
 
+    @property
+    def mended(self) -> str:
+        """Return what the document should say; what was left out stays left out."""
+        head, left_out, tail = self.expected.partition("…\n")
+        if self.agrees or not left_out:
+            return self.expected if self.agrees else self.printed
+        lines = self.printed.splitlines(keepends=True)
+        first, last = head.count("\n"), len(lines) - tail.count("\n")
+        return "".join([*lines[:first], left_out, *lines[last:]])
+
 
 def run(document: Path, folder: Path) -> Iterator[tuple[re.Match[str], list[Told]]]:
     """Run a document's blocks in order; yields each, and the commands of `console` blocks.

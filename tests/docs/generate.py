@@ -100,7 +100,7 @@ def rewrite(document: Path) -> None:
         for part, told in run(document, Path(folder)):
             if told and not all(command.agrees for command in told):
                 sys.stdout.write(f"{document.name}:{told[0].line}: rewritten\n")
-                lines = (f"$ {t.command}\n{t.expected if t.agrees else t.printed}" for t in told)
+                lines = (f"$ {command.command}\n{command.mended}" for command in told)
                 pieces += text[end : part.start()], f"```console\n{''.join(lines)}```"
                 end = part.end()
     document.write_text("".join([*pieces, text[end:]]), encoding="utf-8")
