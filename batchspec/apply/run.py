@@ -16,7 +16,7 @@ from batchspec.ports import (
     Provider,
 )
 from batchspec.reconcile.observe import RejectedLines, Stopped, observe, oldest
-from batchspec.reconcile.pack import pack
+from batchspec.reconcile.pack import pack, room
 from batchspec.reconcile.retry import backoff
 from batchspec.state.events import (
     BatchAbsent,
@@ -55,9 +55,10 @@ async def do_pack(world: World, lane: LaneId) -> None:
     now = world.clock.now()
 
     def intend() -> list[BatchIntended]:
+        waiting = next(found for found in world.store.lanes() if found.lane.id == lane)
         packets = pack(
             world.store.pending(lane),
-            max_requests=provider.max_requests,
+            max_requests=room(waiting, world.store.open_batches(), provider.max_requests),
             max_bytes=provider.max_bytes,
         )
         events = [

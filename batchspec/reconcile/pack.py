@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from batchspec.ids import ConversationId
+from batchspec.state.records import BatchRecord, LaneRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,22 @@ class Packet:
     last: ConversationId
     members: int
     bytes: int
+
+
+def room(lane: LaneRecord, batches: Iterable[BatchRecord], max_requests: int) -> int:
+    """Return how many requests a batch of a lane may have now.
+
+    Where the provider's queue was full though no batch of the lane is in it, waiting does not help:
+    the batch alone is too large. Refused batches double in number as they halve in size.
+
+    Args:
+        lane: What waits, and how often in a row its batches were refused.
+        batches: All open batches.
+        max_requests: What the provider allows.
+    """
+    if not lane.holds or any(batch.lane == lane.lane.id for batch in batches):
+        return max_requests
+    return max(1, min(max_requests, lane.pending) >> lane.holds.bit_length())
 
 
 def pack(

@@ -1,10 +1,12 @@
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchspec.ids import ConversationId
-from batchspec.reconcile.pack import Packet, pack
+from batchspec.ids import BatchId, ConversationId, LaneId
+from batchspec.reconcile.pack import Packet, pack, room
+from batchspec.state.records import BatchRecord, Lane, LaneRecord
 
 STREAMS = st.lists(st.integers(1, 60)).map(
     lambda sizes: [(ConversationId(3 * n + 1), size) for n, size in enumerate(sizes)]
@@ -56,3 +58,23 @@ def test_the_newline_counts() -> None:
 
 def test_nothing_makes_no_packet() -> None:
     assert list(pack([], max_requests=1, max_bytes=1)) == []
+
+
+@pytest.mark.parametrize(
+    ("pending", "holds", "others_open", "expected"),
+    [
+        pytest.param(3000, 0, False, 400, id="never refused"),
+        pytest.param(3000, 1, True, 400, id="the queue will empty"),
+        pytest.param(3000, 1, False, 200, id="too large alone"),
+        pytest.param(3000, 3, False, 100, id="both halves too large"),
+        pytest.param(100, 1, False, 50, id="half of what waits"),
+        pytest.param(3, 60, False, 1, id="never nothing"),
+    ],
+)
+def test_a_batch_that_is_too_large_alone_is_halved(
+    pending: int, holds: int, others_open: bool, expected: int
+) -> None:
+    lane = Lane(LaneId(1), "openai", "/v1/chat/completions", "gpt-5-mini")
+    record = LaneRecord(lane, pending=pending, tools=0, holds=holds)
+    batches = [BatchRecord(id=BatchId("b"), lane=LaneId(1 if others_open else 2))]
+    assert room(record, batches, 400) == expected
