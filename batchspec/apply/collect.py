@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from functools import partial
 from typing import Any
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from batchspec.apply.run import call_failed
 from batchspec.apply.world import LocalJob, World
@@ -21,7 +21,7 @@ from batchspec.ports import (
     Provider,
 )
 from batchspec.reconcile.converse import after_feedback
-from batchspec.reconcile.settle import Judge, settle
+from batchspec.reconcile.settle import SUCCEEDED, Judge, settle
 from batchspec.spec.context import RunContext
 from batchspec.spec.output import TextMode
 from batchspec.state.events import BatchCollected
@@ -130,7 +130,7 @@ def _settle_all(
     store = world.store
     for body in bodies:
         store.close_segment(body)
-    further = store.open_segment("requests")
+    further = store.open_segment("turns")
     with store.collecting(record.id, [further]) as collection:
         settling = _Settling(world, provider, record, collection, further)
         for body in bodies:
@@ -216,6 +216,9 @@ class _Settling:
         if not isinstance(result, Reply):
             return Judged(member, settlement, ref, _NO_USAGE, 0.0)
         cost = None if self._meter is None else self._meter(result.usage)
+        if settlement is SUCCEEDED:
+            answer = self._further.append(to_json(result.text))
+            return Judged(member, settlement, ref, result.usage, cost, answer)
         if isinstance(settlement, AskAgain):
             request, size = self._next(member, line, settlement.feedback)
             return Judged(member, settlement, ref, result.usage, cost, request, size)

@@ -67,13 +67,13 @@ def settle(  # noqa: PLR0911, PLR0913 - a table of cases, and what they depend o
         return CallTools(result.tool_calls)
     problem = _problem(result.text or "", judge, context)
     if problem is None:
-        return _SUCCEEDED
+        return SUCCEEDED
     if output_retries >= judge.output_retries or turn >= judge.max_turns:
         return Answered("failed", f"The output was not accepted: {without_preamble(problem)}")
     return AskAgain(problem)
 
 
-_SUCCEEDED = Answered("succeeded")
+SUCCEEDED = Answered("succeeded")
 _CUT: Mapping[str, Answered] = {
     "content_filter": Answered("filtered", "The provider's content filter stopped the reply."),
     "length": Answered("truncated", "The reply reached the limit of output tokens."),

@@ -186,7 +186,10 @@ class Item:
     def text(self) -> str | None:
         """Return the text of the last reply, whatever the outcome."""
         if self._text is False:
-            self._text = self._answers.text(self._stored.line)
+            stored = self._stored
+            self._text = (
+                self._answers.text(stored.line) if stored.text is None else from_json(stored.text)
+            )
         return self._text if isinstance(self._text, str) else None
 
     @property

@@ -75,9 +75,9 @@ class Judged(NamedTuple):
     reply: RecordRef | None
     usage: Usage
     cost: float | None
-    request: RecordRef | None = None
+    body: RecordRef | None = None
     size: int = 0
-    """Where the next turn's messages are and the bytes of its line, for `AskAgain`."""
+    """Where the accepted text is; or the next turn's messages, with the bytes of its line."""
 
 
 class FinalReply(NamedTuple):
@@ -140,13 +140,17 @@ class NextTurn(NamedTuple):
 
 
 class StoredItem(NamedTuple):
-    """One item, read back. `line` is the raw reply line of its last turn."""
+    """One item, read back.
+
+    `text` is the accepted text as JSON; where there is none, `line` is the last raw reply line.
+    """
 
     key: RowKey
     row_json: bytes
     phase: ConversationPhase
     outcome: Outcome | None
     reason: str | None
+    text: bytes | None
     line: bytes | None
     turns: int
     usage: Usage
