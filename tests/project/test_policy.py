@@ -1,4 +1,4 @@
-"""What runs on this machine changes in place and free; ignored parts of a request change nothing."""
+"""What runs on this machine changes in place and free; ignored parts change nothing."""
 
 from worlds import World
 
