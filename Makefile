@@ -30,9 +30,9 @@ $(INSTALLED): requirements.lock pyproject.toml | $(BIN)/python
 	@# The installer first, as the lock pins it: it takes 9 s for all, where pip takes 32 s. Where a
 	@# proxy has a certificate of its own, pip may know it when uv does not.
 	sed -n '/^uv==/,/# via/p' requirements.lock > $(VENV)/uv.lock
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement $(VENV)/uv.lock
+	$(BIN)/python -m pip install -qq --require-hashes --requirement $(VENV)/uv.lock
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements.lock \
-		|| $(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+		|| $(BIN)/python -m pip install -qq --require-hashes --requirement requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
