@@ -13,7 +13,7 @@ from batchspec.apply.world import LocalJob, World
 from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.errors import Diagnostic, RefusedError, SpecError, StalePlanError
 from batchspec.ids import BatchId, JobAddress
-from batchspec.plan.changes import Kind, Plan
+from batchspec.plan.changes import JobPlan, Kind, Plan
 from batchspec.ports import (
     Hook,
     Provider,
@@ -59,21 +59,18 @@ class Applying:
             RefusedError: It may, or nobody knows its price.
         """
         plan = self._plan
+        if plan.simulated:
+            return
         allowed = max_cost if max_cost is not None else self._project.settings.max_cost
-        if allowed is not None and plan.requests and not plan.simulated:
-            if not plan.priced:
-                unknown = ", ".join(
-                    {j.model for j in plan.jobs if j.requests and j.estimate.cost is None}
-                )
-                raise RefusedError(
-                    f"The plan has a budget of ${allowed}, but the price of {unknown} is unknown. "
-                    "State it under [providers.NAME.prices] in batchspec.toml."
-                )
+        if allowed is not None:
+            _priced(plan.jobs, allowed, "The plan")
             _within(plan.cost_at_most, allowed, "The plan")
         for job in plan.jobs:
             own = None if job.removed else self._desired[job.address].job.max_cost
-            if own is not None and job.estimate.cost_at_most is not None and not plan.simulated:
-                _within(job.estimate.cost_at_most, Decimal(str(own)), f"Job {job.address}")
+            if own is not None:
+                _priced([job], Decimal(str(own)), f"Job {job.address}")
+                at_most = job.estimate.cost_at_most or Decimal(0)
+                _within(at_most, Decimal(str(own)), f"Job {job.address}")
 
     async def run(self) -> ApplyResult:
         """Record the plan and run until every job is final."""
@@ -221,6 +218,15 @@ class Applying:
                 planner.draft.discard()
                 raise
         project.store().agree(planner.draft, plan_id, planner.events)
+
+
+def _priced(jobs: Sequence[JobPlan], allowed: Decimal, what: str) -> None:
+    unknown = sorted({j.model for j in jobs if j.requests and j.estimate.cost is None})
+    if unknown:
+        raise RefusedError(
+            f"{what} has a budget of ${allowed}, but the price of {', '.join(unknown)} is unknown. "
+            "State it under [providers.NAME.prices] in batchspec.toml."
+        )
 
 
 def _within(cost: Decimal, allowed: Decimal, what: str) -> None:

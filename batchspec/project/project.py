@@ -234,7 +234,9 @@ class Project:
                 jobs[job.address] = planner.plan_job(job)
         planner.problems += check_determinism(desired, self.root, self.settings.specs)
         planner.raise_problems()
-        removed = [] if len(selected) < len(desired.jobs) else self._removed(planner, reader)
+        # Jobs that are gone are forgotten by plans for everything only.
+        chosen = planner.selection.targets or planner.selection.excludes
+        removed = [] if chosen else self._removed(planner, reader)
         plans = [with_unknown(p, reader.batches(open_only=True)) for p in jobs.values()]
         self._check_protected(plans)
         return Plan(
@@ -326,7 +328,8 @@ class Project:
             applying.check(max_cost)
             return await applying.run()
         finally:
-            self._discard()
+            if (own := self.take_draft(plan)) is not None:
+                own.draft.discard()
 
     def take_draft(self, plan: Plan) -> Planner | None:
         """Hand over what made the plan last made, if it is this one; it can be taken once."""
