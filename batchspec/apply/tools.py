@@ -11,10 +11,10 @@ from functools import partial
 from typing import Any
 
 import anyio
-import anyio.to_thread
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from batchspec.apply.collect import line_overhead, stored_row
+from batchspec.apply.threads import Threads, threads
 from batchspec.apply.world import LocalJob, World
 from batchspec.errors import ModelRetry
 from batchspec.fingerprint import canonical_json
@@ -53,12 +53,11 @@ async def _run_all(
 ) -> list[CallDone]:
     done: list[CallDone] = []
     limit = anyio.CapacityLimiter(world.tool_concurrency)
-    threads = anyio.CapacityLimiter(world.tool_concurrency)
 
     async def one(turn: ToolTurn, call: CallRecord, row: dict[str, Any]) -> None:
         async with limit:
             started = world.clock.now()
-            status, result, attempts = await _answer(local, job, turn, call, row, threads)
+            status, result, attempts = await _answer(local, job, turn, call, row, own_threads)
         seconds = world.clock.now() - started
         # Half a surrogate pair fits no column and no request.
         text = result.encode("utf-8", "replace").decode()
@@ -66,7 +65,7 @@ async def _run_all(
             CallDone(turn.conversation, turn.turn, call.position, status, text, attempts, seconds)
         )
 
-    async with anyio.create_task_group() as group:
+    async with threads(world.tool_concurrency) as own_threads, anyio.create_task_group() as group:
         for turn in turns:
             row = {} if turn.row is None else await world.db(stored_row, world, turn.row)
             for call in turn.calls:
@@ -81,7 +80,7 @@ async def _answer(  # noqa: PLR0911, PLR0913, PLR0917 - each way a call can end,
     turn: ToolTurn,
     call: CallRecord,
     row: dict[str, Any],
-    threads: anyio.CapacityLimiter,
+    own_threads: Threads,
 ) -> Any:
     """Return (status, content for the model or reason of the failure, attempts)."""
     if local is None:
@@ -110,21 +109,21 @@ async def _answer(  # noqa: PLR0911, PLR0913, PLR0917 - each way a call can end,
         turn=turn.turn,
         call_id=f"{turn.conversation}.{turn.turn}.{call.position}.{call.call_id}",
     )
-    return await _attempt(tool, context, arguments, threads)
+    return await _attempt(tool, context, arguments, own_threads)
 
 
 async def _attempt(
     tool: Tool[..., Any],
     context: "partial[RunContext[Any]]",
     arguments: dict[str, Any],
-    threads: anyio.CapacityLimiter,
+    own_threads: Threads,
 ) -> tuple[str, str, int]:
     reason = ""
     for attempt in range(1, tool.retries + 2):
         positional = (context(attempt=attempt),) if tool.takes_context else ()
         try:
             with anyio.fail_after(tool.timeout):
-                result = await _call(tool, positional, arguments, threads)
+                result = await _call(tool, positional, arguments, own_threads)
             return "done", content(result), attempt
         except ModelRetry as retry:
             return "done", _error(retry.message), attempt
@@ -141,13 +140,13 @@ async def _call(
     tool: Tool[..., Any],
     positional: tuple[Any, ...],
     arguments: dict[str, Any],
-    threads: anyio.CapacityLimiter,
+    own_threads: Threads,
 ) -> Any:
     if inspect.iscoroutinefunction(tool.function):
         return await tool.function(*positional, **arguments)
     call = partial(tool.function, *positional, **arguments)
     # A thread cannot be stopped: on a timeout it is left behind and its result dropped.
-    return await anyio.to_thread.run_sync(call, limiter=threads, abandon_on_cancel=True)
+    return await own_threads.run(call)
 
 
 def content(result: Any) -> str:

@@ -109,7 +109,7 @@ class _Reach:
             return  # a local name, or a builtin
         value, used = scope[chain[0]], 1
         while isinstance(value, ModuleType) and used < len(chain):
-            if not is_users(value.__file__ or "<builtin>"):
+            if not is_users(getattr(value, "__file__", None) or "<builtin>"):
                 return
             value, used = getattr(value, chain[used], None), used + 1
         if isinstance(value, ModuleType | Job):

@@ -87,6 +87,14 @@ def nothing() -> None: return None
     assert world.texts() == {"a": 'as "is" {"day":"2026-01-02"} null'}
 
 
+def test_a_tool_may_use_modules_that_have_no_file(world: World) -> None:
+    """Those built into Python: time, sys, itertools."""
+    body = "import time\n@tool\ndef f() -> bool: return time.time() > 0"
+    world.spec(job(body, "f"))
+    world.model = calling(("f", {}))
+    assert world.apply().exit_code == ExitCode.DONE
+
+
 def test_a_tool_knows_its_circumstances(world: World) -> None:
     world.spec(
         job(

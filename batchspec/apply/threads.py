@@ -1,0 +1,57 @@
+"""Threads for users' functions. One that never ends must not keep the process from ending."""
+
+import threading
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from contextvars import copy_context
+from typing import Any
+
+import anyio
+from anyio.from_thread import BlockingPortal
+
+
+class Threads:
+    """Runs blocking functions, each in a daemon thread of its own.
+
+    Threads of `anyio.to_thread` are waited for when the interpreter ends.
+    """
+
+    def __init__(self, portal: BlockingPortal, most: int) -> None:
+        self._portal = portal
+        self._limiter = anyio.CapacityLimiter(most)
+
+    async def run(self, call: Callable[[], Any]) -> Any:
+        """Return what a function returns; when cancelled, the thread is left behind.
+
+        A thread cannot be stopped; one that is left behind counts as running until it ends.
+        """
+        ended = anyio.Event()
+        outcome: list[tuple[Any, BaseException | None]] = []
+        context = copy_context()
+
+        def finish() -> None:
+            self._limiter.release_on_behalf_of(ended)
+            ended.set()
+
+        def work() -> None:
+            try:
+                outcome.append((context.run(call), None))
+            except BaseException as error:  # noqa: BLE001 - raised again by the waiting task
+                outcome.append((None, error))
+            with suppress(RuntimeError):  # the loop may be gone
+                self._portal.start_task_soon(finish)
+
+        await self._limiter.acquire_on_behalf_of(ended)
+        threading.Thread(target=work, name="tool", daemon=True).start()
+        await ended.wait()
+        result, error = outcome[0]
+        if error is not None:
+            raise error
+        return result
+
+
+@asynccontextmanager
+async def threads(most: int) -> AsyncGenerator[Threads]:
+    """Return threads, at most so many at a time."""
+    async with BlockingPortal() as portal:
+        yield Threads(portal, most)
