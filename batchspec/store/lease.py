@@ -8,6 +8,7 @@ holder that wakes up late fails its write instead of overwriting.
 import os
 import socket
 import sqlite3
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -44,7 +45,8 @@ def acquire(db: sqlite3.Connection, holder: str, operation: str, now: float) -> 
         fence: int = db.execute("SELECT fence FROM lease").fetchone()[0]
         db.execute("COMMIT")
     except BaseException:
-        db.execute("ROLLBACK")
+        with suppress(sqlite3.Error):  # a full disk has ended the transaction already
+            db.execute("ROLLBACK")
         raise
     return fence
 

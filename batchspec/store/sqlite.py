@@ -6,6 +6,7 @@ batch) and the statements of `agree` live in modules of their own.
 
 import json
 import os
+import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -315,15 +316,25 @@ class StateStore(LeasedState):
 
     def draft(self, plan: str) -> SqliteDraft:
         """Start the body of a plan; needs no lease."""
+        folder = self.scratch / f"{os.getpid()}-{plan}"
         with self._explained():
-            folder = self.scratch / f"{os.getpid()}-{plan}"
-            return SqliteDraft(folder, self.reader(), self._segment_in)
+            reader = self.reader()
+            try:
+                return SqliteDraft(folder, reader, self._segment_in)
+            except BaseException:
+                reader.close()
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
 
     def agree(self, draft: SqliteDraft, plan: str, events: Sequence[PlanAgreed]) -> None:
         """Record the rows of a plan that was agreed to, in one transaction; uses up the draft."""
-        draft.seal()
-        with self._explained():
-            self.db.execute("ATTACH DATABASE ? AS draft", (str(draft.path),))
+        try:
+            draft.seal()
+            with self._explained():
+                self.db.execute("ATTACH DATABASE ? AS draft", (str(draft.path),))
+        except BaseException:
+            draft.discard()
+            raise
         try:
             with self.transaction() as db:
                 for segment in draft.segments:

@@ -1,9 +1,11 @@
 """The state file itself: newer ones, damaged ones, full disks."""
 
 import os
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -141,10 +143,10 @@ def test_a_state_that_cannot_grow_is_told_and_goes_on_once_it_can(store: StateSt
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of half a megabyte."""
+    """A disk of two megabytes."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
     try:
         mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
     except OSError:
@@ -186,6 +188,34 @@ def test_a_full_disk_costs_no_answer(small_disk: Path, time: Time) -> None:
     assert phases(store) == {"final": 2}
     store.close()
     check_state(directory)
+
+
+def test_a_disk_too_small_for_a_state_is_told(small_disk: Path, time: Time) -> None:
+    """Wherever it runs out: opening, taking the lease or agreeing; and it goes on with space."""
+    for room in range(0, 400_000, 50_000):
+        directory = small_disk / f"room-{room}"
+        spare = small_disk / "spare"
+        spare.write_bytes(b"x" * room)
+        filler = fill(small_disk)
+        spare.unlink()
+        with suppress(StateError):
+            use(directory, time)
+        filler.unlink()
+        use(directory, time)
+        check_state(directory)
+        shutil.rmtree(directory)
+
+
+def use(directory: Path, time: Time) -> None:
+    store = StateStore(directory, time)
+    try:
+        store.initialise("l")
+        store.acquire("me", "apply")
+        with store.reader() as reader:
+            plan = f"p{reader.serial()}"
+        agree(store, plan, {"m.j": {"a": "A", "b": "B"}})
+    finally:
+        store.close()
 
 
 def test_a_reader_cannot_write(store: StateStore) -> None:
