@@ -48,6 +48,11 @@ class Fingerprinter:
         return Fingerprint(digest.digest())
 
 
+def row_digest(row_json: bytes) -> int:
+    """Return a number that changes with a row: what is not in its request is compared by this."""
+    return int.from_bytes(hashlib.blake2b(row_json, digest_size=7).digest(), "big")
+
+
 def digest(data: bytes) -> bytes:
     """Return the SHA-256 of some bytes."""
     return hashlib.sha256(data).digest()

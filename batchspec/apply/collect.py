@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from batchspec.apply.run import call_failed
+from batchspec.apply.run import call_failed, delete_input
 from batchspec.apply.world import LocalJob, World
 from batchspec.fingerprint import canonical_json
-from batchspec.ids import BatchId, FileId, RecordRef
+from batchspec.ids import BatchId, RecordRef
 from batchspec.messages import LineError, Reply, Usage
 from batchspec.ports import (
     Body,
@@ -77,16 +77,7 @@ async def do_collect(world: World, batch: BatchId) -> None:
         lost = True
     event = await world.db(_settle_all, world, provider, record, bodies, lost)
     world.hook.event(event)
-    await _delete_input(world, provider, record.input_file_id)
-
-
-async def _delete_input(world: World, provider: Provider, file: FileId | None) -> None:
-    """Give the provider's storage back; the input is kept here."""
-    if file is not None:
-        try:
-            await provider.client.delete_file(file)
-        except CallError as error:
-            world.hook.warning(f"The input file {file} could not be deleted: {error}")
+    await delete_input(world, provider, record.input_file_id)
 
 
 async def download(world: World, chunks: AsyncIterator[bytes], body: Body) -> None:
@@ -134,7 +125,8 @@ def _settle_all(
     with store.collecting(record.id, [further]) as collection:
         settling = _Settling(world, provider, record, collection, further)
         for body in bodies:
-            settling.read(body)
+            if body.records:
+                settling.read(body)
         settling.finish(lost=lost)
         event = settling.event(world.clock.now())
         store.apply_event(event)

@@ -73,6 +73,7 @@ class Loop:
             raise first_of(errors) from errors
 
     async def _reconcile(self, group: anyio.abc.TaskGroup) -> None:
+        self._reported = self.world.clock.now()
         while True:
             self._changed = anyio.Event()
             snapshot = await self._snapshot()

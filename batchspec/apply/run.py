@@ -15,13 +15,14 @@ from batchspec.ids import BatchId, FileId, LaneId, RemoteId
 from batchspec.ports import (
     Provider,
 )
-from batchspec.reconcile.observe import RejectedLines, Stopped, observe, oldest
+from batchspec.reconcile.observe import RejectedLines, Stopped, not_found, observe, oldest
 from batchspec.reconcile.pack import pack, room
 from batchspec.reconcile.retry import backoff
 from batchspec.state.events import (
     BatchAbsent,
     BatchEvent,
     BatchIntended,
+    BatchObserved,
     BatchRejected,
     BatchSubmitted,
     CallFailed,
@@ -187,10 +188,7 @@ async def _refused(
     world: World, provider: Provider, record: BatchRecord, file: FileId, error: CallError
 ) -> None:
     await _commit(world, BatchRejected(id=record.id, at=world.clock.now(), reason=str(error)))
-    try:
-        await provider.client.delete_file(file)
-    except CallError:
-        world.hook.warning(f"The uploaded file {file} could not be deleted at the provider.")
+    await delete_input(world, provider, file)
     raise ProviderError(_stop_message(provider, error))
 
 
@@ -216,11 +214,12 @@ async def do_adopt(world: World, batch: BatchId) -> None:
     record = await world.db(world.store.batch, batch)
     lane = await world.db(world.store.lane, record.lane)
     provider = world.provider(lane.provider)
+    asked = world.clock.now()
     async with _calls(world, provider, record):
         since = record.intended_at - _CLOCK_SLACK
         found = oldest([r async for r in provider.client.recent(since) if _ours(r, record)])
         if not found:
-            await _absent(world, record)
+            await _commit(world, not_found(record, asked, world.pace))
             return
         await _submitted(world, record, found[0], adopted=True)
         for surplus in found[1:]:
@@ -245,17 +244,6 @@ def _ours(remote: RemoteBatch, record: BatchRecord) -> bool:
     return record.input_file_id is not None and remote.input_file_id == record.input_file_id
 
 
-async def _absent(world: World, record: BatchRecord) -> None:
-    now = world.clock.now()
-    looked = (record.create_at or now) + world.pace.grace
-    if now >= looked:
-        await _commit(world, BatchAbsent(id=record.id, at=now, next_at=now))
-        return
-    reason = "the answer to its creation was lost; it is looked for again before anything is paid"
-    at = min(looked, now + max(world.pace.poll, world.pace.grace / 4))
-    await _commit(world, CallFailed(id=record.id, at=now, next_at=at, reason=reason))
-
-
 async def do_poll(world: World, batch: BatchId) -> None:
     """Ask how far a batch is."""
     record = await world.db(world.store.batch, batch)
@@ -271,15 +259,29 @@ async def do_poll(world: World, batch: BatchId) -> None:
             case RejectedLines():
                 await world.db(world.store.reject_lines, seen.event, seen.lines)
                 world.hook.event(seen.event)
+                await delete_input(world, provider, record.input_file_id)
             case Stopped():
                 await _commit(world, seen.event)
+                await delete_input(world, provider, record.input_file_id)
                 message = (
                     f"{provider.name} refused batch {remote.id} as a whole: {seen.event.reason}. "
                     "Nothing was charged for it and its rows wait; mend the cause and apply again."
                 )
                 raise ProviderError(message)
-            case _:
+            case BatchRejected():
                 await _commit(world, seen)
+                await delete_input(world, provider, record.input_file_id)
+            case BatchObserved():
+                await _commit(world, seen)
+
+
+async def delete_input(world: World, provider: Provider, file: FileId | None) -> None:
+    """Give the provider's storage back; what was sent is kept here."""
+    if file is not None:
+        try:
+            await provider.client.delete_file(file)
+        except CallError as error:
+            world.hook.warning(f"The input file {file} could not be deleted: {error}")
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
-from batchspec.fingerprint import canonical_json
+from batchspec.fingerprint import canonical_json, row_digest
 from batchspec.ids import JobAddress
 from batchspec.messages import Contract
 from batchspec.plan.changes import Difference, Estimate, JobPlan, Kind, Reason, ReasonCode
@@ -48,7 +48,7 @@ def classify(
         replace_it: Whether a person asks for a new answer.
     """
     if recorded.fingerprint == row.fingerprint:
-        return _own(recorded, replace_it=replace_it)
+        return _own(row, recorded, replace_it=replace_it)
     if recorded.same is not None:
         if recorded.same_outcome in _UNANSWERED:
             return Kind.RESUBMIT, _UNANSWERED[recorded.same_outcome]
@@ -58,13 +58,17 @@ def classify(
     return Kind.SUBMIT, "NEW_ROWS" if known_job else "NEW_JOB"
 
 
-def _own(recorded: RecordedRow, *, replace_it: bool) -> tuple[Kind, ReasonCode | None]:
+def _own(
+    row: PlannedRow, recorded: RecordedRow, *, replace_it: bool
+) -> tuple[Kind, ReasonCode | None]:
     if recorded.phase != "final":
         return Kind.CONTINUE, _UNDER_WAY[recorded.phase or "pending"]
     if recorded.outcome in _UNANSWERED:
         return Kind.RESUBMIT, _UNANSWERED[recorded.outcome]
     if replace_it:
         return Kind.RESUBMIT, "REQUESTED"
+    if recorded.digest not in {None, row_digest(row.row_json)}:
+        return Kind.UPDATE, "ROW_DATA_CHANGED"
     return Kind.KEEP, None
 
 

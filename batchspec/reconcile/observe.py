@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from batchspec.reconcile.retry import backoff, poll_wait
-from batchspec.state.events import BatchObserved, BatchRejected
+from batchspec.state.events import BatchAbsent, BatchNotSeen, BatchObserved, BatchRejected
 from batchspec.state.records import TERMINAL, BatchRecord
 from batchspec.state.remote import (
     RemoteBatch,
@@ -132,6 +132,23 @@ def describe(errors: Sequence[RemoteError]) -> str:
     shown = [f"{e.code}: {e.message}" + (f" (line {e.line})" if e.line else "") for e in errors[:3]]
     more = f" … and {len(errors) - 3} more" if len(errors) > 3 else ""
     return "; ".join(shown) + more
+
+
+def not_found(record: BatchRecord, asked: float, pace: Pace) -> BatchNotSeen | BatchAbsent:
+    """Say what it means that a batch whose creation got no answer is not in the list.
+
+    A list may lag, so that only a second look, a grace period after the first, allows another
+    creation.
+
+    Args:
+        record: What is recorded.
+        asked: When the look began, unix seconds.
+        pace: The schedule.
+    """
+    if pace.grace <= 0 or (record.looked_at is not None and asked - record.looked_at >= pace.grace):
+        return BatchAbsent(id=record.id, at=asked, next_at=asked)
+    until = (asked if record.looked_at is None else record.looked_at) + pace.grace
+    return BatchNotSeen(id=record.id, at=asked, next_at=min(until, asked + pace.grace / 3))
 
 
 def oldest(batches: Iterable[RemoteBatch]) -> list[RemoteBatch]:

@@ -90,6 +90,15 @@ class BatchObserved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BatchNotSeen:
+    """A batch whose creation got no answer was looked for and not found, which may be too early."""
+
+    id: BatchId
+    at: float
+    next_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallFailed:
     """A call about a batch failed; nothing is known but that it is to be tried again."""
 
@@ -149,6 +158,7 @@ BatchEvent = (
     InputUploaded
     | CreateAttempted
     | BatchSubmitted
+    | BatchNotSeen
     | BatchAbsent
     | BatchRejected
     | BatchObserved

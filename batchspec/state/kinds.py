@@ -43,6 +43,7 @@ ReasonCode = Literal[
     "NEW_JOB",
     "NEW_ROWS",
     "ROW_CHANGED",
+    "ROW_DATA_CHANGED",
     "PROMPT_CHANGED",
     "MODEL_CHANGED",
     "SCHEMA_CHANGED",

@@ -12,6 +12,7 @@ from batchspec.state.events import (
     BatchAbsent,
     BatchCollected,
     BatchEvent,
+    BatchNotSeen,
     BatchObserved,
     BatchRejected,
     BatchSubmitted,
@@ -25,6 +26,7 @@ BATCH_TRANSITIONS: Mapping[tuple[BatchPhase, str], BatchPhase] = {
     ("intended", "InputUploaded"): "intended",
     ("intended", "CreateAttempted"): "intended",
     ("intended", "CallFailed"): "intended",
+    ("intended", "BatchNotSeen"): "intended",
     ("intended", "BatchAbsent"): "intended",
     ("intended", "BatchSubmitted"): "submitted",
     ("intended", "BatchRejected"): "rejected",
@@ -123,7 +125,10 @@ def evolve(record: BatchRecord, event: BatchEvent) -> BatchRecord:  # noqa: PLR0
         case InputUploaded():
             return replace(after, input_file_id=event.file, failures=0, note=None)
         case CreateAttempted():
-            return replace(after, create_at=event.at, creates=record.creates + 1)
+            return replace(after, create_at=event.at, looked_at=None, creates=record.creates + 1)
+        case BatchNotSeen():
+            looked_at = event.at if record.looked_at is None else record.looked_at
+            return replace(after, looked_at=looked_at, next_at=event.next_at, failures=0)
         case BatchAbsent():
             kept = record.input_file_id if event.keep_file else None
             return replace(

@@ -66,6 +66,8 @@ class BatchRecord:
     input_file_id: FileId | None = None
     create_at: float | None = None
     """When the last create call was about to be made; None: no create whose answer is unknown."""
+    looked_at: float | None = None
+    """When a create without an answer was first looked for in vain."""
     creates: int = 0
     """How often a create was tried."""
     remote_id: RemoteId | None = None

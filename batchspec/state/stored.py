@@ -20,6 +20,8 @@ class RecordedRow:
     contract: int | None = None
     request: RecordRef | None = None
     """Where the item's row and first messages are."""
+    digest: int | None = None
+    """Of the item's row."""
     same: ConversationId | None = None
     """A conversation, of any job, with the wanted request."""
     same_phase: ConversationPhase | None = None

@@ -71,8 +71,8 @@ _STATEMENTS = (
     JOIN items i ON i.job = w.job AND i.key = r.key WHERE r.kind IS NOT NULL
     """,
     """
-    INSERT INTO items (job, key, conversation, row)
-    SELECT w.job, r.key, c.id, r.body FROM draft.rows r
+    INSERT INTO items (job, key, conversation, row, digest)
+    SELECT w.job, r.key, c.id, r.body, r.digest FROM draft.rows r
     JOIN wanted w ON w.number = r.job JOIN conversations c ON c.fingerprint = r.fingerprint
     WHERE r.kind IS NOT NULL ORDER BY r.id
     ON CONFLICT (job, key) DO UPDATE SET
@@ -81,7 +81,7 @@ _STATEMENTS = (
         WHEN (SELECT outcome = 'succeeded' OR (phase <> 'final' AND kept IS NOT NULL)
           FROM conversations c WHERE c.id = items.conversation) THEN items.conversation
         ELSE previous END,
-      conversation = excluded.conversation, row = excluded.row
+      conversation = excluded.conversation, row = excluded.row, digest = excluded.digest
     """,
     # Rows and jobs that are gone: forgotten, never destroyed; their answers can be reused.
     """

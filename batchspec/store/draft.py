@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from batchspec.errors import StateError
-from batchspec.fingerprint import digest
+from batchspec.fingerprint import digest, row_digest
 from batchspec.ids import ConversationId, Fingerprint, JobAddress, RecordRef
 from batchspec.messages import Contract, Outcome
 from batchspec.ports import (
@@ -30,9 +30,10 @@ from batchspec.store.reader import StateReader
 from batchspec.store.schema import explain
 from batchspec.store.segments import SegmentWriter
 
-_Item = tuple[Fingerprint, ConversationPhase, Outcome | None, int, RecordRef]
+_Item = tuple[Fingerprint, ConversationPhase, Outcome | None, int, RecordRef, int]
 _Same = tuple[ConversationId, ConversationPhase, Outcome | None]
 _SCHEMA = """
+PRAGMA page_size = 16384;
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 PRAGMA cache_size = -32768;
@@ -43,12 +44,12 @@ CREATE TABLE jobs (
 );
 CREATE TABLE rows (
   id INTEGER PRIMARY KEY, job INTEGER NOT NULL, key TEXT NOT NULL, line INTEGER,
-  kind TEXT, fingerprint BLOB, body INTEGER, size INTEGER,
+  kind TEXT, fingerprint BLOB, body INTEGER, size INTEGER, digest INTEGER,
   UNIQUE (job, key)
 );
 CREATE TABLE removed_jobs (address TEXT PRIMARY KEY);
 """
-_STORED = frozenset({Kind.SUBMIT, Kind.RESUBMIT, Kind.REUSE})
+_STORED = frozenset({Kind.SUBMIT, Kind.RESUBMIT, Kind.REUSE, Kind.UPDATE})
 _NOTHING = RecordedRow()
 _BLOBS = 500
 _SAME = (
@@ -56,11 +57,11 @@ _SAME = (
     f"WHERE fingerprint IN ({','.join('?' * _BLOBS)})"
 )
 _PUT = (
-    "INSERT OR IGNORE INTO rows (job, key, line, kind, fingerprint, body, size) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+    "INSERT OR IGNORE INTO rows (job, key, line, kind, fingerprint, body, size, digest) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _ITEMS = """
-SELECT i.key, c.fingerprint, c.phase, c.outcome, c.contract, i.row
+SELECT i.key, c.fingerprint, c.phase, c.outcome, c.contract, i.row, i.digest
 FROM json_each(?) k CROSS JOIN items i ON i.job = ? AND i.key = k.value
 JOIN conversations c ON c.id = i.conversation
 """
@@ -163,9 +164,15 @@ class SqliteDraft:
         values = [
             (number, row.key, row.line)
             + (
-                (kind.value, row.fingerprint, keep(row), overhead + len(row.messages_json))
+                (
+                    kind.value,
+                    row.fingerprint,
+                    keep(row),
+                    overhead + len(row.messages_json),
+                    row_digest(row.row_json),
+                )
                 if kind in _STORED
-                else (None, None, None, None)
+                else (None, None, None, None, None)
             )
             for row, kind in rows
         ]
@@ -260,5 +267,5 @@ def _kept(item: _Item | None, row: PlannedRow) -> bool:
 def _recorded(item: "_Item | None", same: "_Same | None") -> RecordedRow:
     if item is None and same is None:
         return _NOTHING
-    parts: tuple[Any, ...] = (*(item or (None,) * 5), *(same or (None,) * 3))
+    parts: tuple[Any, ...] = (*(item or (None,) * 6), *(same or (None,) * 3))
     return RecordedRow(*parts)

@@ -138,7 +138,11 @@ class LeasedState:
             raise
 
     def close_segment(self, segment: Body) -> None:
-        """Make a segment durable and note its size."""
+        """Make a segment durable and note its size; one without records leaves no trace."""
+        if not segment.records:
+            segment.abandon()
+            self.db.execute("DELETE FROM artifacts WHERE id = ?", (segment.segment,))
+            return
         size = segment.close()
         sync_folder(self.artifacts)
         self.db.execute(

@@ -11,14 +11,14 @@ from batchspec.state.records import BatchRecord, RequestCounts
 BATCH_COLUMNS = (
     "id, lane, phase, members, bytes, jobs, intended_at, input_file_id, create_at, creates, "
     "remote_id, status, total, completed, failed, submitted_at, output_file_id, error_file_id, "
-    "ended_at, next_at, failures, note"
+    "ended_at, next_at, failures, note, looked_at"
 )
 UPDATE_BATCH = (
     "UPDATE batches SET phase=:phase, input_file_id=:input_file_id, create_at=:create_at, "
     "creates=:creates, remote_id=:remote_id, status=:status, total=:total, completed=:completed, "
     "failed=:failed, submitted_at=:submitted_at, output_file_id=:output_file_id, "
     "error_file_id=:error_file_id, ended_at=:ended_at, next_at=:next_at, failures=:failures, "
-    "note=:note WHERE id=:id"
+    "note=:note, looked_at=:looked_at WHERE id=:id"
 )
 
 
@@ -46,6 +46,7 @@ def batch_record(row: sqlite3.Row | tuple[Any, ...]) -> BatchRecord:
         next_at=row[19],
         failures=row[20],
         note=row[21],
+        looked_at=row[22],
     )
 
 
@@ -69,4 +70,5 @@ def batch_values(record: BatchRecord) -> dict[str, Any]:
         "next_at": record.next_at,
         "failures": record.failures,
         "note": record.note,
+        "looked_at": record.looked_at,
     }

@@ -54,7 +54,7 @@ def main(source: str, target: str) -> None:
     with open(target, "w", encoding="utf-8") as out, open(source, encoding="utf-8") as rows:
         for batch in batches:
             while (batch := client.batches.retrieve(batch.id)).status != "completed":
-                time.sleep(0.1)
+                time.sleep(0.5)
             answers = {}
             with client.files.with_streaming_response.content(batch.output_file_id) as response:
                 for line in response.iter_lines():

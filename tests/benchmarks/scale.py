@@ -33,7 +33,7 @@ route = Job(
     prompt="Ticket {id}: {text}",
 )
 '''
-CONFIG = "poll_interval = 0.1\nmax_poll_interval = 1.0\n"
+CONFIG = "poll_interval = 0.5\nmax_poll_interval = 1.0\n"
 
 
 @dataclass(frozen=True)

@@ -59,3 +59,31 @@ def test_changes_in_ignored_parts_alone_resubmit_nothing(world: World) -> None:
     assert not world.plan().can_apply
     world.spec(IGNORING.format(prompt="Say {text}", temperature=0.7, instructions="Be brief."))
     assert dict(world.plan().counts)[Kind.RESUBMIT] == 1
+
+
+LABELLED = """
+    from batchspec import Job, rows
+
+    j = Job(
+        model="openai:m", prompt="{{text}}", grade=lambda row, output: row["label"] == output,
+        rows=rows.inline([{{"id": "a", "text": "red", "label": {label!r}}}]),
+    )
+"""
+
+
+def test_a_row_that_changed_outside_its_request_is_updated_in_place_and_free(
+    world: World,
+) -> None:
+    world.spec(LABELLED.format(label="GREEN"))
+    assert world.apply().done
+    assert world.items()["a"].grade == 0
+    sent = world.lines
+    world.spec(LABELLED.format(label="RED"))
+    plan = world.plan()
+    assert {reason.code for job in plan.jobs for reason in job.reasons} == {"ROW_DATA_CHANGED"}
+    assert plan.requests == 0
+    world.apply()
+    item = world.items()["a"]
+    assert (item.row["label"], item.grade) == ("RED", 1)
+    assert world.lines == sent
+    assert not world.plan().can_apply

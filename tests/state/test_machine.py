@@ -11,6 +11,7 @@ from batchspec.state.events import (
     BatchAbsent,
     BatchCollected,
     BatchEvent,
+    BatchNotSeen,
     BatchObserved,
     BatchRejected,
     BatchSubmitted,
@@ -53,6 +54,7 @@ EVENTS: dict[str, BatchEvent] = {
     "InputUploaded": InputUploaded(id=ID, file=FILE, at=10.0),
     "CreateAttempted": CreateAttempted(id=ID, at=20.0),
     "CallFailed": CallFailed(id=ID, at=30.0, next_at=35.0, reason="HTTP 500"),
+    "BatchNotSeen": BatchNotSeen(id=ID, at=25.0, next_at=28.0),
     "BatchAbsent": BatchAbsent(id=ID, at=30.0, next_at=33.0, reason="HTTP 429"),
     "BatchSubmitted": BatchSubmitted(
         id=ID, remote_id=RemoteId("batch_1"), status="validating", at=40.0, next_at=55.0

@@ -74,6 +74,7 @@ REASONS: Mapping[ReasonCode, str] = {
     "NEW_JOB": "the job is new",
     "NEW_ROWS": "the data have new rows",
     "ROW_CHANGED": "the data of the row changed",
+    "ROW_DATA_CHANGED": "the row changed, but not what the model sees of it",
     "PROMPT_CHANGED": "the prompt changed",
     "MODEL_CHANGED": "the model changed",
     "SCHEMA_CHANGED": "the output schema changed",

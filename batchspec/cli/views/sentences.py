@@ -10,6 +10,7 @@ from batchspec.state.events import (
     BatchCollected,
     BatchEvent,
     BatchIntended,
+    BatchNotSeen,
     BatchObserved,
     BatchRejected,
     BatchSubmitted,
@@ -83,6 +84,9 @@ class Narrator:
                 self._remote[event.id] = event.remote_id
                 how = "found again at the provider" if event.adopted else "submitted"
                 return f"Batch {self._name(event.id)} {how}.", True
+            case BatchNotSeen():
+                told = f"Batch {name} is not at the provider yet; it is looked for once more"
+                return f"{told} before anything is paid.", True
             case BatchAbsent():
                 return f"Batch {name} does not exist at the provider; it will be created.", True
             case BatchRejected():

@@ -97,6 +97,7 @@ CREATE TABLE items (
   conversation INTEGER NOT NULL REFERENCES conversations (id),
   previous INTEGER REFERENCES conversations (id),  -- old answer, readable until the new one is in
   row INTEGER NOT NULL,                            -- where the row is
+  digest INTEGER NOT NULL,                         -- of the row, to see that it changed
   UNIQUE (job, key)
 ) STRICT;
 CREATE INDEX items_job ON items (job);
@@ -142,7 +143,8 @@ CREATE TABLE batches (
   ended_at REAL,
   next_at REAL NOT NULL DEFAULT 0,
   failures INTEGER NOT NULL DEFAULT 0,
-  note TEXT
+  note TEXT,
+  looked_at REAL
 ) STRICT;
 CREATE INDEX batches_open ON batches (number) WHERE phase IN ('intended', 'submitted', 'ended');
 
