@@ -20,7 +20,9 @@ from batchspec.plan.diff import (
     first_difference,
     message_change,
 )
-from batchspec.ports import RecordedRow
+from batchspec.state.stored import (
+    RecordedRow,
+)
 
 NEW, OLD = Fingerprint(b"n" * 32), Fingerprint(b"o" * 32)
 ROW = DesiredRow("row-1", NEW, b'{"id":"row-1"}', b"[]")
