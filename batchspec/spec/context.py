@@ -18,7 +18,7 @@ class RunContext(Generic[Deps]):
         job: Address of the job.
         key: Key of the row.
         row: The row as read, before `row_type`.
-        turn: Number of the turn, from 0.
+        turn: Number of the turn, from 1.
         call_id: Stable across restarts: use it to make a side effect idempotent. Empty in a
             validator.
         attempt: Number of the attempt at this call, from 1.
@@ -28,7 +28,7 @@ class RunContext(Generic[Deps]):
     job: str
     key: str
     row: dict[str, Any]
-    turn: int = 0
+    turn: int = 1
     call_id: str = ""
     attempt: int = 1
 
