@@ -71,7 +71,7 @@ test-lowest: $(INSTALLED) ## Apply and test with the oldest libraries pyproject.
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(UV) pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable .
 	$(UV) pip install --quiet --python $(LOWEST)/bin/python pytest hypothesis jsonschema psutil pyyaml
-	$(LOWEST)/bin/python -m pytest --quiet --ignore=tests/docs -p no:cacheprovider
+	$(LOWEST)/bin/python -m pytest --quiet -p no:cacheprovider --ignore=tests/docs --ignore=tests/acceptance
 	rm -rf state/lowest && BATCHSPEC_STATE=state/lowest \
 		$(LOWEST)/bin/batchspec apply --simulate --auto-approve
 
