@@ -40,11 +40,22 @@ class Fingerprinter:
     def __init__(self, contract_json: bytes) -> None:
         self._prefix = hashlib.sha256(b'{"contract":' + contract_json + b',"messages":')
 
-    def __call__(self, messages_json: bytes, sample: int = 0) -> Fingerprint:
-        """Return the fingerprint of one request; `messages_json` is canonical JSON."""
+    def __call__(
+        self, messages_json: bytes, sample: int = 0, scope: str | None = None
+    ) -> Fingerprint:
+        """Return the fingerprint of one request.
+
+        Args:
+            messages_json: Canonical JSON.
+            sample: Number of the answer that is wanted.
+            scope: Keeps equal requests apart, where what runs on this machine depends on the row.
+        """
         digest = self._prefix.copy()
         digest.update(messages_json)
-        digest.update(b',"sample":%d}' % sample)
+        if scope is None:
+            digest.update(b',"sample":%d}' % sample)
+        else:
+            digest.update(b',"sample":%d,"scope":%b}' % (sample, canonical_json(scope)))
         return Fingerprint(digest.digest())
 
 

@@ -3,7 +3,7 @@
 Adapters (`store`, `providers`, `pricing`, views as hooks) implement these; `project` wires them.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -207,6 +207,10 @@ class Reader(Protocol):
 
     def jobs(self) -> Sequence[JobAddress]: ...
 
+    def outstanding(self) -> Mapping[JobAddress, DraftTotals]:
+        """Return the requests that are agreed to and not sent, by job."""
+        ...
+
     def judged_by(self, job: JobAddress) -> bytes | None:
         """Return the policy a job's replies were judged by; None for a job without items."""
         ...
@@ -265,6 +269,10 @@ class Collection(Protocol):
 
     def record(self, judged: Sequence[Judged]) -> None:
         """Write what became of some members."""
+        ...
+
+    def leave_unjudged(self, jobs: Iterable[JobAddress]) -> None:
+        """Note jobs whose replies were taken without their own rules, to be judged once back."""
         ...
 
 
@@ -347,6 +355,10 @@ class Store(Protocol):
 
     def apply_event(self, event: Event) -> None:
         """Record an event inside the transaction of `collecting`."""
+        ...
+
+    def removed_jobs(self) -> frozenset[JobAddress]:
+        """Return the jobs somebody agreed to forget."""
         ...
 
     def unjudged(self) -> Sequence[JobAddress]:

@@ -13,7 +13,7 @@ from pydantic_core import from_json, to_json
 from batchspec.apply.run import call_failed, delete_input
 from batchspec.apply.world import LocalJob, World
 from batchspec.fingerprint import canonical_json
-from batchspec.ids import BatchId, RecordRef
+from batchspec.ids import BatchId, JobAddress, RecordRef
 from batchspec.messages import LineError, Reply, Usage
 from batchspec.ports import (
     Body,
@@ -26,10 +26,7 @@ from batchspec.spec.context import RunContext
 from batchspec.spec.output import TextMode
 from batchspec.state.events import BatchCollected
 from batchspec.state.records import BatchRecord
-from batchspec.state.remote import (
-    CallError,
-    NotFound,
-)
+from batchspec.state.remote import CallError, NotFound, Throttled
 from batchspec.state.settlement import Answered, AskAgain, CallTools, SendAgain
 from batchspec.state.stored import (
     Judged,
@@ -37,10 +34,12 @@ from batchspec.state.stored import (
 )
 
 _CHUNK = 1000
-_GONE = 4
-"""Failed downloads after which a file the provider does not know counts as lost."""
+_RETENTION = 29 * 86_400.0
+"""Seconds after which a result file the provider does not know counts as deleted by it."""
+_LOOKS = 6
+"""Downloads without any line of ours before the lines count as missing."""
 _ORPHAN = Judge(parse=TextMode().parse, output_retries=0, max_turns=1)
-"""For conversations whose job is not in the specs any more: the reply is kept, nothing is sent."""
+"""For conversations whose job was removed by agreement: the reply is kept, nothing is sent."""
 _NO_USAGE = Usage()
 _UNWANTED = Answered("cancelled", "No row wants it any more.")
 _PHASE: dict[type, str] = {
@@ -55,11 +54,28 @@ def _no_context() -> None:
     return None
 
 
+class _NothingOfOurs(Exception):  # noqa: N818 - reads as what was found
+    """Result files without any line of ours: an error page, or not written yet."""
+
+
+def _kept_long_enough(record: BatchRecord, now: float) -> bool:
+    return record.ended_at is not None and now - record.ended_at >= _RETENTION
+
+
 async def do_collect(world: World, batch: BatchId) -> None:
     """Download both result files of an ended batch and settle its members."""
     record = await world.db(world.store.batch, batch)
     lane = await world.db(world.store.lane, record.lane)
     provider = world.provider(lane.provider)
+    removed = await world.db(world.store.removed_jobs)
+    away = [job for job in record.jobs if job not in world.jobs and job not in removed]
+    if away:
+        world.held.add(batch)
+        world.hook.warning(
+            f"Batch {record.remote_id} has ended, but {', '.join(away)} is not in the specs now. "
+            "Its replies cannot be judged; they wait at the provider until it is back."
+        )
+        return
     bodies: list[Body] = []
     lost = False
     try:
@@ -70,12 +86,18 @@ async def do_collect(world: World, batch: BatchId) -> None:
                     await download(world, provider.client.content(file), bodies[-1])
         world.answered.add(provider.name)
     except CallError as error:
-        if not (isinstance(error, NotFound) and record.failures + 1 >= _GONE):
+        if not (isinstance(error, NotFound) and _kept_long_enough(record, world.clock.now())):
             await world.db(_abandon, bodies)
             await call_failed(world, provider, record, error)
             return
         lost = True
-    event = await world.db(_settle_all, world, provider, record, bodies, lost)
+        world.hook.warning(f"The results of batch {record.remote_id} are gone at the provider.")
+    try:
+        event = await world.db(_settle_all, world, provider, record, bodies, lost)
+    except _NothingOfOurs:
+        reason = "the result files hold no line of ours, though requests were answered"
+        await call_failed(world, provider, record, Throttled(reason))
+        return
     world.hook.event(event)
     await delete_input(world, provider, record.input_file_id)
 
@@ -127,10 +149,16 @@ def _settle_all(
         for body in bodies:
             if body.records:
                 settling.read(body)
+        if not (lost or settling.matched) and _answered(record) and record.failures < _LOOKS:
+            raise _NothingOfOurs
         settling.finish(lost=lost)
         event = settling.event(world.clock.now())
         store.apply_event(event)
     return event
+
+
+def _answered(record: BatchRecord) -> bool:
+    return record.counts.completed > 0 and bool(record.output_file_id)
 
 
 class _Settling:
@@ -155,6 +183,8 @@ class _Settling:
         self._meter = world.prices.meter(provider.name, model)
         self._errors: dict[str, tuple[LineError, RecordRef]] = {}
         self._unmatched = 0
+        self._orphaned: set[JobAddress] = set()
+        self.matched = False
         self._counts = {"final": 0, "tools": 0, "pending": 0}
         self._overheads: dict[int, int] = {}
 
@@ -171,6 +201,7 @@ class _Settling:
             if member is None:
                 self._unmatched += 1
                 continue
+            self.matched = True
             chunk.append(judge(member, result, ref, line))
             if len(chunk) >= _CHUNK:
                 self._flush()
@@ -191,6 +222,7 @@ class _Settling:
             if len(self._chunk) >= _CHUNK:
                 self._flush()
         self._flush()
+        self._collection.leave_unjudged(self._orphaned)
 
     def _judge(self, member: Member, result: Reply | LineError, ref: Any, line: bytes) -> Judged:
         local = self._world.jobs.get(member.job)
@@ -203,6 +235,10 @@ class _Settling:
             output_retries=member.output_retries,
             context=_no_context if judge.check is None else partial(self._context, member, local),
         )
+        if local is None:
+            self._orphaned.add(member.job)
+            if isinstance(result, Reply) and result.tool_calls:
+                settlement = _UNWANTED
         if not member.wanted and not isinstance(settlement, Answered):
             settlement = _UNWANTED
         if not isinstance(result, Reply):

@@ -94,7 +94,7 @@ class Loop:
         def look() -> Snapshot:
             return Snapshot(
                 lanes=store.lanes(),
-                batches=store.open_batches(),
+                batches=[b for b in store.open_batches() if b.id not in world.held],
                 tools=store.tools(),
                 unjudged=store.unjudged(),
                 waiting=dict(world.waiting),

@@ -60,6 +60,8 @@ class World:
     tool_concurrency: int = 16
     transfers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(4))
     one_writer: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
+    held: set[BatchId] = field(default_factory=set[BatchId])
+    """Ended batches with replies of jobs that are not in the specs now: nobody can judge them."""
     answered: set[str] = field(default_factory=set[str])
     """Providers that answered in this run; one that never did ends the run with a sentence."""
 

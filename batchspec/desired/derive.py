@@ -23,8 +23,8 @@ class Answered(NamedTuple):
 def derive(source: DerivedSource, answered: Iterable[Answered]) -> Iterator[SourceRow | Diagnostic]:
     """Yield the rows a job gets from the answers of the one it depends on.
 
-    `outputs_of` streams; `collect` holds all answers, because its one row does. What a `where`
-    raises is told and leaves the item out.
+    `outputs_of` streams; `collect` holds all answers, because its one row does, and has no row
+    where nothing was answered. What a `where` raises is told and leaves the item out.
     """
     if not isinstance(source, Collect):
         for number, item in enumerate(_kept(source, answered), 1):
@@ -39,6 +39,8 @@ def derive(source: DerivedSource, answered: Iterable[Answered]) -> Iterator[Sour
             yield item
         else:
             items.append(item)
+    if not items:
+        return
     outputs = [item["output"] for item in items]
     row = {"key": COLLECTED_KEY, "items": items, "outputs": outputs, "count": len(items)}
     yield SourceRow(COLLECTED_KEY, row)

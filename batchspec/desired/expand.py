@@ -17,6 +17,7 @@ from batchspec.errors import Diagnostic, Source
 from batchspec.fingerprint import Fingerprinter
 from batchspec.ids import Fingerprint
 from batchspec.messages import Message
+from batchspec.spec.context import takes_context
 from batchspec.spec.origin import raise_site
 from batchspec.spec.prompt import PromptInvalid
 
@@ -50,6 +51,7 @@ class Expander:
         row_type = desired.job.row_type
         self._desired = desired
         self._fingerprint = Fingerprinter(desired.contract.canonical())
+        self._scoped = sees_rows(desired)
         self._encode = encoder(desired.job)
         self._render = renderer(desired.job)
         self._validate: Callable[[Any], Any] | None = (
@@ -59,6 +61,7 @@ class Expander:
     def expand(self, rows: Iterable[SourceRow | Diagnostic]) -> Iterator[DesiredRow | Diagnostic]:
         """Yield a request, or what is wrong, for every row; diagnostics among them pass through."""
         validate, encode, fingerprint = self._validate, self._encode, self._fingerprint
+        scoped = self._scoped
         for row in rows:
             if isinstance(row, Diagnostic):
                 yield self._own(row)
@@ -70,7 +73,8 @@ class Expander:
             except Exception as error:  # noqa: BLE001 - a user's function may raise anything
                 yield self._diagnose(row, error)
             else:
-                yield DesiredRow(key, fingerprint(messages), row_json, messages, line)
+                identity = fingerprint(messages, 0, key if scoped else None)
+                yield DesiredRow(key, identity, row_json, messages, line)
 
     def render_messages(self, row: Mapping[str, Any]) -> list[Message]:
         """Return the messages of one row, for people to read.
@@ -112,6 +116,12 @@ class Expander:
 
     def _short(self, site: Source) -> Source:
         return Source(site.file.removeprefix(self._desired.root), site.line)
+
+
+def sees_rows(desired: DesiredJob) -> bool:
+    """Tell whether tools or validators may see the row; then equal requests are not shared."""
+    tools = any(tool.takes_context for tool in desired.tools.values())
+    return tools or any(takes_context(check) for check in desired.job.output_validators)
 
 
 def _validation(error: ValidationError) -> str:

@@ -58,12 +58,14 @@ class Desired:
     Attributes:
         jobs: In topological order; ties by address.
         warnings: What a person should know, though nothing is wrong.
+        disabled: Jobs with `enabled=False`: left alone, neither planned nor forgotten.
         imports: Enter it while users' functions run: it makes the project's modules importable,
             for functions that import them late.
     """
 
     jobs: tuple[DesiredJob, ...]
     warnings: tuple[Diagnostic, ...] = ()
+    disabled: tuple[JobAddress, ...] = ()
     imports: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def __getitem__(self, address: str) -> DesiredJob:

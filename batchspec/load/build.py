@@ -49,7 +49,8 @@ def load_project(root: Path, *, providers: Mapping[str, str], directory: str = "
     if errors:
         raise SpecError(sorted(errors, key=_place))
     warnings = tuple(d for d in found if d.severity == "warning")
-    return Desired(in_order(jobs), warnings, loaded.imports)
+    disabled = tuple(address for address, job in loaded.jobs.items() if not job.enabled)
+    return Desired(in_order(jobs), warnings, disabled, loaded.imports)
 
 
 def check_rows(

@@ -38,17 +38,15 @@ class Sources:
 def policy_of(desired: DesiredJob, sources: Sources) -> tuple[bytes, bytes]:
     """Return the policy fingerprint of a job and its payload; call it while modules are importable.
 
-    It covers the bodies of tools, validators and `grade`, the output type, and every function,
+    It covers the bodies of tools and validators, the output type, and every function,
     class and constant of the project they use. It cannot see dynamic access (`getattr`, `eval`) or
-    the code of installed packages.
+    the code of installed packages. `grade` is not in it: a score is computed when it is read.
     """
     job = desired.job
     roles: dict[str, Any] = {f"tool {name}": tool for name, tool in desired.tools.items()}
     roles |= {f"validator {n}": v for n, v in enumerate(job.output_validators, 1)}
     if isinstance(desired.output, NativeMode):
         roles["output"] = desired.output.marker.type
-    if job.grade is not None:
-        roles["grade"] = job.grade
     reach = _Reach(sources)
     entries = {role: reach.form(thing) for role, thing in roles.items()}
     bounds = {"output_retries": job.output_retries, "max_turns": job.max_turns}

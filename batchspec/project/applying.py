@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 
 from batchspec.apply.loop import Loop
+from batchspec.apply.run import delete_input
 from batchspec.apply.world import LocalJob, World
 from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.errors import Diagnostic, RefusedError, SpecError, StalePlanError
-from batchspec.ids import BatchId, JobAddress
+from batchspec.ids import BatchId, FileId, JobAddress, LaneId
 from batchspec.plan.changes import JobPlan, Kind, Plan
 from batchspec.ports import (
     Hook,
@@ -85,9 +86,13 @@ class Applying:
             store = project.store()
             store.acquire(project.mint(), "apply")
             stack.callback(store.release)
-            await anyio.to_thread.run_sync(self._agree)
+            idle = await anyio.to_thread.run_sync(self._agree)
+            world = self._world(providers)
+            for lane, file in idle:
+                provider = world.provider(store.lane(lane).provider)
+                await delete_input(world, provider, file)
             with self._desired.imports():
-                loop = Loop(self._world(providers), detach=self._detach)
+                loop = Loop(world, detach=self._detach)
                 try:
                     await loop.run()
                 finally:
@@ -126,8 +131,8 @@ class Applying:
             for name, provider in project.providers.items()
         }
 
-    def _agree(self) -> None:
-        """Record the rows of the plan.
+    def _agree(self) -> list[tuple[LaneId, FileId]]:
+        """Record the rows of the plan; returns input files the provider has for nothing.
 
         Raises:
             StalePlanError: It was applied before, or the state changed since.
@@ -145,10 +150,13 @@ class Applying:
                     "Nothing was sent; plan and apply again."
                 )
         changes = {k for k, n in self._plan.counts.items() if n} - {Kind.KEEP, Kind.CONTINUE}
-        if changes:
+        # What is put together already may hold rows the plan changes.
+        idle = store.unpack() if changes else []
+        if changes or planner.policies_changed:
             store.agree(draft, self._plan.id, planner.events)
         else:
             draft.discard()
+        return idle
 
     def _world(self, providers: Mapping[str, Provider]) -> World:
         project = self._project
@@ -212,8 +220,9 @@ class Applying:
         with project.reader() as reader:
             planner = project.planner(plan_id, reader)
             try:
-                planner.plan_job(self._desired[address])
+                plan = planner.plan_job(self._desired[address])
                 planner.raise_problems()
+                project.check_protected([plan])
             except BaseException:
                 planner.draft.discard()
                 raise

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from batchspec.desired.derive import Answered, derive
 from batchspec.desired.expand import DesiredRow, Expander, SourceRow
 from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.errors import Diagnostic, RefusedError, SpecError
@@ -29,10 +30,7 @@ from batchspec.spec.output import TextMode
 from batchspec.spec.rows import Collect, DerivedSource
 from batchspec.state.events import PlanAgreed
 from batchspec.state.records import BatchRecord
-from batchspec.state.stored import (
-    Duplicate,
-    RecordedRow,
-)
+from batchspec.state.stored import DraftTotals, Duplicate, RecordedRow
 from batchspec.store.draft import SqliteDraft
 
 _CHUNK = 1000
@@ -64,6 +62,7 @@ class Planner:
         problems: What is wrong with rows; nothing may be sent while there is any.
         events: What agreeing to the plan will record, per job.
         lanes: (lane, requests, bytes) per job, to count batches.
+        policies_changed: Whether agreeing has to record how replies are to be judged.
     """
 
     draft: SqliteDraft
@@ -77,6 +76,8 @@ class Planner:
     now: float
     selection: Selection = Selection()
     hook: PlanHook = _quiet
+    policies_changed: bool = False
+    _outstanding: Mapping[JobAddress, DraftTotals] | None = None
     problems: list[Diagnostic] = field(default_factory=list[Diagnostic])
     events: list[PlanAgreed] = field(default_factory=list[PlanAgreed])
     lanes: list[tuple[str, int, int]] = field(default_factory=list[tuple[str, int, int]])
@@ -104,7 +105,7 @@ class Planner:
             tally.add(Kind.FORGET, "ROW_REMOVED", rows=removed)
         if rejudged := self._rejudged(job, tally):
             tally.add(Kind.UPDATE, "POLICY_CHANGED", rows=rejudged)
-        totals = self.draft.totals(job.address)
+        totals = self._totals(job.address)
         self.lanes.append((tally.model, totals.requests, totals.bytes))
         counts = tally.counts
         self.events.append(
@@ -127,9 +128,20 @@ class Planner:
             requests=totals.requests, max_turns=most_turns(job), estimate=self._estimate(job, load)
         )
 
+    def _totals(self, job: JobAddress) -> DraftTotals:
+        """Return what would be sent: what this plan adds, and what was agreed to before."""
+        if self._outstanding is None:
+            self._outstanding = self.reader.outstanding()
+        added = self.draft.totals(job)
+        waiting = self._outstanding.get(job)
+        if waiting is None:
+            return added
+        return DraftTotals(added.requests + waiting.requests, added.bytes + waiting.bytes)
+
     def _rejudged(self, job: DesiredJob, tally: Tally) -> int:
         """Return how many kept rows have replies that were judged by another policy."""
         judged = self.reader.judged_by(job.address)
+        self.policies_changed |= judged not in {None, job.policy}
         kept = tally.counts.get(Kind.KEEP, 0)
         if judged is None or judged == job.policy or not kept:
             return 0
@@ -327,26 +339,20 @@ def most_turns(job: DesiredJob) -> int:
 
 def derived_rows(
     job: DesiredJob, desired: Desired, reader: Reader, providers: Mapping[str, Provider]
-) -> Iterator[SourceRow]:
+) -> Iterator[SourceRow | Diagnostic]:
     """Yield the rows a job makes of the answers of another."""
+    source = job.rows
+    assert isinstance(source, DerivedSource)  # noqa: S101 - the callers look
     upstream = desired[job.depends_on[0]]
     wire = providers[upstream.contract.provider].wire
     answers = Answers(upstream.address, wire, upstream)
-    where = getattr(job.rows, "where", None)
-    rows = (
-        {"key": item.key, "row": item.row, "output": item.output_json()}
-        for item in (Item(stored, answers) for stored in reader.items(upstream.address))
-        if item.outcome == "succeeded" and not item.previous
+    items = (Item(stored, answers) for stored in reader.items(upstream.address))
+    answered = (
+        Answered(item.key, item.row, item.output_json())
+        for item in items
+        if item.outcome == "succeeded"
     )
-    wanted = (row for row in rows if where is None or where(row))
-    if not isinstance(job.rows, Collect):
-        yield from (SourceRow(str(row["key"]), row, number) for number, row in enumerate(wanted, 1))
-        return
-    items = list(wanted)  # one request holds them all
-    if items:
-        outputs = [item["output"] for item in items]
-        data = {"key": "all", "items": items, "outputs": outputs, "count": len(items)}
-        yield SourceRow("all", data, 1)
+    return derive(source, answered)
 
 
 def unfinished_jobs(reader: Reader) -> set[JobAddress]:

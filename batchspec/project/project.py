@@ -14,7 +14,7 @@ from batchspec.apply.clock import SystemClock
 from batchspec.config import Settings, load_settings
 from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.errors import RefusedError, SpecError, StateError, UsageError
-from batchspec.ids import JobAddress, parse_address, uuid7
+from batchspec.ids import JobAddress, RowKey, parse_address, uuid7
 from batchspec.load.build import load_project
 from batchspec.load.determinism import check_determinism
 from batchspec.plan.changes import JobPlan, Kind, Plan
@@ -192,8 +192,7 @@ class Project:
         if unknown := selection.unknown(desired.addresses):
             known = ", ".join(desired.addresses) or "none"
             raise UsageError(f"No job matches {', '.join(map(repr, unknown))}. Jobs are: {known}.")
-        reader = self._stack.enter_context(self.store().reader())
-        with desired.imports(), ExitStack() as undo:
+        with desired.imports(), self.store().reader() as reader, ExitStack() as undo:
             planner = self.planner(self.mint(), reader, selection)
             undo.callback(planner.draft.discard)
             planner.hook = hook or planner.hook
@@ -238,7 +237,7 @@ class Project:
         chosen = planner.selection.targets or planner.selection.excludes
         removed = [] if chosen else self._removed(planner, reader)
         plans = [with_unknown(p, reader.batches(open_only=True)) for p in jobs.values()]
-        self._check_protected(plans)
+        self.check_protected(plans)
         return Plan(
             id=planner.plan_id,
             environment=self.environment,
@@ -255,7 +254,8 @@ class Project:
         found = [
             planner.plan_removed(progress.address, progress.model)
             for progress in reader.progress()
-            if progress.address not in planner.desired.addresses and not progress.removed
+            if progress.address not in {*planner.desired.addresses, *planner.desired.disabled}
+            and not progress.removed
         ]
         return [plan for plan in found if plan is not None]
 
@@ -270,7 +270,12 @@ class Project:
             max_bytes=min(size for _, size in limits),
         ) + sum(1 for _, requests, _ in waiting if requests)
 
-    def _check_protected(self, plans: Sequence[JobPlan]) -> None:
+    def check_protected(self, plans: Sequence[JobPlan]) -> None:
+        """Refuse to resubmit or forget items of a protected job.
+
+        Raises:
+            RefusedError: A plan would.
+        """
         for plan in plans:
             costly = plan.counts.get(Kind.RESUBMIT, 0) + plan.counts.get(Kind.FORGET, 0)
             if costly and self._job(plan.address).job.protect:
@@ -364,14 +369,20 @@ class Project:
             StateError: There is no state yet.
         """
         job, key = parse_address(address)
-        desired = self._job_if_loadable(job)
-        reader = self._stack.enter_context(self.reader())
-        if job not in reader.jobs():
-            known = ", ".join(reader.jobs()) or "none yet"
-            raise UsageError(f"There are no items of a job {job!r} on record. Jobs are: {known}.")
+        with self.reader() as reader:
+            known = reader.jobs()
+        if job not in known:
+            raise UsageError(
+                f"There are no items of a job {job!r} on record. "
+                f"Jobs are: {', '.join(known) or 'none yet'}."
+            )
         wire = next(iter(self.providers.values())).wire
-        answers = Answers(job, wire, desired)
-        return (Item(stored, answers) for stored in reader.items(job, failed=failed, key=key))
+        return self._items(Answers(job, wire, self._job_if_loadable(job)), key, failed=failed)
+
+    def _items(self, answers: Answers, key: RowKey | None, *, failed: bool) -> Iterator[Item]:
+        with self.reader() as reader:
+            for stored in reader.items(answers.address, failed=failed, key=key):
+                yield Item(stored, answers)
 
     def _job_if_loadable(self, address: JobAddress) -> DesiredJob | None:
         try:

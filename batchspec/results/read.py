@@ -158,8 +158,8 @@ class Item:
 
     @property
     def reason(self) -> str | None:
-        """Return why it did not succeed."""
-        return self._stored.reason if self._stored.phase == "final" else None
+        """Return why it did not succeed; of a `previous` answer, why its replacement did not."""
+        return self._stored.reason if self.outcome else None
 
     @property
     def usage(self) -> Usage:

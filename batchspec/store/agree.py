@@ -6,6 +6,8 @@ scratch database of `store.draft`.
 
 import sqlite3
 
+from batchspec.errors import RefusedError
+
 _STATEMENTS = (
     # Lanes, contracts and jobs.
     """
@@ -103,17 +105,32 @@ _STATEMENTS = (
     """
     UPDATE jobs SET removed = 1 WHERE address IN (SELECT address FROM draft.removed_jobs)
     """,
-    # What another job wants now is served by that job's tools and validators.
+    # What another job wants now is served by that job's tools and validators, and judged by them.
     """
-    UPDATE conversations SET job = (
-      SELECT i.job FROM items i WHERE i.conversation = conversations.id ORDER BY i.id LIMIT 1)
-    WHERE id IN (
+    CREATE TEMP TABLE taken AS
+    SELECT c.id, c.job AS old, (
+      SELECT i.job FROM items i WHERE i.conversation = c.id ORDER BY i.id LIMIT 1) AS new
+    FROM conversations c
+    WHERE c.id IN (
         SELECT conversation FROM dropped UNION
         SELECT c.id FROM draft.rows r JOIN conversations c ON c.fingerprint = r.fingerprint
         WHERE r.kind = '=')
-      AND EXISTS (SELECT 1 FROM items i WHERE i.conversation = conversations.id)
-      AND NOT EXISTS (SELECT 1 FROM items i
-        WHERE i.conversation = conversations.id AND i.job = conversations.job)
+      AND EXISTS (SELECT 1 FROM items i WHERE i.conversation = c.id)
+      AND NOT EXISTS (SELECT 1 FROM items i WHERE i.conversation = c.id AND i.job = c.job)
+    """,
+    """
+    UPDATE conversations SET job = (SELECT new FROM taken t WHERE t.id = conversations.id)
+    WHERE id IN (SELECT id FROM taken)
+    """,
+    """
+    UPDATE jobs SET judged = x'' WHERE id IN (
+      SELECT t.new FROM taken t JOIN jobs o ON o.id = t.old JOIN jobs n ON n.id = t.new
+      WHERE o.judged <> n.policy)
+    """,
+    # Validators may look at the row, so a row that changed outside its request is judged again.
+    """
+    UPDATE jobs SET judged = x'' WHERE id IN (
+      SELECT w.job FROM draft.rows r JOIN wanted w ON w.number = r.job WHERE r.kind = '~')
     """,
     # What no item wants any more is not sent; what is in a batch comes back and is kept.
     """
@@ -127,10 +144,34 @@ _STATEMENTS = (
     "DROP TABLE wanted",
     "DROP TABLE dropped",
     "DROP TABLE gone",
+    "DROP TABLE taken",
 )
+_LIVE_JOBS = "SELECT COUNT(*) FROM jobs WHERE NOT removed"
+_CONFLICT = """
+SELECT n.address, o.address, i.key FROM draft.jobs d JOIN jobs n ON n.address = d.address
+JOIN items i ON i.job = n.id JOIN conversations c ON c.id = i.conversation
+JOIN jobs o ON o.id = c.job
+WHERE c.job <> n.id AND o.policy <> n.policy AND NOT o.removed LIMIT 1
+"""
 
 
 def agree(db: sqlite3.Connection) -> None:
-    """Write the rows of the attached `draft`; inside a transaction."""
+    """Write the rows of the attached `draft`; inside a transaction.
+
+    Raises:
+        RefusedError: Two jobs would share an answer and judge it differently.
+    """
     for statement in _STATEMENTS:
         db.execute(statement)
+    if db.execute(_LIVE_JOBS).fetchone()[0] > 1:
+        conflict = db.execute(_CONFLICT).fetchone()
+        if conflict is not None:
+            raise RefusedError(_two_judges(*conflict))
+
+
+def _two_judges(job: str, other: str, key: str) -> str:
+    return (
+        f"Row {key!r} of {job} asks exactly what a row of {other} asks, but the two jobs run "
+        "different tools, validators or output types on the answer, and an answer is paid for and "
+        "judged once. Nothing was recorded or sent: let the prompts differ, or give both the same."
+    )

@@ -1,9 +1,9 @@
 """Settling the members of one batch: one transaction, in chunks."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from batchspec.ids import BatchId
+from batchspec.ids import BatchId, JobAddress
 from batchspec.state.machine import conversation_phase
 from batchspec.state.settlement import Answered, AskAgain, CallTools, SendAgain
 from batchspec.state.stored import (
@@ -76,6 +76,12 @@ class Collection:
         )
         for j in others:
             self._record_one(j)
+
+    def leave_unjudged(self, jobs: Iterable[JobAddress]) -> None:
+        """Note jobs whose replies were taken without their own rules, to be judged once back."""
+        self._db.executemany(
+            "UPDATE jobs SET judged = x'' WHERE address = ?", [(job,) for job in jobs]
+        )
 
     def _record_one(self, judged: Judged) -> None:
         member, settlement, reply, usage, cost, request, size = judged

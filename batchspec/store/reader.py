@@ -19,31 +19,40 @@ from batchspec.state.records import (
     LaneRecord,
     LeaseRecord,
 )
-from batchspec.state.stored import (
-    StoredItem,
-)
+from batchspec.state.stored import DraftTotals, StoredItem
 from batchspec.store.rows import BATCH_COLUMNS, batch_record
 from batchspec.store.schema import open_database
 from batchspec.store.segments import SegmentReader
 
 _CHUNK = 1000
 
-# The answer shown is the wanted conversation's once it is final, until then the old one's: that of
-# the item's previous conversation, or of this one before it was sent anew.
+# The answer shown is that of the item's conversation once it is accepted; until then, and when it
+# was not accepted, the old one: this conversation's own from before it was sent anew (`kept`), or
+# that of the item's previous conversation. `{older}` is 0 where failures themselves are wanted.
 _ITEMS = """
 SELECT i.id, i.key, i.row, c.phase,
-  CASE WHEN c.phase <> 'final' AND c.kept IS NOT NULL THEN 'succeeded' ELSE c.outcome END,
-  c.reason, CASE WHEN c.phase <> 'final' AND c.kept IS NOT NULL THEN c.kept ELSE c.reply END,
+  CASE WHEN {kept} THEN 'succeeded' ELSE c.outcome END,
+  CASE WHEN c.id = wanted.id THEN c.reason ELSE wanted.reason END,
+  CASE WHEN {kept} THEN c.kept ELSE c.reply END,
   CASE WHEN c.phase = 'final' AND c.outcome = 'succeeded' THEN c.answer END,
   c.turn, c.input_tokens, c.cached_tokens, c.output_tokens, c.reasoning_tokens, c.cost,
-  c.id <> wanted.id OR (c.phase <> 'final' AND c.kept IS NOT NULL)
+  c.id <> wanted.id OR {kept}
 FROM items i
 JOIN conversations wanted ON wanted.id = i.conversation
 JOIN conversations c ON c.id = CASE
-  WHEN wanted.phase <> 'final' AND wanted.kept IS NULL AND i.previous IS NOT NULL THEN i.previous
+  WHEN {older} AND wanted.kept IS NULL AND i.previous IS NOT NULL
+    AND (wanted.phase <> 'final' OR wanted.outcome <> 'succeeded') THEN i.previous
   ELSE i.conversation END
 WHERE i.job = :job AND i.id > :after {more}
 ORDER BY i.id LIMIT :limit
+"""
+_KEPT = "(c.kept IS NOT NULL AND (c.phase <> 'final' OR c.outcome <> 'succeeded'))"
+
+_OUTSTANDING = """
+SELECT j.address, COUNT(*), SUM(c.size) FROM conversations c JOIN jobs j ON j.id = c.job
+LEFT JOIN batches b ON b.number = c.batch
+WHERE c.phase = 'pending' OR (c.phase = 'batched' AND b.phase = 'intended' AND b.create_at IS NULL)
+GROUP BY j.id
 """
 
 _PROGRESS = """
@@ -94,6 +103,11 @@ class StateReader:
         rows = self.db.execute("SELECT address FROM jobs ORDER BY address")
         return [JobAddress(address) for (address,) in rows]
 
+    def outstanding(self) -> dict[JobAddress, DraftTotals]:
+        """Return the requests that are agreed to and not sent, by job."""
+        rows = self.db.execute(_OUTSTANDING)
+        return {JobAddress(address): DraftTotals(n, size) for address, n, size in rows}
+
     def judged_by(self, job: JobAddress) -> bytes | None:
         """Return the policy a job's replies were judged by; None for a job without items."""
         policy: bytes | None = self._value("SELECT judged FROM jobs WHERE address = ?", job)
@@ -141,7 +155,8 @@ class StateReader:
         more = "AND i.key = :key" if key is not None else ""
         if failed:
             more += " AND c.phase = 'final' AND c.outcome <> 'succeeded'"
-        sql = _ITEMS.format(more=more)
+        older = int(not failed)
+        sql = _ITEMS.format(more=more, older=older, kept=_KEPT if older else "0")
         after = 0
         while True:
             rows = self.db.execute(

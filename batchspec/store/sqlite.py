@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 
 from batchspec.errors import StateError
-from batchspec.ids import BatchId, ConversationId, JobAddress, LaneId, RecordRef, RowKey
+from batchspec.ids import BatchId, ConversationId, FileId, JobAddress, LaneId, RecordRef, RowKey
 from batchspec.messages import Contract, Outcome, Usage
 from batchspec.ports import (
     Body,
@@ -254,6 +254,22 @@ class StateStore(LeasedState):
                 ]
             )
             self.apply_event(event)
+
+    def unpack(self) -> list[tuple[LaneId, FileId]]:
+        """Take apart batches that were put together and never asked for, so that a plan can change.
+
+        Returns the input files that are at the provider for nothing, with their lanes.
+        """
+        idle = [b for b in self.open_batches() if b.phase == "intended" and b.create_at is None]
+        if idle:
+            reason = "it was not sent yet and is put together anew"
+            self.commit(*(BatchRejected(id=b.id, at=self._now(), reason=reason) for b in idle))
+        return [(b.lane, b.input_file_id) for b in idle if b.input_file_id is not None]
+
+    def removed_jobs(self) -> frozenset[JobAddress]:
+        """Return the jobs somebody agreed to forget."""
+        rows = self.db.execute("SELECT address FROM jobs WHERE removed")
+        return frozenset(JobAddress(address) for (address,) in rows)
 
     def unjudged(self) -> Sequence[JobAddress]:
         """Return the jobs whose replies were judged by another policy than the one agreed to."""

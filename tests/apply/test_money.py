@@ -478,9 +478,13 @@ def test_a_download_that_breaks_is_repeated(world: World) -> None:
 
 
 def test_results_that_are_gone_are_told_and_not_paid_again(world: World) -> None:
-    """Files vanish 30 days after; they were billed."""
+    """Files vanish 30 days after; until then a person is asked, and nothing is given up."""
     world.job("a")
-    world.wire.faults.append(Fault(*CONTENT, status=404, body=failure("No such file"), times=None))
+    gone = Fault(*CONTENT, status=404, body=failure("No such file"), times=None)
+    world.wire.faults.append(gone)
+    with pytest.raises(ProviderError, match="account and project"):
+        world.apply()
+    world.clock.time += 30 * 86_400
     assert world.apply().failed == 1
     assert "does not have the result file any more" in (world.items()["a"].reason or "")
     assert world.created == 1
