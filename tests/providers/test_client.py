@@ -16,6 +16,7 @@ from batchspec.providers.openai.client import OpenAIClient, remote_batch
 from batchspec.simulator import AppTransport, Pace, create_app
 from batchspec.state.records import RequestCounts
 from batchspec.state.remote import (
+    CallError,
     NotFound,
     Refused,
     RemoteBatch,
@@ -261,6 +262,52 @@ async def test_the_list_is_read_down_to_a_time_and_no_further(
     assert found == ["3", "2"]
 
 
+async def test_a_list_that_is_not_newest_first_is_read_on(
+    client: OpenAIClient, clock: VirtualClock, faults: Faults, input_file: Path
+) -> None:
+    for n in range(3):
+        await submitted(client, input_file, str(n))
+        clock.time += 100
+
+    def ascending(body: bytes) -> bytes:
+        page = json.loads(body)
+        return json.dumps({**page, "data": page["data"][::-1]}).encode()
+
+    faults.faults.append(Fault(*LIST, rewrite=ascending))
+    found = [b.metadata["batchspec"] async for b in client.recent(clock.time - 250)]
+    assert found == ["1", "2"]
+
+
+def listing(*data: object) -> Fault:
+    return Fault(*LIST, status=200, body={"object": "list", "data": list(data), "has_more": False})
+
+
+async def test_many_older_batches_in_a_row_end_the_list(
+    client: OpenAIClient, faults: Faults
+) -> None:
+    old = [{"id": f"old-{n}", "created_at": 5} for n in range(300)]
+    new = {"id": "new", "created_at": 50}
+    faults.faults.append(listing(*old[:199], new, *old[:199], {**new, "id": "near"}))
+    faults.faults.append(listing(*old[:199], new, *old[:200], {**new, "id": "far"}))
+    assert [b.id async for b in client.recent(10)] == ["new", "near"]
+    assert [b.id async for b in client.recent(10)] == ["new"]
+
+
+async def test_entries_of_a_list_that_cannot_be_read_are_skipped(
+    client: OpenAIClient, faults: Faults
+) -> None:
+    """One without a time may be ours, and missing it would be paid twice."""
+    faults.faults.append(
+        listing(
+            "words", 7, None, [], {}, {"id": None, "created_at": 50}, {"id": 7, "created_at": 50},
+            {"id": "odd", "created_at": "yesterday", "metadata": ["a"]},
+            {"id": "fine", "created_at": 50, "metadata": {"batchspec": "t", "n": 1}},
+        )
+    )  # fmt: skip
+    found = {b.id: b.metadata async for b in client.recent(10)}
+    assert found == {"odd": {}, "fine": {"batchspec": "t"}}
+
+
 async def test_a_batch_can_be_cancelled_until_it_is_done(
     client: OpenAIClient, clock: VirtualClock, input_file: Path
 ) -> None:
@@ -282,6 +329,14 @@ async def test_a_batch_can_be_cancelled_until_it_is_done(
         ({"errors": None, "metadata": None, "new": {"a": 1}}, ("in_progress", RequestCounts(1))),
         ({"output_file_id": "", "error_file_id": ""}, ("in_progress", RequestCounts(1))),
         ({"errors": {"object": "list", "data": None}}, ("in_progress", RequestCounts(1))),
+        ({"status": ["a"]}, ("unknown", RequestCounts(1))),
+        ({"errors": "boom", "metadata": "x"}, ("in_progress", RequestCounts(1))),
+        ({"output_file_id": {"a": 1}, "error_file_id": 7}, ("in_progress", RequestCounts(1))),
+        ({"output_file_id": "file\n\ud800"}, ("in_progress", RequestCounts(1))),
+        ({"request_counts": [1]}, ("in_progress", RequestCounts())),
+        ({"request_counts": {"total": "x", "completed": 1.5}}, ("in_progress", RequestCounts())),
+        ({"request_counts": {"total": 2**70, "failed": -1}}, ("in_progress", RequestCounts())),
+        ({"created_at": None}, ("in_progress", RequestCounts(1))),
     ],
 )
 async def test_odd_batches_are_read(
@@ -314,6 +369,68 @@ def test_errors_of_a_batch_keep_their_lines() -> None:
     first, second = remote_batch(batch).errors
     assert (first.code, first.message, first.line, first.param) == ("c", "m", 3, "p")
     assert (second.code, second.message, second.line) == ("unknown", "", None)
+
+
+@pytest.mark.parametrize(
+    ("errors", "read"),
+    [
+        ([{"code": 5, "message": {"a": 1}, "line": "second"}], ("5", "{'a': 1}", None)),
+        ([{"code": "c", "message": "\ud800", "line": -1}], ("c", "?", None)),
+        ([{"code": "c", "message": "key sk-live-ABCDEF", "line": 2}], ("c", "key sk-…", 2)),
+        (["boom"], ("unknown", "boom", None)),
+    ],
+)
+async def test_odd_errors_of_a_batch_are_read(
+    submission: tuple[OpenAIClient, RemoteBatch],
+    faults: Faults,
+    errors: list[object],
+    read: tuple[str, str, int | None],
+) -> None:
+    client, batch = submission
+    faults.faults.append(
+        Fault(*BATCH, rewrite=rewriting_json(status="failed", errors={"data": errors}))
+    )
+    (error,) = (await client.retrieve(batch.id)).errors
+    assert (error.code, error.message, error.line) == read
+
+
+@pytest.mark.parametrize("message", [{"a": 1}, ["No."], 7, None])
+async def test_a_message_that_is_no_text_is_told(
+    client: OpenAIClient, faults: Faults, input_file: Path, message: object
+) -> None:
+    body = {"error": {"message": message, "code": 7}}
+    faults.faults.append(Fault(*CREATE, status=400, body=body))
+    with pytest.raises(Refused, match=r"HTTP 400: .") as raised:
+        await submitted(client, input_file)
+    assert raised.value.code == "7"
+
+
+@pytest.mark.parametrize("status", [401, 404, 429, 500])
+async def test_a_key_the_provider_repeats_is_not_told(
+    faults: Faults, input_file: Path, status: int
+) -> None:
+    """Messages reach the state, the journal and the terminal."""
+    words = "Wrong: SECRETKEY (not sk-proj-abc123*****89, a task-based one)."
+    client = OpenAIClient(api_key="SECRETKEY", base_url=BASE_URL, transport=AppTransport(faults))
+    faults.faults.append(Fault(*CREATE, status=status, body=failure(words)))
+    with pytest.raises(CallError) as raised:
+        await submitted(client, input_file)
+    assert str(raised.value) == f"HTTP {status}: Wrong: … (not sk-…, a task-based one)."
+    page = b"x" * 290 + b"SECRETKEY"
+    faults.faults.append(Fault(*CREATE, status=status, body=page))
+    with pytest.raises(CallError) as raised:
+        await submitted(client, input_file)
+    assert str(raised.value).endswith("x…")
+    await client.close()
+
+
+async def test_a_base_url_is_told_without_its_secrets(input_file: Path) -> None:
+    url = "http://user:S3CRETPW@127.0.0.1:9/v1?key=TOKEN9"
+    client = OpenAIClient(api_key="SECRETKEY", base_url=url)
+    with pytest.raises(Uncertain, match=r"^http://127\.0\.0\.1:9/v1") as raised:
+        await client.create(FileId("file-1"), ENDPOINT, "24h", {})
+    assert not any(secret in str(raised.value) for secret in ("S3CRETPW", "TOKEN9", "user"))
+    await client.close()
 
 
 async def test_a_host_that_cannot_be_reached_is_named(input_file: Path) -> None:

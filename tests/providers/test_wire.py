@@ -165,6 +165,27 @@ def test_the_assistant_s_message_is_what_the_next_turn_needs() -> None:
     assert found == {"role": "assistant", "content": None, "tool_calls": [CALL]}
 
 
+@pytest.mark.parametrize("calls", [None, []])
+def test_an_assistant_s_message_without_anything_has_an_empty_text(calls: Any) -> None:
+    """The service takes null only beside tool calls."""
+    found = WIRE.assistant(line(completion(tool_calls=calls)))
+    assert found == {"role": "assistant", "content": ""}
+
+
+def test_a_status_written_as_text_is_read() -> None:
+    assert reply(line(completion(content="x"), "200")).text == "x"
+    assert error(line({"error": {"message": "m"}}, "400")).kind == "rejected"
+    assert error(line({"error": {"message": "m"}}, "429")).kind == "retryable"
+    assert error(line({"error": {"message": "m"}}, "²00")).kind == "retryable"
+
+
+def test_a_key_in_the_message_of_a_line_is_not_told() -> None:
+    body = {"error": {"message": "Wrong key sk-live-ABCDEF.", "code": "c"}}
+    assert error(line(body, 401)).message == "Wrong key sk-…."
+    beside = {"custom_id": "k", "response": None, "error": body["error"]}
+    assert error(json.dumps(beside).encode()).message == "Wrong key sk-…."
+
+
 # --- no replies
 
 

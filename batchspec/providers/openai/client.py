@@ -4,7 +4,8 @@ Create is sent exactly once (`max_retries=0`): the API has no idempotency key, s
 a second paid batch. All other calls are harmless to repeat and keep the SDK's retries.
 """
 
-from collections.abc import AsyncIterator, Mapping
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
@@ -14,6 +15,7 @@ import openai
 from openai import AsyncOpenAI
 
 from batchspec.ids import FileId, RemoteId
+from batchspec.providers.openai.wire import blot, count
 from batchspec.state.records import RemoteStatus, RequestCounts
 from batchspec.state.remote import (
     CallError,
@@ -30,11 +32,15 @@ if TYPE_CHECKING:
 
     from openai.types import Batch
 
-_STATUSES = frozenset(get_args(RemoteStatus)) - {"unknown"}
+_STATUSES = [status for status in get_args(RemoteStatus) if status != "unknown"]
 _NOT_VISIBLE = "Cannot find file"
 _DOWNLOAD_CHUNK = 256 * 1024
 _LONGEST_WAIT = 3600.0
 """Seconds after which another try does no harm, whatever a header says."""
+_OLDER = 200
+"""Older batches in a row after which a list that is not sorted has nothing newer either."""
+_SHORTEST_SECRET = 6
+"""Characters below which a key cannot be told from a word."""
 
 
 class OpenAIClient:
@@ -55,7 +61,11 @@ class OpenAIClient:
     ) -> None:
         http = None if transport is None else httpx2.AsyncClient(transport=transport)
         self._sdk = AsyncOpenAI(api_key=api_key, base_url=base_url, http_client=http)
-        self._where = str(self._sdk.base_url)
+        url = self._sdk.base_url
+        self._where = str(url.copy_with(username=None, password=None, query=None))
+        secrets = api_key, url.userinfo.decode(), url.password, url.query.decode()
+        self._secrets = [(str(url), self._where)]
+        self._secrets += [(s, "…") for s in secrets if len(s) >= _SHORTEST_SECRET]
 
     async def upload(self, path: Path, name: str) -> FileId:
         """Upload a batch input file, streaming it from disk."""
@@ -74,20 +84,31 @@ class OpenAIClient:
                 completion_window=cast("Any", window),
                 metadata=dict(metadata),
             )
-            return remote_batch(batch)
+            return remote_batch(batch, self._clean)
 
     async def retrieve(self, batch: RemoteId) -> RemoteBatch:
         """Ask for one batch."""
         with self._errors():
-            return remote_batch(await self._sdk.batches.retrieve(batch))
+            return remote_batch(await self._sdk.batches.retrieve(batch), self._clean)
 
     async def recent(self, since: float) -> AsyncIterator[RemoteBatch]:
-        """Yield the account's batches, newest first, down to a creation time."""
+        """Yield the account's batches, newest first, down to a creation time.
+
+        Entries that cannot be read are skipped; those without a time might be new. Compatible
+        servers may list in another order.
+        """
+        older = 0
         with self._errors():
             async for batch in self._sdk.batches.list(limit=100):
-                if batch.created_at < since:
+                try:
+                    found = remote_batch(batch, self._clean)
+                except (ValueError, TypeError, AttributeError):
+                    continue
+                if not 0 < found.created_at < since:
+                    older = 0
+                    yield found
+                elif (older := older + 1) >= _OLDER:
                     return
-                yield remote_batch(batch)
 
     async def content(self, file: FileId) -> AsyncIterator[bytes]:
         """Yield the bytes of a file in chunks."""
@@ -99,7 +120,7 @@ class OpenAIClient:
     async def cancel(self, batch: RemoteId) -> RemoteBatch:
         """Ask the provider to stop a batch; what ran is still collected and paid."""
         with self._errors():
-            return remote_batch(await self._sdk.batches.cancel(batch))
+            return remote_batch(await self._sdk.batches.cancel(batch), self._clean)
 
     async def delete_file(self, file: FileId) -> None:
         """Delete a file; one that is gone already is no error."""
@@ -113,30 +134,37 @@ class OpenAIClient:
         """Close the connections."""
         await self._sdk.close()
 
+    def _clean(self, text: str) -> str:
+        """Return words for people and the journal without what gives access."""
+        for secret, shown in self._secrets:
+            text = text.replace(secret, shown)
+        return blot(text)
+
     @contextmanager
     def _errors(self) -> "Generator[None]":
         """Turn the SDK's errors into what is known about their effect."""
         try:
             yield
         except openai.APIStatusError as error:
-            raise classify(error) from error
+            raise classify(error, self._clean) from error
         except openai.APIConnectionError as error:
-            cause = error.__cause__ or error
-            message = f"{self._where} did not answer ({type(cause).__name__}: {cause})"
-            raise Uncertain(message) from error
+            raise self._uncertain("did not answer", error.__cause__ or error) from error
         except httpx2.HTTPError as error:
-            raise Uncertain(f"{self._where} broke off ({type(error).__name__}: {error})") from error
+            raise self._uncertain("broke off", error) from error
         except openai.OpenAIError as error:
-            raise Uncertain(f"{self._where}: {error}") from error
+            raise Uncertain(self._clean(f"{self._where}: {error}")) from error
         except (ValueError, TypeError, AttributeError) as error:
-            problem = f"{type(error).__name__}: {error}"
-            raise Uncertain(f"{self._where} gave an answer without sense ({problem})") from error
+            raise self._uncertain("gave an answer without sense", error) from error
+
+    def _uncertain(self, what: str, cause: BaseException) -> Uncertain:
+        problem = f"{type(cause).__name__}: {cause}"
+        return Uncertain(self._clean(f"{self._where} {what} ({problem})"))
 
 
-def classify(error: openai.APIStatusError) -> CallError:
+def classify(error: openai.APIStatusError, clean: Callable[[str], str] = blot) -> CallError:
     """Say what an HTTP error tells about the effect of the call."""
     status = error.status_code
-    message = f"HTTP {status}: {error_message(error)}"
+    message = f"HTTP {status}: {error_message(error, clean)}"
     wait = _retry_after(error.response.headers)
     if status == 404:
         return NotFound(message)
@@ -147,15 +175,16 @@ def classify(error: openai.APIStatusError) -> CallError:
     return Refused(message, status=status, code=error.code)
 
 
-def error_message(error: openai.APIStatusError) -> str:
+def error_message(error: openai.APIStatusError, clean: Callable[[str], str] = blot) -> str:
     """Return the provider's own words; an HTML page is cut to its first line."""
     body = error.body
     if isinstance(body, dict):
         message = cast("dict[str, Any]", body).get("message")
         if isinstance(message, str):
-            return message
-    text = body if isinstance(body, str) and body else error.message
-    return text.strip().partition("\n")[0][:300]
+            return clean(message)
+        body = json.dumps(message) if message else None
+    text = body if isinstance(body, str) and body else str(error.message)
+    return clean(text).strip().partition("\n")[0][:300]
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
@@ -176,23 +205,59 @@ def _known(id_: object) -> str:
     return id_
 
 
-def remote_batch(batch: "Batch") -> RemoteBatch:
-    """Read the SDK's batch; unknown statuses, absent fields and empty ids are normal."""
+def remote_batch(batch: "Batch", clean: Callable[[str], str] = blot) -> RemoteBatch:
+    """Read the SDK's batch, which checks no types; what makes no sense counts as absent."""
     counts = batch.request_counts
-    errors = (batch.errors.data if batch.errors else None) or []
-    status = batch.status if batch.status in _STATUSES else "unknown"
     return RemoteBatch(
         id=RemoteId(_known(batch.id)),
-        status=status,
-        created_at=batch.created_at,
-        counts=RequestCounts(counts.total or 0, counts.completed or 0, counts.failed or 0)
-        if counts
-        else RequestCounts(),
-        input_file_id=FileId(batch.input_file_id) if batch.input_file_id else None,
-        output_file_id=FileId(batch.output_file_id) if batch.output_file_id else None,
-        error_file_id=FileId(batch.error_file_id) if batch.error_file_id else None,
-        errors=tuple(
-            RemoteError(e.code or "unknown", e.message or "", e.line, e.param) for e in errors
+        status=_status(batch.status),
+        created_at=_time(batch.created_at),
+        counts=RequestCounts(
+            *(count(getattr(counts, name, 0)) for name in ("total", "completed", "failed"))
         ),
-        metadata=batch.metadata or {},
+        input_file_id=_file(batch.input_file_id),
+        output_file_id=_file(batch.output_file_id),
+        error_file_id=_file(batch.error_file_id),
+        errors=_validation_errors(getattr(batch.errors, "data", None), clean),
+        metadata=_strings(batch.metadata),
+    )
+
+
+def _time(value: object) -> float:
+    return float(value) if isinstance(value, int | float) and 0 < value < 2**53 else 0.0
+
+
+def _status(value: object) -> RemoteStatus:
+    return cast("RemoteStatus", value) if value in _STATUSES else "unknown"
+
+
+def _file(id_: object) -> FileId | None:
+    return FileId(id_) if isinstance(id_, str) and id_ and id_.isprintable() else None
+
+
+def _strings(metadata: object) -> dict[str, str]:
+    if not isinstance(metadata, dict):
+        return {}
+    pairs = cast("dict[object, object]", metadata).items()
+    return {k: v for k, v in pairs if isinstance(k, str) and isinstance(v, str)}
+
+
+def _validation_errors(errors: object, clean: Callable[[str], str]) -> tuple[RemoteError, ...]:
+    if not isinstance(errors, list):
+        return ()
+    return tuple(_validation_error(e, clean) for e in cast("list[object]", errors))
+
+
+def _validation_error(error: object, clean: Callable[[str], str]) -> RemoteError:
+    """Read one error; what is no object is shown as it is."""
+    if isinstance(error, str):
+        return RemoteError("unknown", clean(error))
+    code, message, line, param = (
+        getattr(error, name, None) for name in ("code", "message", "line", "param")
+    )
+    return RemoteError(
+        clean(str(code or "unknown")),
+        clean(str(message or "")),
+        count(line) or None,
+        clean(param) if isinstance(param, str) else None,
     )

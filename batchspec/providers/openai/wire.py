@@ -5,6 +5,7 @@ split from its neighbours at the byte `\n` only, since JSON strings may hold U+2
 alone, so that one bad line never spoils a batch.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeGuard
 
@@ -33,8 +34,9 @@ _NEVER_RAN = {"batch_expired", "batch_cancelled"}
 _RENAMED = {"max_tokens": "max_completion_tokens"}
 _NO_USAGE = Usage()
 _BOM: Final = b"\xef\xbb\xbf"
-_MOST_TOKENS = 2**53
+_MOST = 2**53
 """Beyond it a count is nonsense, and no column can hold it."""
+_SECRET = re.compile(r"(?<![A-Za-z0-9])sk-[\w*-]{6,}")
 
 
 class ChatCompletionsWire:
@@ -79,9 +81,10 @@ class ChatCompletionsWire:
             if isinstance(body, str):  # some compatible servers encode it twice
                 body = from_json(body)
             body = {} if body is None else body
-            if response.get("status_code") == 200 and body.get("choices"):
+            status = _status(response.get("status_code"))
+            if status == 200 and body.get("choices"):
                 return Line(key, _reply(body))
-            return Line(key, _http_error(response.get("status_code"), body))
+            return Line(key, _http_error(status, body))
         except (AttributeError, TypeError, KeyError, ValueError, IndexError) as error:
             problem = f"the reply has an unknown shape ({type(error).__name__}: {error})"
             return Line(key, LineError("unreadable", "unknown_shape", problem))
@@ -89,10 +92,21 @@ class ChatCompletionsWire:
     def assistant(self, line: bytes) -> JsonObject:
         """Return the assistant's message of a line that `decode` read as a reply."""
         message = _body(_parse(line))["choices"][0]["message"]
-        kept: JsonObject = {"role": "assistant", "content": message.get("content")}
-        if message.get("tool_calls"):
-            kept["tool_calls"] = message["tool_calls"]
-        return kept
+        content, calls = message.get("content"), message.get("tool_calls")
+        if calls:
+            return {"role": "assistant", "content": content, "tool_calls": calls}
+        # The service takes null only beside tool calls.
+        return {"role": "assistant", "content": "" if content is None else content}
+
+
+def blot(text: str) -> str:
+    """Return a provider's words without keys, and as text that can be stored."""
+    return _SECRET.sub("sk-…", text.encode("utf-8", "replace").decode())
+
+
+def count(value: object) -> int:
+    """Return a number of things; 0 for nonsense."""
+    return value if type(value) is int and 0 <= value <= _MOST else 0
 
 
 def _is_object(value: object) -> TypeGuard[JsonObject]:
@@ -140,17 +154,22 @@ def _body(data: Mapping[str, Any]) -> Any:
     return from_json(body) if isinstance(body, str) else body
 
 
+def _status(value: Any) -> Any:
+    """Return a status; some compatible servers write the number as text."""
+    return int(value) if isinstance(value, str) and re.fullmatch("[1-5][0-9]{2}", value) else value
+
+
 def _line_error(error: Mapping[str, Any]) -> LineError:
     code = str(error.get("code") or "unknown_error")
     message = str(error.get("message") or "the line holds neither a response nor an error")
-    return LineError("never_ran" if code in _NEVER_RAN else "retryable", code, message)
+    return LineError("never_ran" if code in _NEVER_RAN else "retryable", code, blot(message))
 
 
 def _http_error(status: Any, body: Any) -> LineError:
     error = body.get("error")
     details: Mapping[str, Any] = error if _is_object(error) else {}
     code = str(details.get("code") or details.get("type") or f"http_{status}")
-    message = str(details.get("message") or error or f"HTTP status {status}")
+    message = blot(str(details.get("message") or error or f"HTTP status {status}"))
     if status == 200:
         if not details:
             return LineError("unreadable", "empty_body", "status 200 without an answer")
@@ -198,5 +217,4 @@ def _usage(usage: Any) -> Usage:
 
 
 def _tokens(counts: Any, name: str) -> int:
-    value = counts.get(name) if _is_object(counts) else 0
-    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else 0
+    return count(counts.get(name)) if _is_object(counts) else 0
