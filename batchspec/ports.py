@@ -238,14 +238,10 @@ class Body(Protocol):
     """A growing file of bodies; references are valid once its transaction is committed."""
 
     @property
-    def segment(self) -> int:
-        """Return the number of the file."""
-        ...
+    def segment(self) -> int: ...
 
     @property
-    def records(self) -> int:
-        """Return how many records it has."""
-        ...
+    def records(self) -> int: ...
 
     def append(self, record: bytes) -> RecordRef:
         """Add a record without newlines and return where it will be."""
@@ -284,13 +280,9 @@ class Store(Protocol):
     """
 
     @property
-    def scratch(self) -> Path:
-        """Return a folder for files that do not outlive the command."""
-        ...
+    def scratch(self) -> Path: ...
 
-    def renew(self) -> None:
-        """Record a heartbeat of the lease."""
-        ...
+    def renew(self) -> None: ...
 
     def commit(self, *events: Event) -> None:
         """Record events with the rows they change, durably, in one transaction."""
@@ -320,9 +312,7 @@ class Store(Protocol):
         """Yield the members of a batch with their messages, in order."""
         ...
 
-    def body(self, ref: RecordRef) -> bytes:
-        """Return a stored body."""
-        ...
+    def body(self, ref: RecordRef) -> bytes: ...
 
     def owner(self, conversation: ConversationId) -> tuple[RowKey | None, RecordRef | None]:
         """Return key and row of an item that wants a conversation."""
@@ -357,9 +347,7 @@ class Store(Protocol):
         """Record an event inside the transaction of `collecting`."""
         ...
 
-    def removed_jobs(self) -> frozenset[JobAddress]:
-        """Return the jobs somebody agreed to forget."""
-        ...
+    def removed_jobs(self) -> frozenset[JobAddress]: ...
 
     def unjudged(self) -> Sequence[JobAddress]:
         """Return the jobs whose replies were judged by another policy than the one agreed to."""

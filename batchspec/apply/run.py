@@ -5,9 +5,10 @@ call becomes an event with a time to try again; only what a person must mend end
 """
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from batchspec.apply.world import World
 from batchspec.errors import ProviderError, StateError
@@ -29,7 +30,7 @@ from batchspec.state.events import (
     CreateAttempted,
     InputUploaded,
 )
-from batchspec.state.records import BatchRecord
+from batchspec.state.records import TERMINAL, BatchRecord
 from batchspec.state.remote import (
     CallError,
     NotFound,
@@ -39,18 +40,24 @@ from batchspec.state.remote import (
     Uncertain,
 )
 
-_CLOCK_SLACK = 600.0
+_CLOCK_SLACK = 7200.0
 """Seconds by which the provider's clock may differ from ours."""
 _UPLOAD_AGAIN = 5
 """Creates refused in passing after which the input file is uploaded anew."""
 _NOT_FOUND = 6
 """Looks at a batch the provider does not know before a person is asked."""
+_LIST_LAG = 600.0
+"""Seconds in which a batch that was created may be missing in the provider's list."""
 _KEY_REFUSED = {401, 403}
 _MOST_METADATA = 16
 
 
 async def do_pack(world: World, lane: LaneId) -> None:
-    """Cut what waits in a lane into batches and record the intents."""
+    """Cut what waits in a lane into batches and record the intents.
+
+    Raises:
+        RefusedError: They may cost more than the budget has left; nothing was recorded.
+    """
     record = await world.db(world.store.lane, lane)
     provider = world.provider(record.provider)
     now = world.clock.now()
@@ -74,6 +81,9 @@ async def do_pack(world: World, lane: LaneId) -> None:
             )
             for packet in packets
         ]
+        if world.budget is not None and events:
+            requests, size = sum(e.members for e in events), sum(e.bytes for e in events)
+            world.budget.check(record, requests, size)
         world.store.commit(*events)
         return events
 
@@ -101,7 +111,8 @@ async def do_submit(world: World, batch: BatchId) -> None:
         await _refused(world, provider, record, file, error)
     else:
         world.answered.add(provider.name)
-        await _submitted(world, record, remote, adopted=False)
+        twins = await _twins(world, provider, record) if record.creates else []
+        await _keep_oldest(world, provider, record, [remote, *twins], adopted=False)
 
 
 def batch_metadata(world: World, record: BatchRecord) -> dict[str, str]:
@@ -121,7 +132,11 @@ async def _upload(world: World, provider: Provider, record: BatchRecord) -> File
     file = None
     async with world.transfers, _calls(world, provider, record):
         path = await world.db(write_input, world, provider, record.id, world.store.scratch / name)
-        file = await provider.client.upload(path, name)
+        try:
+            file = await provider.client.upload(path, name)
+        except (Refused, NotFound) as error:
+            path.unlink(missing_ok=True)
+            await _refused(world, provider, record, None, error)
         await _commit(world, InputUploaded(id=record.id, file=file, at=world.clock.now()))
         path.unlink(missing_ok=True)
     return file
@@ -185,8 +200,9 @@ async def _unknown(world: World, record: BatchRecord, error: CallError) -> None:
 
 
 async def _refused(
-    world: World, provider: Provider, record: BatchRecord, file: FileId, error: CallError
-) -> None:
+    world: World, provider: Provider, record: BatchRecord, file: FileId | None, error: CallError
+) -> NoReturn:
+    """Give the members back, to be put together anew, and end the run."""
     await _commit(world, BatchRejected(id=record.id, at=world.clock.now(), reason=str(error)))
     await delete_input(world, provider, file)
     raise ProviderError(_stop_message(provider, error))
@@ -216,14 +232,51 @@ async def do_adopt(world: World, batch: BatchId) -> None:
     provider = world.provider(lane.provider)
     asked = world.clock.now()
     async with _calls(world, provider, record):
-        since = record.intended_at - _CLOCK_SLACK
-        found = oldest([r async for r in provider.client.recent(since) if _ours(r, record)])
-        if not found:
+        found = await _created(provider, record)
+        if found:
+            await _keep_oldest(world, provider, record, found, adopted=True)
+        else:
             await _commit(world, not_found(record, asked, world.pace))
-            return
-        await _submitted(world, record, found[0], adopted=True)
-        for surplus in found[1:]:
-            await _cancel_double(world, provider, surplus.id, found[0].id)
+
+
+async def _created(provider: Provider, record: BatchRecord) -> list[RemoteBatch]:
+    """Return the account's batches that some create of a batch made."""
+    since = record.intended_at - _CLOCK_SLACK
+    return [found async for found in provider.client.recent(since) if _ours(found, record)]
+
+
+async def _twins(world: World, provider: Provider, record: BatchRecord) -> list[RemoteBatch]:
+    """Look for what earlier creates made after all; a look that fails changes nothing."""
+    try:
+        return await _created(provider, record)
+    except CallError as error:
+        world.hook.warning(f"Doubles of batch {record.id} could not be looked for: {error}")
+        return []
+
+
+async def _keep_oldest(
+    world: World,
+    provider: Provider,
+    record: BatchRecord,
+    found: Sequence[RemoteBatch],
+    *,
+    adopted: bool,
+) -> None:
+    """Record the oldest of the batches that creates of one record made; cancel the others."""
+    kept, *doubles = oldest({remote.id: remote for remote in found}.values())
+    await _submitted(world, record, kept, adopted=adopted or kept.id != found[0].id)
+    for surplus in doubles:
+        await _cancel_double(world, provider, surplus.id, kept.id)
+
+
+async def _cancel_late(world: World, provider: Provider, record: BatchRecord) -> None:
+    """Cancel what an earlier create made and the list showed only after a later one."""
+    young = world.clock.now() - (record.submitted_at or 0) < _LIST_LAG
+    if record.remote_id is None or record.creates < 2 or not young:
+        return
+    for twin in await _twins(world, provider, record):
+        if twin.id != record.remote_id and twin.status not in {*TERMINAL, "cancelling"}:
+            await _cancel_double(world, provider, twin.id, record.remote_id)
 
 
 async def _cancel_double(
@@ -253,8 +306,10 @@ async def do_poll(world: World, batch: BatchId) -> None:
         return
     async with _calls(world, provider, record):
         remote = await provider.client.retrieve(record.remote_id)
-        holds = {r.lane.id: r.holds for r in await world.db(world.store.lanes)}
-        seen = observe(record, remote, world.clock.now(), world.pace, holds.get(record.lane, 0))
+        holds = {r.lane.id: r.holds for r in await world.db(world.store.lanes)}.get(record.lane, 0)
+        others = await world.db(world.store.open_batches)
+        alone = not any(b.lane == record.lane and b.id != batch for b in others)
+        seen = observe(record, remote, world.clock.now(), world.pace, holds, alone=alone)
         match seen:
             case RejectedLines():
                 await world.db(world.store.reject_lines, seen.event, seen.lines)
@@ -273,6 +328,7 @@ async def do_poll(world: World, batch: BatchId) -> None:
                 await delete_input(world, provider, record.input_file_id)
             case BatchObserved():
                 await _commit(world, seen)
+                await _cancel_late(world, provider, record)
 
 
 async def delete_input(world: World, provider: Provider, file: FileId | None) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -19,6 +19,7 @@ from batchspec.ports import (
 )
 from batchspec.reconcile.observe import Pace
 from batchspec.reconcile.settle import Judge
+from batchspec.state.records import Lane
 
 T = TypeVar("T")
 
@@ -31,6 +32,23 @@ class LocalJob:
     judge: Judge
     deps: Callable[[], Any]
     """Returns what the job's factory made, once per run."""
+
+
+class Budget(Protocol):
+    """What an apply may spend; looked at again before every batch is put together."""
+
+    def check(self, lane: Lane, requests: int, size: int) -> None:
+        """Refuse requests that may cost more than what is left.
+
+        Args:
+            lane: Where they wait.
+            requests: How many.
+            size: Bytes of their lines.
+
+        Raises:
+            RefusedError: They may.
+        """
+        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,6 +78,7 @@ class World:
     tool_concurrency: int = 16
     transfers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(4))
     one_writer: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
+    budget: Budget | None = None
     held: set[BatchId] = field(default_factory=set[BatchId])
     """Ended batches with replies of jobs that are not in the specs now: nobody can judge them."""
     answered: set[str] = field(default_factory=set[str])

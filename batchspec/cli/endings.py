@@ -1,7 +1,9 @@
 """How a command ends: the exit code of every exception, and the record of a crash."""
 
+import errno
 import os
 import re
+import sqlite3
 import tempfile
 import time
 import traceback
@@ -10,8 +12,9 @@ from pathlib import Path
 import click
 
 from batchspec.cli.scope import SIMULATION, Scope
-from batchspec.errors import BatchspecError, ExitCode, exit_code_for
+from batchspec.errors import BatchspecError, ExitCode, StateError, exit_code_for
 
+_DISK = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO}
 _SECRETS = re.compile(r"\b(?:sk|key)-[\w-]{6,}|(?i:bearer)\s+\S+|://[^/\s:@]+:[^/\s@]+@")
 _SECRET_NAMES = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
@@ -41,6 +44,13 @@ def end(error: BaseException, scope: Scope) -> int:
     from batchspec.cli.views import failures  # noqa: PLC0415 - rich is for the unhappy path only
 
     code = exit_code(error)
+    if isinstance(error, sqlite3.Error) or (isinstance(error, OSError) and error.errno in _DISK):
+        state = scope.project / "state"
+        error = StateError(
+            f"The files under {state} cannot be used: {error}. Nothing recorded is lost where the "
+            "disk is full or read-only; put back a copy where the state file is damaged."
+        )
+        code = error.exit_code
     match error:
         case SystemExit():
             return error.code if isinstance(error.code, int) else ExitCode.ERROR

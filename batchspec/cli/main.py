@@ -91,7 +91,7 @@ def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> 
 )
 @scope_options
 def batchspec() -> None:
-    """The declarative way to run LLM batch jobs: plan, apply, watch."""
+    """The declarative way to run LLM batch jobs: plan, then apply."""
 
 
 @contextmanager

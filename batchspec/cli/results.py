@@ -41,6 +41,8 @@ def results(  # noqa: PLR0913 - one argument per option
     failed: bool,
 ) -> None:
     """Print the answers of a job or of one item, with key, row, output, outcome, usage and cost."""
+    if output == Path("-"):
+        output, form = None, form or "jsonl"
     chosen = format_for("json" if as_json else form, output)
     with scope.open() as project:
 

@@ -73,6 +73,10 @@ class Scope:
             Project(self.project, simulate=self.simulate, settings=settings) as project,
         ):
             yield project
+            if project.warnings:
+                from batchspec.cli.views.failures import show_diagnostics  # noqa: PLC0415
+
+                show_diagnostics(project.warnings)
 
 
 def _note(ctx: click.Context, param: click.Parameter, value: Any) -> None:

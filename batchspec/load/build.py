@@ -47,7 +47,11 @@ def load_project(root: Path, *, providers: Mapping[str, str], directory: str = "
     found = [shortened(d, root) for d in [*loaded.diagnostics, *builder.found]]
     errors = [d for d in found if d.severity == "error"]
     if errors:
-        raise SpecError(sorted(errors, key=_place))
+        with loaded.imports():
+            blamed = {error.address for error in errors}
+            sound = [job for job in jobs if job.address not in blamed]
+            told = [problem for job in sound for problem in check_rows(job, root)]
+        raise SpecError(sorted([*errors, *told], key=_place))
     warnings = tuple(d for d in found if d.severity == "warning")
     disabled = tuple(address for address, job in loaded.jobs.items() if not job.enabled)
     return Desired(in_order(jobs), warnings, disabled, loaded.imports)

@@ -27,7 +27,7 @@ def key_of(named: str | None, first: Mapping[str, Any]) -> KeyOf:
 
     def find(row: dict[str, Any], line: int, file: str | None) -> SourceRow | Diagnostic:
         key = row.get(field)
-        if type(key) is str and key and not key.isspace():
+        if type(key) is str and key and "\0" not in key and not key.isspace():
             return SourceRow(key, row, line, file)
         if type(key) is int:
             return SourceRow(str(key), row, line, file)
@@ -51,6 +51,8 @@ def _why(field: str, row: Mapping[str, Any]) -> str:
     value = row[field]
     if value is None or value == "" or (isinstance(value, str) and value.isspace()):
         return f"{field!r} is empty; every row needs a key of its own."
+    if isinstance(value, str):
+        return f"{field!r} holds a NUL character, which no key may; got {value!r:.60}."
     return f"{field!r} must be a text or a whole number; got {value!r:.60}."
 
 

@@ -19,12 +19,15 @@ from batchspec.ports import (
     Hook,
     Provider,
 )
+from batchspec.project.budget import RunBudget, reply_tokens
+from batchspec.project.planning import max_tokens
 from batchspec.project.values import ApplyResult
 from batchspec.project.wiring import Connections
 from batchspec.reconcile.settle import Judge
 from batchspec.spec.job import validated
 from batchspec.state.events import Event
 from batchspec.state.records import BatchRecord, JobProgress
+from batchspec.store.sqlite import StateStore
 
 if TYPE_CHECKING:
     from batchspec.project.project import Project
@@ -51,6 +54,7 @@ class Applying:
         self._plan = plan
         self._hook = hook
         self._detach = detach
+        self._allowed: Decimal | None = None
         self._desired: Desired = project.desired
 
     def check(self, max_cost: Decimal | None) -> None:
@@ -63,6 +67,7 @@ class Applying:
         if plan.simulated:
             return
         allowed = max_cost if max_cost is not None else self._project.settings.max_cost
+        self._allowed = allowed
         if allowed is not None:
             _priced(plan.jobs, allowed, "The plan")
             _within(plan.cost_at_most, allowed, "The plan")
@@ -176,8 +181,16 @@ class Applying:
             pace=connections.pace(),
             waiting={job.address: job.waits_for for job in self._plan.jobs if job.waits_for},
             expand=self._expand,
+            budget=self._budget(store),
             tool_concurrency=project.settings.tool_concurrency,
         )
+
+    def _budget(self, store: StateStore) -> RunBudget | None:
+        if self._allowed is None:
+            return None
+        bounds = {job.address: max_tokens(job) for job in self._desired.jobs}
+        assumed = self._project.settings.assumed_output_tokens
+        return RunBudget(self._allowed, store, self._project.prices, reply_tokens(bounds, assumed))
 
     def _local(self, desired: DesiredJob) -> LocalJob:
         job = desired.job

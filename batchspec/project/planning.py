@@ -10,7 +10,7 @@ from typing import Any
 from batchspec.desired.derive import Answered, derive
 from batchspec.desired.expand import DesiredRow, Expander, SourceRow
 from batchspec.desired.graph import Desired, DesiredJob
-from batchspec.errors import Diagnostic, RefusedError, SpecError
+from batchspec.errors import Diagnostic, RefusedError, SpecError, UsageError
 from batchspec.ids import JobAddress
 from batchspec.load.build import MAX_DIAGNOSTICS, limited
 from batchspec.load.errors import shortened
@@ -18,7 +18,7 @@ from batchspec.load.rows import duplicate_key, read_rows
 from batchspec.messages import Usage
 from batchspec.plan.changes import Estimate, JobPlan, Kind, Reason
 from batchspec.plan.diff import Tally, changed_parts, classify, contract_change, message_change
-from batchspec.plan.estimate import Load, estimate
+from batchspec.plan.estimate import Load, batches, estimate
 from batchspec.plan.target import Selection
 from batchspec.ports import (
     Prices,
@@ -207,6 +207,16 @@ class Planner:
         )
         return tally.plan(requests=0, max_turns=1, estimate=Estimate(), removed=True)
 
+    def batches(self, plans: Sequence[JobPlan]) -> int:
+        """Return how many batches the first turns need; a job that waits needs one of its own."""
+        limits = self.providers.values()
+        planned = batches(
+            self.lanes,
+            max_requests=min(provider.max_requests for provider in limits),
+            max_bytes=min(provider.max_bytes for provider in limits),
+        )
+        return planned + sum(1 for plan in plans if plan.waits_for and plan.requests)
+
     def raise_problems(self) -> None:
         """Raise what is wrong with rows.
 
@@ -232,6 +242,8 @@ class _Pass:
         first, second = planner.providers[job.contract.provider].wire.line_parts(job.contract)
         self._overhead = len(first) + len(second) + 36
         self._limit = planner.providers[job.contract.provider].max_bytes
+        named = [keys for keys in (self._only, self._replaced) if isinstance(keys, frozenset)]
+        self._missing = set[str]().union(*named)
 
     def run(self, rows: Rows) -> Iterator[Diagnostic]:
         """Put every row into the draft; yields what is wrong."""
@@ -240,10 +252,14 @@ class _Pass:
             good = [row for row in chunk if not isinstance(row, Diagnostic)]
             if len(good) != len(chunk):
                 yield from (row for row in chunk if isinstance(row, Diagnostic))
+            if self._missing:
+                self._missing -= {row.key for row in good}
             if self._only is not None:
                 good = [row for row in good if row.key in self._only]
             yield from self._put(good)
             self._planner.hook(self._job.address, self._tally.rows)
+        for key in sorted(self._missing):
+            raise UsageError(f"Job {self._job.address} has no row with the key {key!r}.")
 
     def _put(self, rows: Sequence[DesiredRow]) -> Iterator[Diagnostic]:
         if not rows:

@@ -13,12 +13,11 @@ import anyio
 from batchspec.apply.clock import SystemClock
 from batchspec.config import Settings, load_settings
 from batchspec.desired.graph import Desired, DesiredJob
-from batchspec.errors import RefusedError, SpecError, StateError, UsageError
+from batchspec.errors import Diagnostic, RefusedError, SpecError, StateError, UsageError
 from batchspec.ids import JobAddress, RowKey, parse_address, uuid7
 from batchspec.load.build import load_project
 from batchspec.load.determinism import check_determinism
 from batchspec.plan.changes import JobPlan, Kind, Plan
-from batchspec.plan.estimate import batches
 from batchspec.plan.target import Selection
 from batchspec.ports import (
     Clock,
@@ -37,7 +36,7 @@ from batchspec.project.planning import (
 )
 from batchspec.project.status import status_of
 from batchspec.project.values import ApplyResult, Graph, Rendered, Status, Validation
-from batchspec.project.wiring import SIMULATION, endpoints, make_providers
+from batchspec.project.wiring import SIMULATION, endpoints, make_providers, outside_a_loop
 from batchspec.results.read import Answers, Item
 from batchspec.spec.rows import Collect
 from batchspec.store.reader import StateReader
@@ -72,6 +71,8 @@ class Project:
         self.clock = clock or SystemClock()
         self.prices = PriceList({n: p.prices for n, p in self.settings.providers.items()})
         self.providers: dict[str, Provider] = make_providers(self.settings)
+        self.warnings: list[Diagnostic] = []
+        """What went wrong without stopping anything, since the project was opened."""
         self._stack = ExitStack()
         self._store: StateStore | None = None
         self._desired: Desired | None = None
@@ -144,11 +145,7 @@ class Project:
         return self._store
 
     def reader(self) -> StateReader:
-        """Open the state for reading.
-
-        Raises:
-            StateError: There is none yet.
-        """
+        """Open the state for reading; raises `StateError` when there is none yet."""
         return StateReader(self.directory)
 
     def _reader_or_none(self) -> StateReader | None:
@@ -244,7 +241,7 @@ class Project:
             lineage=reader.lineage,
             serial=reader.serial(),
             jobs=(*plans, *removed),
-            batches=self._batches(planner, plans),
+            batches=planner.batches(plans),
             simulated=self.simulated,
             spent=reader.spent(),
             warnings=tuple(str(warning) for warning in desired.warnings),
@@ -258,17 +255,6 @@ class Project:
             and not progress.removed
         ]
         return [plan for plan in found if plan is not None]
-
-    def _batches(self, planner: Planner, plans: Sequence[JobPlan]) -> int:
-        waiting = [(p.model, p.requests, 0) for p in plans if p.waits_for]
-        limits = [
-            (provider.max_requests, provider.max_bytes) for provider in self.providers.values()
-        ]
-        return batches(
-            planner.lanes,
-            max_requests=min(n for n, _ in limits),
-            max_bytes=min(size for _, size in limits),
-        ) + sum(1 for _, requests, _ in waiting if requests)
 
     def check_protected(self, plans: Sequence[JobPlan]) -> None:
         """Refuse to resubmit or forget items of a protected job.
@@ -313,6 +299,7 @@ class Project:
             LockedError: Another process is applying.
             ProviderError: A person must mend something; what was recorded stays.
         """
+        outside_a_loop()
         return anyio.run(
             partial(self.apply_async, plan, hook=hook, detach=detach, max_cost=max_cost)
         )
@@ -381,8 +368,14 @@ class Project:
 
     def _items(self, answers: Answers, key: RowKey | None, *, failed: bool) -> Iterator[Item]:
         with self.reader() as reader:
+            found = False
             for stored in reader.items(answers.address, failed=failed, key=key):
+                found = True
                 yield Item(stored, answers)
+        if answers.problem:
+            self.warnings.append(answers.problem)
+        if key is not None and not (found or failed):
+            raise UsageError(f"Job {answers.address} has no item with the key {key!r} on record.")
 
     def _job_if_loadable(self, address: JobAddress) -> DesiredJob | None:
         try:

@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import anyio
+
 from batchspec.config import Settings
-from batchspec.errors import ConfigurationError
+from batchspec.errors import ConfigurationError, UsageError
 from batchspec.ports import (
     Client,
     Provider,
@@ -116,3 +118,16 @@ class Connections:
         )
         self.stack.callback(app.state.engine.close)
         return app
+
+
+def outside_a_loop() -> None:
+    """Refuse to block a running event loop.
+
+    Raises:
+        UsageError: One runs in this thread.
+    """
+    try:
+        anyio.get_current_task()
+    except RuntimeError:  # there is no loop
+        return
+    raise UsageError("An event loop is running here: use `await project.apply_async()`.")

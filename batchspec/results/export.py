@@ -110,9 +110,10 @@ def export(items: Items, file: BinaryIO, form: Format, *, address: str = "") -> 
         case "jsonl":
             return _write_pieces(file, (json_line(item) for item in items()))
         case "json":
+            found = items()  # raises before anything is written
             head = to_json({"format_version": FORMAT_VERSION, "address": address})[:-1]
             file.write(head + b',"items":[')
-            pieces = (json_line(item)[:-1] for item in items())
+            pieces = (json_line(item)[:-1] for item in found)
             exported = _write_pieces(file, _separated(pieces))
             file.write(b"\n]}\n")
             return exported
@@ -261,9 +262,16 @@ def format_for(form: str | None, output: Path | None) -> Literal["table"] | Form
 def replacing(path: Path) -> Generator[BinaryIO]:
     """Open a file that takes the place of `path` when all went well, and vanishes otherwise.
 
+    Symbolic links are followed; pipes and devices are written to as they are.
+
     Raises:
         BatchspecError: The folder cannot be written to.
     """
+    path = path.resolve()  # a symbolic link stays one
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:  # a pipe or a device is written to, not replaced
+            yield file
+        return
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     except OSError as error:
@@ -272,11 +280,17 @@ def replacing(path: Path) -> Generator[BinaryIO]:
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
-        # mkstemp makes files private; results get the rights any other new file would.
-        mask = os.umask(0)
-        os.umask(mask)
-        part.chmod(0o666 & ~mask)
+        part.chmod(_mode(path))
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _mode(path: Path) -> int:
+    """Return the rights of the file that is replaced, or those any new file gets."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask

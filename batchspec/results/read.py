@@ -9,7 +9,7 @@ from pydantic_core import from_json
 
 from batchspec.desired.expand import Expander
 from batchspec.desired.graph import DesiredJob
-from batchspec.errors import Diagnostic, SpecError
+from batchspec.errors import Diagnostic
 from batchspec.ids import JobAddress, item_address
 from batchspec.messages import Outcome, Reply, Usage
 from batchspec.ports import (
@@ -33,11 +33,21 @@ class Answers:
             are JSON values or text instead of validated types.
     """
 
-    __slots__ = ("_deps", "_desired", "_expander", "_native", "_validators", "address", "wire")
+    __slots__ = (
+        "_deps",
+        "_desired",
+        "_expander",
+        "_native",
+        "_validators",
+        "address",
+        "problem",
+        "wire",
+    )
 
     def __init__(self, address: JobAddress, wire: Wire, desired: DesiredJob | None = None) -> None:
         self.address = address
         self.wire = wire
+        self.problem: Diagnostic | None = None
         self._desired = desired
         self._native = desired is not None and isinstance(desired.output, NativeMode)
         self._validators = desired is not None and bool(desired.job.output_validators)
@@ -85,22 +95,22 @@ class Answers:
     def grade(self, item: StoredItem, value: Callable[[], Any]) -> float | None:
         """Return the score of an item that succeeded, None where the job does not grade.
 
-        Raises:
-            SpecError: The job's `grade` raised; the diagnostic names the item.
+        Where `grade` itself fails there is no score; the first failure is kept in `problem`.
         """
         desired, expander = self._desired, self._expander
         if expander is None or desired is None or item.outcome != "succeeded":
             return None
         try:
             return graded(desired.job, expander.view(from_json(item.row_json)), value())
-        except Exception as error:
-            problem = Diagnostic(
+        except Exception as error:  # noqa: BLE001 - a score is not worth an answer
+            self.problem = self.problem or Diagnostic(
                 summary="grade failed",
-                detail=f"{type(error).__name__}: {error}. No answer is lost; mend the function.",
+                detail=f"{type(error).__name__}: {error}. Mend the function; no answer is lost.",
                 source=desired.source,
                 address=item_address(self.address, item.key),
+                severity="warning",
             )
-            raise SpecError([problem]) from error
+            return None
 
 
 def _deps(desired: DesiredJob | None) -> Any:

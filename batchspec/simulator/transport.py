@@ -8,6 +8,7 @@ suspended and the message handed to the reader, who resumes it for the next one.
 tasks and no buffers, and nothing outlives a response that is closed.
 """
 
+import sqlite3
 import types
 from collections.abc import AsyncIterator, Coroutine, Generator
 from typing import Any
@@ -30,7 +31,11 @@ class AppTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         exchange = _Exchange(self._app, request)
-        start = await exchange.next()
+        try:
+            start = await exchange.next()
+        except (OSError, sqlite3.Error) as error:
+            # A server out of space would drop the connection.
+            raise httpx2.ReadError(f"the embedded server: {error}", request=request) from error
         if start is None or start["type"] != "http.response.start":
             raise httpx2.RemoteProtocolError("The application sent no response.", request=request)
         return httpx2.Response(

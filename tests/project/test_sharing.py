@@ -1,6 +1,8 @@
 """One answer serves several rows only where nothing that runs on this machine tells them apart."""
 
+from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from worlds import Fault, World, failure
@@ -115,3 +117,31 @@ def test_what_was_agreed_and_not_sent_has_a_price_and_a_budget(world: World) -> 
     with world.project() as project, pytest.raises(RefusedError):
         project.apply(project.plan(), max_cost=Decimal(0))
     assert world.lines == 0
+
+
+LONG_RESULTS = """
+    @tool
+    def look() -> str:
+        "Look."
+        return "word " * 100_000
+
+    j = Job(
+        model="openai:gpt-5-mini", prompt="{id}", tools=[look], max_turns=3,
+        settings={"max_tokens": 10}, rows=rows.inline([{"id": "a"}]),
+    )
+"""
+
+
+def test_a_budget_is_held_before_every_turn(make_world: Callable[..., World]) -> None:
+    """No plan knows how long a tool's result is; the next turn is not sent when it is too dear."""
+
+    def model(body: dict[str, Any]) -> Any:
+        call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+        return {"role": "assistant", "content": None, "tool_calls": [call]}
+
+    world = make_world(model=model)
+    world.spec(LONG_RESULTS)
+    with pytest.raises(RefusedError, match="budget of"):
+        world.apply(max_cost=Decimal("0.05"))
+    assert world.lines == 1
+    assert world.outcomes() == {"a": None}
