@@ -15,6 +15,8 @@ _LATE_FILES = 120.0
 """Seconds a terminal batch may keep its file ids back before it is taken at its word."""
 _MOST_HOLDS = 10
 """Uploads in a row that the provider cannot find before a person is asked."""
+_MOST_ALONE = 5
+"""Holds in a row after which one request that meets a full queue, alone, is too large for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,18 @@ class Stopped:
     event: BatchRejected
 
 
-def observe(
-    record: BatchRecord, remote: RemoteBatch, now: float, pace: Pace, holds: int = 0
+def observe(  # noqa: PLR0913 - what it depends on
+    record: BatchRecord,
+    remote: RemoteBatch,
+    now: float,
+    pace: Pace,
+    holds: int = 0,
+    *,
+    alone: bool = False,
 ) -> BatchObserved | BatchRejected | RejectedLines | Stopped:
     """Say what a batch's state at the provider means.
+
+    A failed batch ran nothing, unless it has results: those are paid, and read like any others.
 
     Args:
         record: What is recorded.
@@ -52,9 +62,11 @@ def observe(
         now: Unix seconds.
         pace: The schedule.
         holds: How often in a row the batch's lane was held.
+        alone: Whether no other batch of its lane is open, which could make room by ending.
     """
-    if remote.status == "failed":
-        return _failed(record, remote.errors, now, pace, holds)
+    if remote.status == "failed" and not _has_results(remote):
+        too_large = alone and record.members == 1 and holds >= _MOST_ALONE
+        return _failed(record, remote.errors, now, pace, holds, too_large=too_large)
     ended = remote.status in TERMINAL and _files_ready(record, remote, now)
     wait = poll_wait(
         now - (record.submitted_at or now), first=pace.poll, cap=pace.max_poll, name=record.id
@@ -64,6 +76,8 @@ def observe(
     note = None
     if remote.status == "unknown":
         note = "the provider reports a status this version does not know; it counts as not ended"
+    elif remote.status == "failed":
+        note = describe(remote.errors)
     return BatchObserved(
         id=record.id,
         status=remote.status,
@@ -75,6 +89,10 @@ def observe(
         next_at=now if ended else now + wait,
         note=note,
     )
+
+
+def _has_results(remote: RemoteBatch) -> bool:
+    return bool(remote.output_file_id or remote.error_file_id or remote.counts.completed)
 
 
 def _files_ready(record: BatchRecord, remote: RemoteBatch, now: float) -> bool:
@@ -92,11 +110,17 @@ def _files_ready(record: BatchRecord, remote: RemoteBatch, now: float) -> bool:
     return record.ended_at is not None and now - record.ended_at >= _LATE_FILES
 
 
-def _failed(
-    record: BatchRecord, errors: Sequence[RemoteError], now: float, pace: Pace, holds: int
+def _failed(  # noqa: PLR0913 - what it depends on
+    record: BatchRecord,
+    errors: Sequence[RemoteError],
+    now: float,
+    pace: Pace,
+    holds: int,
+    *,
+    too_large: bool,
 ) -> BatchRejected | RejectedLines | Stopped:
     reason = describe(errors)
-    if _transient(errors, lost_files=holds < _MOST_HOLDS):
+    if not too_large and _transient(errors, lost_files=holds < _MOST_HOLDS):
         wait = backoff(holds + 1, first=pace.poll, cap=pace.max_poll, name=record.id)
         return BatchRejected(id=record.id, at=now, reason=reason, hold_lane_until=now + wait)
     event = BatchRejected(id=record.id, at=now, reason=reason)

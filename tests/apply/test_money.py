@@ -535,9 +535,8 @@ def test_a_batch_refused_as_a_whole_stops_with_a_sentence(world: World) -> None:
     """Its rows wait for the next apply."""
     world.job("a", "b")
     errors = [{"code": "billing_hard_limit_reached", "line": None, "message": "Pay first."}]
-    world.wire.faults.append(
-        Fault(*BATCH, rewrite=rewriting_json(status="failed", errors={"data": errors}))
-    )
+    failed = rewriting_json(status="failed", errors={"data": errors}, request_counts=None)
+    world.wire.faults.append(Fault(*BATCH, rewrite=failed))
     with pytest.raises(ProviderError, match="Pay first"):
         world.apply()
     assert world.apply().exit_code == ExitCode.DONE

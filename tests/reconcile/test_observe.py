@@ -148,6 +148,42 @@ def test_a_file_that_is_never_found_is_a_matter_for_a_person() -> None:
     assert isinstance(full, BatchRejected), "a full queue empties some day"
 
 
+@pytest.mark.parametrize(
+    ("members", "holds", "alone", "stopped"),
+    [(1, 5, True, True), (1, 4, True, False), (1, 50, False, False), (2, 50, True, False)],
+    ids=["too large", "not often enough", "others may make room", "can be halved"],
+)
+def test_one_request_that_is_too_large_for_the_queue_is_a_matter_for_a_person(
+    members: int, holds: int, alone: bool, stopped: bool
+) -> None:
+    """Nothing can be cut from it, so that it would be refused for ever."""
+    record = replace(RECORD, members=members)
+    seen = observe(record, remote("failed", errors=(FULL,)), NOW, PACE, holds, alone=alone)
+    assert isinstance(seen, Stopped) == stopped
+    reason = seen.event.reason if isinstance(seen, Stopped) else getattr(seen, "reason", "")
+    assert FULL.message in reason
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        {"output_file_id": OUT},
+        {"error_file_id": ERR},
+        {"output_file_id": OUT, "error_file_id": ERR},
+    ],
+)
+def test_a_failed_batch_with_results_has_ended(results: dict[str, FileId]) -> None:
+    """What ran is paid, whatever the status says."""
+    seen = look(remote("failed", errors=(BILLING,), **results))
+    assert (seen.ended, seen.note) == (True, describe((BILLING,)))
+
+
+def test_the_results_of_a_failed_batch_that_answered_are_waited_for() -> None:
+    found = remote("failed", errors=(BILLING,), counts=RequestCounts(4, 2, 0))
+    assert look(found).ended is False
+    assert look(found, replace(RECORD, ended_at=NOW - 120)).ended is True, "not for ever"
+
+
 def test_bad_lines_are_final_and_the_rest_goes_again() -> None:
     seen = observe(RECORD, remote("failed", errors=(LINE_1, LINE_3)), NOW, PACE)
     assert isinstance(seen, RejectedLines)
