@@ -36,17 +36,27 @@ def open_database(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-        db.execute(f"PRAGMA page_size = {PAGE_SIZE}")
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute(f"PRAGMA cache_size = {-_READER_CACHE if read_only else -_WRITER_CACHE}")
-        db.execute("PRAGMA temp_store = FILE")
-        if read_only:
-            db.execute("PRAGMA query_only = ON")
-        _migrate(db, path, read_only=read_only)
     except (sqlite3.Error, OSError) as error:
         raise StateError(explain(error, path)) from error
+    try:
+        _configure(db, read_only=read_only)
+        _migrate(db, path, read_only=read_only)
+    except (sqlite3.Error, StateError) as error:
+        db.close()
+        if isinstance(error, StateError):
+            raise
+        raise StateError(explain(error, path)) from error
     return db
+
+
+def _configure(db: sqlite3.Connection, *, read_only: bool) -> None:
+    db.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute(f"PRAGMA cache_size = {-_READER_CACHE if read_only else -_WRITER_CACHE}")
+    db.execute("PRAGMA temp_store = FILE")
+    if read_only:
+        db.execute("PRAGMA query_only = ON")
 
 
 def explain(error: Exception, path: Path) -> str:
