@@ -1,6 +1,8 @@
 """`python -m batchspec`."""
 
+import sys
+
 from batchspec.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

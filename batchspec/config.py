@@ -35,6 +35,8 @@ from batchspec.spec.suggest import did_you_mean
 ENV_PREFIX = "BATCHSPEC_"
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """Environments and providers are named in paths and in `provider:model`."""
+SIMULATION = "simulation"
+"""The environment of `--simulate`; no key is ever read in it."""
 _ENVIRONMENT = "the environment"
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
@@ -159,8 +161,14 @@ class Settings(BaseModel):
         """Read a provider's key from the environment, now.
 
         Raises:
-            ConfigurationError: The variable is not set.
+            ConfigurationError: The variable is not set, or the environment is that of `--simulate`,
+                where a paid answer would be mistaken for a simulated one.
         """
+        if self.env == SIMULATION:
+            raise ConfigurationError(
+                f"Environment {SIMULATION!r} is kept for simulated answers and never calls "
+                f"provider {provider!r}. Use `--simulate` for it, or choose another environment."
+            )
         variable = self.provider(provider).api_key_env
         value = os.environ.get(variable, "").strip()
         if not value:
