@@ -29,7 +29,7 @@ class Snapshot:
     Attributes:
         lanes: What waits, by provider, endpoint and model.
         batches: Batches that are neither collected nor rejected.
-        tools: Jobs with tool calls to run.
+        tools: Jobs with tool calls that can run now.
         waiting: Jobs whose rows come from others that are not expanded yet, with those others.
         unjudged: Jobs whose stored replies are to be judged again.
         unfinished: Jobs with an item that is not final.
@@ -77,14 +77,14 @@ def decide(snapshot: Snapshot, now: float) -> Step:
     for batch in snapshot.batches:
         _due(_for_batch(batch), batch.next_at, now, actions, times)
     for lane in snapshot.lanes:
-        if lane.pending and _gathered(lane, snapshot.batches):
+        if lane.pending and _gathered(lane, snapshot):
             _due(Pack(lane.lane.id), lane.hold_until, now, actions, times)
     actions += [Rejudge(job) for job in snapshot.unjudged]
     actions += [RunTools(tools.job) for tools in snapshot.tools]
+    # Rows come from outcomes: those that may still change, by a reply or by a judgement, are none.
+    open_ = {*snapshot.unfinished, *snapshot.waiting, *snapshot.unjudged}
     actions += [
-        Expand(job)
-        for job, upstream in snapshot.waiting.items()
-        if not any(up in snapshot.unfinished or up in snapshot.waiting for up in upstream)
+        Expand(job) for job, upstream in snapshot.waiting.items() if open_.isdisjoint(upstream)
     ]
     return Step(tuple(actions), min(times, default=None))
 
@@ -104,12 +104,12 @@ def _for_batch(batch: BatchRecord) -> Action:
     return Submit(batch.id) if batch.create_at is None else Adopt(batch.id)
 
 
-def _gathered(lane: LaneRecord, batches: Sequence[BatchRecord]) -> bool:
+def _gathered(lane: LaneRecord, snapshot: Snapshot) -> bool:
     """Tell whether a lane has all that is about to wait in it, so that batches become few and full.
 
     Tool calls that run and results that are being read add to the lane within seconds; batches at
-    the provider may take a day and are not waited for.
+    the provider may take a day and are not waited for, nor are calls that cannot run now.
     """
-    if lane.tools:
+    if lane.tools and snapshot.tools:
         return False
-    return not any(b.phase == "ended" and b.lane == lane.lane.id for b in batches)
+    return not any(b.phase == "ended" and b.lane == lane.lane.id for b in snapshot.batches)

@@ -12,6 +12,7 @@ from batchspec.reconcile.actions import (
     Expand,
     Pack,
     Poll,
+    Rejudge,
     RunTools,
     Submit,
 )
@@ -101,6 +102,16 @@ CASES = (
         Snapshot(waiting={B: (A,), C: (B,)}, unfinished=frozenset({A})),
     ),
     Case("one step after the other", Snapshot(waiting={B: (A,), C: (B,)}), (Expand(B),)),
+    Case(
+        "upstream is to be judged again",
+        Snapshot(waiting={B: (A,)}, unjudged=[A]),
+        (Rejudge(A),),
+    ),
+    Case(
+        "tool calls of the lane wait for a job that is not here",
+        Snapshot(lanes=[lane(3, tools=1)]),
+        (Pack(LaneId(1)),),
+    ),
     Case(
         "both of two upstreams must be final",
         Snapshot(waiting={C: (A, B)}, unfinished=frozenset({B})),
