@@ -34,6 +34,8 @@ from batchspec.state.stored import (
 )
 
 _CHUNK = 1000
+_BLOCK = 256 * 1024
+"""Bytes of a download that are split at a time."""
 _RETENTION = 29 * 86_400.0
 """Seconds after which a result file the provider does not know counts as deleted by it."""
 _LOOKS = 6
@@ -105,27 +107,26 @@ async def do_collect(world: World, batch: BatchId) -> None:
 async def download(world: World, chunks: AsyncIterator[bytes], body: Body) -> None:
     """Write a file's lines as records, as bytes, without holding it in memory."""
     async for lines in split_lines(chunks):
-        await world.db(_append, body, lines)
-
-
-def _append(body: Body, lines: Sequence[bytes]) -> None:
-    for line in lines:
-        if line.strip():
-            body.append(line)
+        kept = [line for line in lines if line and not line.isspace()]
+        await world.db(body.extend, kept)
 
 
 async def split_lines(chunks: AsyncIterable[bytes]) -> AsyncIterator[list[bytes]]:
     r"""Split a stream at the byte `\n` only: JSON strings may hold other line separators."""
     rest: list[bytes] = []
+    held = 0
     async for chunk in chunks:
-        head, newline, tail = chunk.rpartition(b"\n")
-        if not newline:
-            rest.append(chunk)
+        rest.append(chunk)
+        held += len(chunk)
+        if held < _BLOCK:
             continue
-        yield (b"".join(rest) + head).split(b"\n")
-        rest = [tail]
+        head, newline, tail = b"".join(rest).rpartition(b"\n")
+        rest, held = [tail], 0
+        if newline:
+            yield head.split(b"\n")
     if last := b"".join(rest):
-        yield [last]
+        lines = last.split(b"\n")
+        yield lines if lines[-1] else lines[:-1]
 
 
 def _abandon(bodies: Sequence[Body]) -> None:

@@ -28,7 +28,7 @@ from batchspec.reconcile.actions import (
     Submit,
 )
 from batchspec.reconcile.decide import Snapshot, decide
-from batchspec.state.records import BatchRecord
+from batchspec.state.records import BatchRecord, JobProgress
 
 HEARTBEAT = 10.0
 """Seconds between two heartbeats of the lease."""
@@ -44,6 +44,7 @@ class Loop:
     Attributes:
         world: What it works with.
         detach: Return once everything that can be sent is sent.
+        jobs: How far they were when last counted; at the end of `run` that is how they are.
         running: The kind of action that runs now, by its subject.
         signals: Interrupts so far; after the first nothing new is begun.
     """
@@ -52,6 +53,7 @@ class Loop:
     detach: bool = False
     running: dict[Subject, type[Action]] = field(default_factory=dict[Subject, "type[Action]"])
     signals: list[int] = field(default_factory=list[int])
+    jobs: Sequence[JobProgress] = ()
     _changed: anyio.Event = field(default_factory=anyio.Event)
     _reported: float = 0.0
     _counting: float = 0.0
@@ -92,10 +94,14 @@ class Loop:
         draining = bool(self.signals)
 
         def look() -> Snapshot:
+            tools = store.tools()
+            away = {t.job for t in tools if t.job not in world.jobs}
+            # Calls of a job whose module is missing wait for it; of one that was removed, they end.
+            away = away and away - store.removed_jobs()
             return Snapshot(
                 lanes=store.lanes(),
                 batches=[b for b in store.open_batches() if b.id not in world.held],
-                tools=store.tools(),
+                tools=[t for t in tools if t.job not in away],
                 unjudged=store.unjudged(),
                 waiting=dict(world.waiting),
                 unfinished=frozenset(store.unfinished()) if world.waiting else frozenset(),
@@ -168,6 +174,7 @@ class Loop:
         jobs = await self.world.db(self.world.store.progress)
         self._reported = self.world.clock.now()
         self._counting = self._reported - started
+        self.jobs = jobs
         self.world.hook.progress(jobs, batches)
 
     async def _heartbeat(self) -> None:

@@ -11,27 +11,23 @@ from anyio.from_thread import BlockingPortal
 
 
 class Threads:
-    """Runs blocking functions, each in a daemon thread of its own.
+    """Runs blocking functions, each in a daemon thread of its own, at once.
 
-    Threads of `anyio.to_thread` are waited for when the interpreter ends.
+    Threads of `anyio.to_thread` are waited for when the interpreter ends. How many run is up to the
+    caller, who waits for a place before any timeout starts.
     """
 
-    def __init__(self, portal: BlockingPortal, most: int) -> None:
+    def __init__(self, portal: BlockingPortal) -> None:
         self._portal = portal
-        self._limiter = anyio.CapacityLimiter(most)
 
     async def run(self, call: Callable[[], Any]) -> Any:
         """Return what a function returns; when cancelled, the thread is left behind.
 
-        A thread cannot be stopped; one that is left behind counts as running until it ends.
+        A thread cannot be stopped; one that is left behind takes nobody's place.
         """
         ended = anyio.Event()
         outcome: list[tuple[Any, BaseException | None]] = []
         context = copy_context()
-
-        def finish() -> None:
-            self._limiter.release_on_behalf_of(ended)
-            ended.set()
 
         def work() -> None:
             try:
@@ -39,9 +35,8 @@ class Threads:
             except BaseException as error:  # noqa: BLE001 - raised again by the waiting task
                 outcome.append((None, error))
             with suppress(RuntimeError):  # the loop may be gone
-                self._portal.start_task_soon(finish)
+                self._portal.start_task_soon(ended.set)
 
-        await self._limiter.acquire_on_behalf_of(ended)
         threading.Thread(target=work, name="tool", daemon=True).start()
         await ended.wait()
         result, error = outcome[0]
@@ -51,7 +46,7 @@ class Threads:
 
 
 @asynccontextmanager
-async def threads(most: int) -> AsyncGenerator[Threads]:
-    """Return threads, at most so many at a time."""
+async def threads() -> AsyncGenerator[Threads]:
+    """Return threads that know this event loop."""
     async with BlockingPortal() as portal:
-        yield Threads(portal, most)
+        yield Threads(portal)

@@ -1,12 +1,13 @@
 """Running the tools a model asked for, between two turns.
 
-Before a call runs it is recorded as running, and its result is recorded before the next turn is
-built. A call that was running when the process died runs again, unless its tool is `once`.
+A call is recorded as running when its turn has come, never before, and its result when it ends. A
+call that was running when the process died runs again, unless its tool is `once`.
 """
 
 import inspect
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -32,46 +33,105 @@ from batchspec.state.stored import (
 )
 
 _TURNS = 256
-"""Conversations taken at a time: their calls are journalled together."""
+"""Conversations taken at a time."""
 
 
 async def do_tools(world: World, job: JobAddress, draining: Callable[[], bool]) -> None:
-    """Run the tool calls of a job's conversations until none is left, or work is to stop."""
+    """Run the tool calls of a job's conversations until none is left, or work is to stop.
+
+    Those of a job whose module is not here wait for it; of one that was removed, they end.
+    """
     local = world.jobs.get(job)
+    if local is None and job not in await world.db(world.store.removed_jobs):
+        return
     while not draining():
         turns = await world.db(world.store.tool_turns, job, _TURNS)
         if not turns:
             return
-        await world.db(world.store.begin_calls, turns)
-        done = await _run_all(world, local, job, turns)
-        await world.db(world.store.finish_calls, done)
+        done = await _run_all(world, local, job, turns, draining)
         await _continue(world, job, turns, done)
 
 
+class _Journal:
+    """Records what calls do; whatever came together while the last commit ran is one commit."""
+
+    def __init__(self, world: World) -> None:
+        self.done: list[CallDone] = []
+        """Every call that ended."""
+        self._world = world
+        self._writing = anyio.Lock()
+        self._beginning: list[ToolTurn] = []
+        self._ended: list[CallDone] = []
+
+    async def begin(self, turn: ToolTurn, call: CallRecord) -> None:
+        """Record that a call runs; it may start once this returns."""
+        mine = replace(turn, calls=(call,))
+        self._beginning.append(mine)
+        async with self._writing:
+            if any(waiting is mine for waiting in self._beginning):
+                await self._write()
+
+    async def end(self, done: CallDone) -> None:
+        """Record what came of a call."""
+        self.done.append(done)
+        self._ended.append(done)
+        async with self._writing:
+            if any(waiting is done for waiting in self._ended):
+                await self._write()
+
+    async def save(self) -> None:
+        """Record what ended while something else went wrong."""
+        if self._ended:
+            with anyio.CancelScope(shield=True):
+                await self._world.db(self._world.store.finish_calls, list(self._ended))
+
+    async def _write(self) -> None:
+        store = self._world.store
+        ended, beginning = list(self._ended), list(self._beginning)
+        if ended:
+            await self._world.db(store.finish_calls, ended)
+            del self._ended[: len(ended)]
+        if beginning:
+            await self._world.db(store.begin_calls, beginning)
+            del self._beginning[: len(beginning)]
+
+
 async def _run_all(
-    world: World, local: LocalJob | None, job: JobAddress, turns: Sequence[ToolTurn]
+    world: World,
+    local: LocalJob | None,
+    job: JobAddress,
+    turns: Sequence[ToolTurn],
+    draining: Callable[[], bool],
 ) -> list[CallDone]:
-    done: list[CallDone] = []
+    """Run the calls that are not done; after an interrupt those that have no place yet wait on."""
     limit = anyio.CapacityLimiter(world.tool_concurrency)
+    journal = _Journal(world)
 
     async def one(turn: ToolTurn, call: CallRecord, row: dict[str, Any]) -> None:
         async with limit:
+            if draining():
+                return
+            if call.status == "waiting":
+                await journal.begin(turn, call)
             started = world.clock.now()
             status, result, attempts = await _answer(local, job, turn, call, row, own_threads)
-        seconds = world.clock.now() - started
+            seconds = world.clock.now() - started
         # Half a surrogate pair fits no column and no request.
         text = result.encode("utf-8", "replace").decode()
-        done.append(
+        await journal.end(
             CallDone(turn.conversation, turn.turn, call.position, status, text, attempts, seconds)
         )
 
-    async with threads(world.tool_concurrency) as own_threads, anyio.create_task_group() as group:
-        for turn in turns:
-            row = {} if turn.row is None else await world.db(stored_row, world, turn.row)
-            for call in turn.calls:
-                if call.status in {"waiting", "running"}:
-                    group.start_soon(one, turn, call, row)
-    return done
+    try:
+        async with threads() as own_threads, anyio.create_task_group() as group:
+            for turn in turns:
+                row = {} if turn.row is None else await world.db(stored_row, world, turn.row)
+                for call in turn.calls:
+                    if call.status in {"waiting", "running"}:
+                        group.start_soon(one, turn, call, row)
+    finally:
+        await journal.save()
+    return journal.done
 
 
 async def _answer(  # noqa: PLR0911, PLR0913, PLR0917 - each way a call can end, and what it depends on
@@ -122,6 +182,7 @@ async def _attempt(
     for attempt in range(1, tool.retries + 2):
         positional = (context(attempt=attempt),) if tool.takes_context else ()
         try:
+            # The call has its place already: the time is its own, no other call's.
             with anyio.fail_after(tool.timeout):
                 result = await _call(tool, positional, arguments, own_threads)
             return "done", content(result), attempt
@@ -161,12 +222,15 @@ def _error(message: Any) -> str:
 async def _continue(
     world: World, job: JobAddress, turns: Sequence[ToolTurn], done: Sequence[CallDone]
 ) -> None:
-    """Build the next turns from recorded results and commit them."""
+    """Build the next turns from recorded results and commit them; others go on another time."""
     fresh = {(d.conversation, d.position): d for d in done}
+    ready = [turn for turn in turns if _all_ended(turn, fresh)]
+    if not ready:
+        return
 
     def build() -> ToolsRun:
         further = world.store.open_segment("requests")
-        following = [_next_turn(world, turn, fresh, further.append) for turn in turns]
+        following = [_next_turn(world, turn, fresh, further.append) for turn in ready]
         final = sum(turn.outcome is not None for turn in following)
         event = ToolsRun(
             job=job,
@@ -181,10 +245,17 @@ async def _continue(
     world.hook.event(await world.db(build))
 
 
+def _all_ended(turn: ToolTurn, fresh: Mapping[tuple[ConversationId, int], CallDone]) -> bool:
+    return all(
+        call.status in {"done", "failed"} or (turn.conversation, call.position) in fresh
+        for call in turn.calls
+    )
+
+
 def _next_turn(
     world: World,
     turn: ToolTurn,
-    fresh: dict[tuple[ConversationId, int], CallDone],
+    fresh: Mapping[tuple[ConversationId, int], CallDone],
     append: Callable[[bytes], Any],
 ) -> NextTurn:
     results: list[tuple[str, str]] = []

@@ -104,7 +104,8 @@ class Applying:
                     for provider in providers.values():
                         if provider.client is not project.providers[provider.name].client:
                             await provider.client.close()
-            jobs = tuple(await anyio.to_thread.run_sync(store.progress))
+            interrupted = bool(loop.signals)
+            jobs = await anyio.to_thread.run_sync(store.progress) if interrupted else loop.jobs
             return ApplyResult(
                 jobs=tuple(job for job in jobs if not job.removed),
                 waiting=tuple(loop.world.waiting),

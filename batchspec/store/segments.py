@@ -7,7 +7,7 @@ place in the frame into one integer, so that a row needs one column to point at 
 
 import os
 from collections import OrderedDict
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Self
@@ -63,6 +63,14 @@ class SegmentWriter:
         self._frame_bytes += len(record) + 1
         self.records += 1
         return ref
+
+    def extend(self, records: Sequence[bytes]) -> None:
+        """Add records of about one frame at once; where they are is told by `scan`."""
+        self._flush()
+        for at in range(0, len(records), FRAME_RECORDS):
+            self._frame = list(records[at : at + FRAME_RECORDS])
+            self.records += len(self._frame)
+            self._flush()
 
     @property
     def full(self) -> bool:

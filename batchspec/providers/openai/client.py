@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 _STATUSES = [status for status in get_args(RemoteStatus) if status != "unknown"]
 _NOT_VISIBLE = "Cannot find file"
-_DOWNLOAD_CHUNK = 256 * 1024
 _LONGEST_WAIT = 3600.0
 """Seconds after which another try does no harm, whatever a header says."""
 _OLDER = 200
@@ -114,7 +113,7 @@ class OpenAIClient:
         """Yield the bytes of a file in chunks."""
         with self._errors():
             async with self._sdk.files.with_streaming_response.content(file) as response:
-                async for chunk in response.iter_bytes(_DOWNLOAD_CHUNK):
+                async for chunk in response.iter_bytes():
                     yield chunk
 
     async def cancel(self, batch: RemoteId) -> RemoteBatch:
