@@ -104,10 +104,11 @@ class Applying:
                     for provider in providers.values():
                         if provider.client is not project.providers[provider.name].client:
                             await provider.client.close()
-            interrupted = bool(loop.signals)
-            jobs = await anyio.to_thread.run_sync(store.progress) if interrupted else loop.jobs
+            ended = loop.jobs
+            if loop.signals:  # it may have ended before they were counted
+                ended = await anyio.to_thread.run_sync(store.progress)
             return ApplyResult(
-                jobs=tuple(job for job in jobs if not job.removed),
+                jobs=tuple(job for job in ended if not job.removed),
                 waiting=tuple(loop.world.waiting),
                 signal=loop.signals[0] if loop.signals else None,
             )
