@@ -16,7 +16,9 @@ from batchspec.errors import ExitCode, UsageError
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
 @click.option("--explain", is_flag=True, help="Show unchanged jobs too, and the code of a reason.")
-@click.option("--no-refresh", is_flag=True, help="Do not look at open batches: plan offline.")
+@click.option(
+    "--no-refresh", is_flag=True, help="Plan from the state alone, as every plan does so far."
+)
 @click.option("--refresh-only", is_flag=True, hidden=True)
 @click.option("-o", "output", metavar="FILE", hidden=True)
 @selection_options
@@ -36,12 +38,17 @@ def plan(  # noqa: PLR0913 - one argument per option
     replace: tuple[str, ...],
 ) -> ExitCode:
     """Show what would change, why, and what it costs. Nothing is sent."""
+    del no_refresh  # a plan looks at the state alone, so far
     if output or refresh_only:
         name = "--refresh-only" if refresh_only else "-o FILE"
         raise UsageError(f"`{name}` comes later. `batchspec plan --json` can be kept for review.")
     with errors_as_json(as_json), scope.open() as project, planning(quiet=as_json) as hook:
         made = project.plan(
-            targets=targets, excludes=excludes, replace=replace, refresh=not no_refresh, hook=hook
+            whole=False,
+            targets=targets,
+            excludes=excludes,
+            replace=replace,
+            hook=hook,
         )
         assumed = project.settings.assumed_output_tokens
     if as_json:

@@ -231,9 +231,8 @@ class Applying:
     def _expand(self, address: JobAddress) -> None:
         """Plan and record the rows of a job whose upstream jobs are final; agreed to beforehand."""
         project = self._project
-        plan_id = project.mint()
         with project.reader() as reader:
-            planner = project.planner(plan_id, reader)
+            planner = project.planner(reader)
             try:
                 plan = planner.plan_job(self._desired[address])
                 planner.raise_problems()
@@ -241,7 +240,7 @@ class Applying:
             except BaseException:
                 planner.draft.discard()
                 raise
-        project.store().agree(planner.draft, plan_id, planner.events)
+        project.store().agree(planner.draft, planner.plan_id, planner.events)
 
 
 def _priced(jobs: Sequence[JobPlan], allowed: Decimal, what: str) -> None:

@@ -166,7 +166,7 @@ class Project:
         targets: Sequence[str] = (),
         excludes: Sequence[str] = (),
         replace: Sequence[str] = (),
-        refresh: bool = True,
+        whole: bool = True,
         hook: PlanHook | None = None,
     ) -> Plan:
         """Say what `apply` would do, why, and what it costs at most; sends nothing.
@@ -175,14 +175,13 @@ class Project:
             targets: Addresses or globs; only these jobs are planned.
             excludes: Addresses or globs of jobs that are left out.
             replace: Jobs whose items are to be answered anew.
-            refresh: Whether to look at open batches first; looking is part of `apply`.
+            whole: False makes a plan to look at, which cannot be applied and costs less.
             hook: Called with a job and the rows read so far.
 
         Raises:
             SpecError: Something is wrong with specs or rows; every problem is told.
             RefusedError: A guard refuses the change.
         """
-        del refresh
         desired = self.load()
         self._discard()
         selection = Selection(targets=targets, excludes=excludes, replace=replace)
@@ -190,7 +189,7 @@ class Project:
             known = ", ".join(desired.addresses) or "none"
             raise UsageError(f"No job matches {', '.join(map(repr, unknown))}. Jobs are: {known}.")
         with desired.imports(), self.store().reader() as reader, ExitStack() as undo:
-            planner = self.planner(self.mint(), reader, selection)
+            planner = self.planner(reader, selection, whole=whole)
             undo.callback(planner.draft.discard)
             planner.hook = hook or planner.hook
             plan = self._plan(planner, reader)
@@ -199,11 +198,12 @@ class Project:
         return plan
 
     def planner(
-        self, plan_id: str, reader: StateReader, selection: Selection | None = None
+        self, reader: StateReader, selection: Selection | None = None, *, whole: bool = True
     ) -> Planner:
         """Make a planner with a new draft."""
+        plan_id = self.mint()
         return Planner(
-            draft=self.store().draft(plan_id),
+            draft=self.store().draft(plan_id, whole=whole),
             reader=reader,
             desired=self.desired,
             providers=self.providers,
@@ -328,6 +328,8 @@ class Project:
         if self._draft is None or self._draft[0].id != plan.id:
             return None
         _, planner = self._draft
+        if not planner.draft.whole:
+            return None
         self._draft = None
         return planner
 

@@ -73,11 +73,14 @@ class SqliteDraft:
     Args:
         folder: A scratch folder that does not exist yet; removed when the draft is used up.
         reader: The recorded state; closed with the draft.
-        open_segment: Opens a segment for bodies in a folder.
+        open_segment: Opens a segment for bodies in a folder; None for a plan to look at only.
     """
 
     def __init__(
-        self, folder: Path, reader: StateReader, open_segment: Callable[[Path], SegmentWriter]
+        self,
+        folder: Path,
+        reader: StateReader,
+        open_segment: Callable[[Path], SegmentWriter] | None,
     ) -> None:
         self.folder = folder
         self.path = folder / "plan.db"
@@ -94,6 +97,11 @@ class SqliteDraft:
         self._empty = not reader.db.execute(
             "SELECT EXISTS (SELECT 1 FROM conversations)"
         ).fetchone()[0]
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether bodies are kept, so that the plan can be agreed to."""
+        return self._open_segment is not None
 
     def begin(
         self, job: JobAddress, contract: Contract, policy: bytes, *, partial: bool = False
@@ -161,21 +169,19 @@ class SqliteDraft:
         """
         number = self._numbers[job]
         keep = self._keep
-        values = [
-            (number, row.key, row.line)
-            + (
-                (
-                    kind.value,
-                    row.fingerprint,
-                    keep(row),
-                    overhead + len(row.messages_json),
-                    row_digest(row.row_json),
-                )
-                if kind in _STORED
-                else (None, None, None, None, None)
+        values: list[tuple[Any, ...]] = []
+        last, symbol = Kind.KEEP, None
+        for row, kind in rows:
+            if kind is not last:  # rows of one kind come together; an enum's value is dear
+                last, symbol = kind, kind.value if kind in _STORED else None
+            if symbol is None:
+                values.append((number, row.key, row.line, None, None, None, None, None))
+                continue
+            size = overhead + len(row.messages_json)
+            seen = row_digest(row.row_json)
+            values.append(
+                (number, row.key, row.line, symbol, row.fingerprint, keep(row), size, seen)
             )
-            for row, kind in rows
-        ]
         before = self.db.total_changes
         try:
             self.db.executemany(_PUT, values)
@@ -185,7 +191,9 @@ class SqliteDraft:
             return ()
         return self._duplicates(number, [row for row, _ in rows])
 
-    def _keep(self, row: PlannedRow) -> int:
+    def _keep(self, row: PlannedRow) -> int | None:
+        if self._open_segment is None:
+            return None
         if not self.segments or self.segments[-1].full:
             self.segments.append(self._open_segment(self.folder))
         return self.segments[-1].append(row.messages_json + b"\t" + row.row_json)

@@ -330,13 +330,13 @@ class StateStore(LeasedState):
 
     # --- plans and bodies ----------------------------------------------------------------------
 
-    def draft(self, plan: str) -> SqliteDraft:
-        """Start the body of a plan; needs no lease."""
+    def draft(self, plan: str, *, whole: bool = True) -> SqliteDraft:
+        """Start the body of a plan; needs no lease. Without bodies it can only be looked at."""
         folder = self.scratch / f"{os.getpid()}-{plan}"
         with self._explained():
             reader = self.reader()
             try:
-                return SqliteDraft(folder, reader, self._segment_in)
+                return SqliteDraft(folder, reader, self._segment_in if whole else None)
             except BaseException:
                 reader.close()
                 shutil.rmtree(folder, ignore_errors=True)
