@@ -53,47 +53,61 @@ async def do_tools(world: World, job: JobAddress, draining: Callable[[], bool]) 
 
 
 class _Journal:
-    """Records what calls do; whatever came together while the last commit ran is one commit."""
+    """Records what calls do; what comes together while one commit runs is the next commit."""
 
     def __init__(self, world: World) -> None:
         self.done: list[CallDone] = []
         """Every call that ended."""
         self._world = world
-        self._writing = anyio.Lock()
-        self._beginning: list[ToolTurn] = []
+        self._beginning: list[tuple[ToolTurn, anyio.Event]] = []
         self._ended: list[CallDone] = []
+        self._news = anyio.Event()
+        self._closing = False
 
     async def begin(self, turn: ToolTurn, call: CallRecord) -> None:
         """Record that a call runs; it may start once this returns."""
-        mine = replace(turn, calls=(call,))
-        self._beginning.append(mine)
-        async with self._writing:
-            if any(waiting is mine for waiting in self._beginning):
-                await self._write()
+        recorded = anyio.Event()
+        self._beginning.append((replace(turn, calls=(call,)), recorded))
+        self._news.set()
+        await recorded.wait()
 
-    async def end(self, done: CallDone) -> None:
-        """Record what came of a call."""
+    def end(self, done: CallDone) -> None:
+        """Record soon what came of a call."""
         self.done.append(done)
         self._ended.append(done)
-        async with self._writing:
-            if any(waiting is done for waiting in self._ended):
-                await self._write()
+        self._news.set()
 
-    async def save(self) -> None:
-        """Record what ended while something else went wrong."""
-        if self._ended:
-            with anyio.CancelScope(shield=True):
-                await self._world.db(self._world.store.finish_calls, list(self._ended))
+    def close(self) -> None:
+        """Let `run` return once all is recorded."""
+        self._closing = True
+        self._news.set()
+
+    async def run(self) -> None:
+        """Write what comes until closed; what ended is written whatever goes wrong meanwhile."""
+        try:
+            while not self._closing:
+                await self._news.wait()
+                self._news = anyio.Event()
+                await self._write()
+        finally:
+            if self._ended:
+                with anyio.CancelScope(shield=True):
+                    await self._world.db(self._world.store.finish_calls, list(self._ended))
 
     async def _write(self) -> None:
-        store = self._world.store
-        ended, beginning = list(self._ended), list(self._beginning)
-        if ended:
-            await self._world.db(store.finish_calls, ended)
-            del self._ended[: len(ended)]
-        if beginning:
-            await self._world.db(store.begin_calls, beginning)
-            del self._beginning[: len(beginning)]
+        store, ended, beginning = self._world.store, list(self._ended), list(self._beginning)
+
+        def write() -> None:
+            if ended:
+                store.finish_calls(ended)
+            if beginning:
+                store.begin_calls([turn for turn, _ in beginning])
+
+        await self._world.db(write)
+        del self._ended[: len(ended)]
+        del self._beginning[: len(beginning)]
+        for _, recorded in beginning:
+            recorded.set()
 
 
 async def _run_all(
@@ -106,6 +120,7 @@ async def _run_all(
     """Run the calls that are not done; after an interrupt those that have no place yet wait on."""
     limit = anyio.CapacityLimiter(world.tool_concurrency)
     journal = _Journal(world)
+    rows = await world.db(_rows, world, turns)
 
     async def one(turn: ToolTurn, call: CallRecord, row: dict[str, Any]) -> None:
         async with limit:
@@ -118,20 +133,23 @@ async def _run_all(
             seconds = world.clock.now() - started
         # Half a surrogate pair fits no column and no request.
         text = result.encode("utf-8", "replace").decode()
-        await journal.end(
+        journal.end(
             CallDone(turn.conversation, turn.turn, call.position, status, text, attempts, seconds)
         )
 
-    try:
-        async with threads() as own_threads, anyio.create_task_group() as group:
-            for turn in turns:
-                row = {} if turn.row is None else await world.db(stored_row, world, turn.row)
+    async with threads() as own_threads, anyio.create_task_group() as writing:
+        writing.start_soon(journal.run)
+        async with anyio.create_task_group() as group:
+            for turn, row in zip(turns, rows, strict=True):
                 for call in turn.calls:
                     if call.status in {"waiting", "running"}:
                         group.start_soon(one, turn, call, row)
-    finally:
-        await journal.save()
+        journal.close()
     return journal.done
+
+
+def _rows(world: World, turns: Sequence[ToolTurn]) -> list[dict[str, Any]]:
+    return [{} if turn.row is None else stored_row(world, turn.row) for turn in turns]
 
 
 async def _answer(  # noqa: PLR0911, PLR0913, PLR0917 - each way a call can end, and what it depends on
