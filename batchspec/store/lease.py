@@ -1,8 +1,9 @@
 """One writer at a time: a lease row with a heartbeat and a fencing number.
 
-The holder renews its heartbeat; a lease whose holder is dead, or silent for `TTL` seconds, may be
-taken over. Each takeover raises the fencing number, which every write transaction checks, so that a
-holder that wakes up late fails its write instead of overwriting.
+The holder renews its heartbeat. On the holder's own machine its lease may be taken over when its
+process is dead, and only then; elsewhere, where nobody can tell, after `TTL` silent seconds. Each
+takeover raises the fencing number, which every write transaction checks, so that a holder that
+wakes up late fails its write instead of overwriting.
 """
 
 import os
@@ -17,7 +18,7 @@ from batchspec.state.records import LeaseRecord
 from batchspec.store.reader import read_lease
 
 TTL = 60.0
-"""Seconds without a heartbeat after which a holder counts as gone."""
+"""Seconds without a heartbeat after which a holder on another machine counts as gone."""
 
 
 def acquire(db: sqlite3.Connection, holder: str, operation: str, now: float) -> int:
@@ -40,7 +41,7 @@ def acquire(db: sqlite3.Connection, holder: str, operation: str, now: float) -> 
         db.execute(
             "UPDATE lease SET holder = ?, host = ?, pid = ?, operation = ?, since = ?, "
             "heartbeat = ?, fence = fence + 1",
-            (holder, host(), os.getpid(), operation, now, now),
+            (holder, identity(os.getpid()), os.getpid(), operation, now, now),
         )
         fence: int = db.execute("SELECT fence FROM lease").fetchone()[0]
         db.execute("COMMIT")
@@ -85,13 +86,27 @@ def host() -> str:
     return f"{socket.gethostname()}/{namespace}"
 
 
+def identity(pid: int) -> str:
+    """Return `host` with what tells a process from a later one of the same pid, where known."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
+        # After the name in brackets, which may hold anything: the state, 19 fields on the start.
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return host()
+    if fields[0] == b"Z":  # dead, but its parent did not look yet
+        return host()
+    started = fields[19].decode()
+    return f"{host()}/{boot}-{started}"
+
+
 def describe(held: LeaseRecord, now: float) -> str:
     """Say who holds the lease, for people."""
     since = datetime.fromtimestamp(held.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return (
         f"The state is locked by `{held.operation}` of process {held.pid} on {held.host}, "
         f"since {since}, last heard of {max(0, now - held.heartbeat):.0f} s ago. "
-        f"Wait for it, stop it, or wait {TTL:.0f} s after it died."
+        f"Wait for it or stop it; of another machine, wait {TTL:.0f} s after it died."
     )
 
 
@@ -103,9 +118,11 @@ def lost(db: sqlite3.Connection, now: float) -> str:
 
 
 def _gone(held: LeaseRecord, now: float) -> bool:
-    if now - held.heartbeat > TTL:
-        return True
-    return held.host == host() and not alive(held.pid)
+    if held.host == host():
+        return not alive(held.pid)
+    if held.host.startswith(f"{host()}/"):
+        return identity(held.pid) != held.host
+    return now - held.heartbeat > TTL
 
 
 def alive(pid: int) -> bool:

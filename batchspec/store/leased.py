@@ -3,7 +3,7 @@
 import shutil
 import sqlite3
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from batchspec.errors import StateError
@@ -88,14 +88,27 @@ class LeasedState:
             self._clean()
 
     def renew(self) -> None:
-        """Record a heartbeat.
+        """Record a heartbeat, from any thread and without waiting.
+
+        It has a connection of its own, so that nothing this process does for long can silence it.
+        While the file is busy it is left out: whoever writes then holds the lease.
 
         Raises:
             LockedError: The lease was taken over.
         """
-        if self._fence is not None:
-            with self._explained():
-                lease.renew(self.db, self._fence, self._now())
+        fence = self._fence
+        if fence is None:
+            return
+        with (
+            self._explained(),
+            closing(sqlite3.connect(self.path, isolation_level=None, timeout=0)) as db,
+        ):
+            try:
+                lease.renew(db, fence, self._now())
+            except sqlite3.OperationalError as error:
+                # The lower byte is the kind, the rest its circumstances.
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
 
     def release(self) -> None:
         """Give the lease back."""
