@@ -360,9 +360,9 @@ class Store(Protocol):
     def rejudge(
         self,
         job: JobAddress,
-        changes: Sequence[tuple[Outcome, str | None, ConversationId]],
-        event: Event,
-    ) -> None:
+        changes: Iterable[tuple[Outcome, str | None, ConversationId]],
+        event: Callable[[int], Event],
+    ) -> Event:
         """Record new outcomes of old replies, and that the job is judged by its policy."""
         ...
 

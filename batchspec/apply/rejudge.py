@@ -1,14 +1,18 @@
 """Judging stored replies again, free: an output type, a validator or a bound changed."""
 
+from collections.abc import Iterator
+
 from batchspec.apply.collect import stored_row
 from batchspec.apply.world import LocalJob, World
 from batchspec.ids import ConversationId, JobAddress
 from batchspec.messages import Outcome, Reply
 from batchspec.reconcile.settle import settle, without_preamble
 from batchspec.spec.context import RunContext
-from batchspec.state.events import RepliesRejudged
+from batchspec.state.events import Event, RepliesRejudged
 from batchspec.state.settlement import Answered, AskAgain
 from batchspec.state.stored import FinalReply
+
+_Change = tuple[Outcome, str | None, ConversationId]
 
 
 async def do_rejudge(world: World, job: JobAddress) -> None:
@@ -16,11 +20,12 @@ async def do_rejudge(world: World, job: JobAddress) -> None:
     world.hook.event(await world.db(_rejudge, world, job))
 
 
-def _rejudge(world: World, job: JobAddress) -> RepliesRejudged:
+def _rejudge(world: World, job: JobAddress) -> Event:
     local = world.jobs.get(job)
-    changes: list[tuple[Outcome, str | None, ConversationId]] = []
     replies = 0
-    if local is not None:
+
+    def changes(local: LocalJob) -> Iterator[_Change]:
+        nonlocal replies
         wire = world.provider(local.desired.contract.provider).wire
         for stored in world.store.final_replies(job):
             replies += 1
@@ -28,10 +33,12 @@ def _rejudge(world: World, job: JobAddress) -> RepliesRejudged:
             if isinstance(result, Reply):
                 outcome, reason = _verdict(world, local, stored, result)
                 if (outcome, reason) != (stored.outcome, stored.reason):
-                    changes.append((outcome, reason, stored.conversation))
-    event = RepliesRejudged(job=job, replies=replies, changed=len(changes), at=world.clock.now())
-    world.store.rejudge(job, changes, event)
-    return event
+                    yield outcome, reason, stored.conversation
+
+    def event(changed: int) -> Event:
+        return RepliesRejudged(job=job, replies=replies, changed=changed, at=world.clock.now())
+
+    return world.store.rejudge(job, () if local is None else changes(local), event)
 
 
 def _verdict(

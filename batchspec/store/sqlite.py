@@ -7,9 +7,10 @@ batch) and the statements of `agree` live in modules of their own.
 import json
 import os
 import shutil
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import islice
 
 from batchspec.errors import StateError
 from batchspec.ids import BatchId, ConversationId, FileId, JobAddress, LaneId, RecordRef, RowKey
@@ -290,19 +291,35 @@ class StateStore(LeasedState):
     def rejudge(
         self,
         job: JobAddress,
-        changes: Sequence[tuple[Outcome, str | None, ConversationId]],
-        event: Event,
-    ) -> None:
-        """Record new outcomes of old replies, and that the job is judged by its policy."""
+        changes: Iterable[tuple[Outcome, str | None, ConversationId]],
+        event: Callable[[int], Event],
+    ) -> Event:
+        """Record new outcomes of old replies, and that the job is judged by its policy.
+
+        Users' functions make the changes as they are read: they wait on disk until all are known,
+        and are recorded in one short transaction. `event` makes its event from their number.
+        """
+        with self._explained():
+            self.db.execute("DROP TABLE IF EXISTS temp.verdicts")
+            self.db.execute("CREATE TEMP TABLE verdicts (id INTEGER PRIMARY KEY, outcome, reason)")
+        every = iter(changes)
+        while chunk := list(islice(every, 1000)):
+            with self._explained():
+                self.db.executemany(
+                    "INSERT INTO verdicts (outcome, reason, id) VALUES (?, ?, ?)", chunk
+                )
         phase = conversation_phase("final", "Rejudged")
         with self.transaction() as db:
-            db.executemany(
-                f"UPDATE conversations SET phase = '{phase}', outcome = ?, reason = ? "  # noqa: S608 - constant
-                "WHERE id = ?",
-                changes,
-            )
+            changed = db.execute(
+                f"UPDATE conversations SET phase = '{phase}', (outcome, reason) = "  # noqa: S608 - constant
+                "(SELECT outcome, reason FROM verdicts v WHERE v.id = conversations.id) "
+                "WHERE id IN (SELECT id FROM verdicts)"
+            ).rowcount
             db.execute("UPDATE jobs SET judged = policy WHERE address = ?", (job,))
-            self.journal(event)
+            recorded = event(changed)
+            self.journal(recorded)
+        self.db.execute("DROP TABLE temp.verdicts")
+        return recorded
 
     def tool_turns(self, job: JobAddress, limit: int) -> Sequence[ToolTurn]:
         """Return conversations of a job that wait for tool results."""
