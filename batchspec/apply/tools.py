@@ -210,7 +210,7 @@ async def _attempt(
             reason = f"took longer than {tool.timeout} s"
         except PydanticSerializationError as error:
             reason = f"returned what JSON cannot hold ({error})"
-        except Exception as error:  # noqa: BLE001 - a tool's bug costs this item, never the job
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - it costs this item, never the job
             reason = f"raised {type(error).__name__}: {error}"
     return "failed", f"tool {tool.name!r} {reason}", tool.retries + 1
 

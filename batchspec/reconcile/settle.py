@@ -109,6 +109,6 @@ def _problem(text: str, judge: Judge, context: Callable[[], Any]) -> str | None:
         return error.message
     except ModelRetry as error:
         return f"{FEEDBACK}\n{error.message}"
-    except Exception as error:  # noqa: BLE001 - a validator's bug costs this item, never the job
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - it costs this item, never the job
         return f"{FEEDBACK}\nA validator raised {type(error).__name__}: {error}"
     return None

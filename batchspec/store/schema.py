@@ -10,7 +10,7 @@ from batchspec.errors import StateError
 
 PAGE_SIZE = 16 * 1024
 """Bytes; a fifth less work than with 4 KiB where rows are written by the ten thousand."""
-_WRITER_CACHE, _READER_CACHE = 64 * 1024, 8 * 1024
+_WRITER_CACHE, _READER_CACHE = 32 * 1024, 8 * 1024
 """KiB of pages a connection keeps; a writer of a million rows needs the index at hand."""
 _NUMBER = re.compile(r"(\d{4})_\w+\.sql\Z")
 

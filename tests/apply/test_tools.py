@@ -178,6 +178,7 @@ def test_an_exception_after_all_retries_fails_its_item_only(world: World) -> Non
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
+        ("@tool(retries=0)\ndef f() -> str: raise SystemExit(3)", "raised SystemExit: 3"),
         ("@tool(retries=0)\ndef f() -> object: return object()", "returned what JSON cannot hold"),
         (
             """

@@ -405,6 +405,16 @@ async def test_a_message_that_is_no_text_is_told(
     assert raised.value.code == "7"
 
 
+async def test_an_empty_account_is_no_passing_fault(
+    faults: Faults, client: OpenAIClient, input_file: Path
+) -> None:
+    """Waiting does not fill it."""
+    body = failure("You exceeded your current quota.", "insufficient_quota")
+    faults.faults.append(Fault(*CREATE, status=429, body=body))
+    with pytest.raises(Refused, match="current quota"):
+        await submitted(client, input_file)
+
+
 @pytest.mark.parametrize("status", [401, 404, 429, 500])
 async def test_a_key_the_provider_repeats_is_not_told(
     faults: Faults, input_file: Path, status: int

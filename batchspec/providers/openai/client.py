@@ -167,6 +167,8 @@ def classify(error: openai.APIStatusError, clean: Callable[[str], str] = blot) -
     wait = _retry_after(error.response.headers)
     if status == 404:
         return NotFound(message)
+    if status == 429 and error.code == "insufficient_quota":  # waiting does not help
+        return Refused(message, status=status, code=error.code)
     if status == 429 or (status == 400 and _NOT_VISIBLE in message):
         return Throttled(message, retry_after=wait)
     if status in {408, 409} or status >= 500:
