@@ -195,7 +195,7 @@ async def f() -> str:
             "half a pair",
         ),
     ],
-    ids=["not json", "timeout", "a message no column can hold"],
+    ids=["exit", "not json", "timeout", "a message no column can hold"],
 )
 def test_a_tool_that_goes_wrong_fails_its_item(world: World, body: str, reason: str) -> None:
     world.spec(job(body, "f"))
