@@ -179,10 +179,13 @@ class Loop:
         self.world.hook.progress(jobs, batches)
 
     async def _heartbeat(self) -> None:
-        """Show that we live, whatever else is done with the state meanwhile."""
-        clock, thread = self.world.clock, anyio.CapacityLimiter(1)
+        """Show that we live, whatever else is done with the state meanwhile.
+
+        Others wait in real time, so this is none of the world's clock: nothing is decided by it.
+        """
+        thread = anyio.CapacityLimiter(1)
         while True:
-            await clock.sleep_until(clock.now() + HEARTBEAT)
+            await anyio.sleep(HEARTBEAT)
             await anyio.to_thread.run_sync(self.world.store.renew, limiter=thread)
 
     async def _listen(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from worlds import World
 
+from batchspec.apply import loop
 from batchspec.errors import ExitCode, LockedError
 from batchspec.store.lease import TTL, host, identity
 from batchspec.store.sqlite import StateStore
@@ -160,8 +161,11 @@ def patient(output: str) -> str:
 """
 
 
-def test_the_heart_beats_while_replies_are_judged_again(tmp_path: Path) -> None:
+def test_the_heart_beats_while_replies_are_judged_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """For hours, if a validator is slow."""
+    monkeypatch.setattr(loop, "HEARTBEAT", 0.01)
     world = World(tmp_path)
     world.job("a")
     world.apply()
