@@ -149,14 +149,11 @@ WAITING = """
 import contextlib, pathlib, sqlite3
 PATH = pathlib.Path(__file__).parent.parent / "state" / "default" / "batchspec.db"
 
-def beat():
-    with contextlib.closing(sqlite3.connect(PATH)) as db:
-        return db.execute("SELECT heartbeat FROM lease").fetchone()[0]
-
 def patient(output: str) -> str:
-    before = beat()
-    while beat() == before:
-        pass
+    with contextlib.closing(sqlite3.connect(PATH)) as db:
+        beats = {db.execute("SELECT heartbeat FROM lease").fetchone()}
+        while len(beats) == 1:
+            beats.add(db.execute("SELECT heartbeat FROM lease").fetchone())
     return output
 """
 
@@ -165,10 +162,10 @@ def test_the_heart_beats_while_replies_are_judged_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For hours, if a validator is slow."""
-    monkeypatch.setattr(loop, "HEARTBEAT", 0.01)
     world = World(tmp_path)
     world.job("a")
     world.apply()
+    monkeypatch.setattr(loop, "HEARTBEAT", 0.01)
     world.spec(
         f"{WAITING}\nj = Job(model='openai:gpt-5-mini', rows=rows.inline([{{'id': 'a'}}]), "
         "prompt='say {id}', output_validators=[patient])"
