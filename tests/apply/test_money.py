@@ -338,7 +338,11 @@ def test_a_file_that_stays_invisible_is_uploaded_anew(world: World) -> None:
 # --- batches that end oddly
 
 
-def test_a_batch_cancelled_by_somebody_else_is_sent_again_by_the_next_plan(world: World) -> None:
+def test_a_batch_cancelled_by_somebody_else_is_sent_again_by_the_next_plan(
+    make_world: MakeWorld,
+) -> None:
+    """It is cancelled long before its first request is answered."""
+    world = make_world(pace=Pace(validating=5, in_progress=20_000, finalizing=2, cancelling=5))
     world.job("a", "b")
     world.apply(detach=True)
     world.cancel_remotely()

@@ -496,6 +496,7 @@ def test_a_silent_holder_is_taken_over_and_cannot_write_any_more(
     """Stopped for a while and woken up again: the fencing number stops it."""
     first, second = open_store(), open_store()
     first.acquire("one", "apply")
+    first.db.execute("UPDATE lease SET host = 'elsewhere'")
     agree(first, "p1", {"m.j": {"a": "A"}})
     batch = send(first)
     time.now += TTL + 1
