@@ -326,7 +326,8 @@ def test_colour_and_movement_need_a_terminal_that_wants_them(
     _, screen = _on_a_terminal(project, "yes\n", "apply", "--simulate", **variable)
     assert ("\x1b[" in screen) == (not variable)
     assert ("━" in screen) == (not variable)
-    assert ("collected: 2 items final." in screen) == bool(variable)
+    if variable:  # a live display may show the sentence too, if it is drawn in that moment
+        assert "collected: 2 items final." in screen
 
 
 def test_a_crash_of_ours_is_recorded(run: Run, project: Path, monkeypatch: Any) -> None:
