@@ -477,7 +477,11 @@ def test_a_lease_can_be_given_back_and_taken_again(open_store: OpenStore) -> Non
 
 def test_the_same_holder_may_take_it_again(open_store: OpenStore) -> None:
     open_store().acquire("one", "apply")
-    open_store().acquire("one", "apply")
+    again = open_store()
+    again.acquire("one", "apply")
+    held = again.reader().lease()
+    assert held is not None
+    assert (held.holder, held.fence) == ("one", 2)
 
 
 def test_a_heartbeat_keeps_a_lease(open_store: OpenStore, time: Time) -> None:

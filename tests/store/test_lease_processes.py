@@ -77,7 +77,11 @@ def test_a_killed_process_is_taken_over_at_once(
     process = holder(time.now)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    open_store().acquire("me", "apply")
+    store = open_store()
+    store.acquire("me", "apply")
+    held = store.reader().lease()
+    assert held is not None
+    assert held.holder == "me"
 
 
 def elsewhere(store: StateStore) -> None:
@@ -124,7 +128,11 @@ def test_a_later_process_of_the_same_number_is_not_taken_for_the_holder(
     first = open_store()
     first.acquire("one", "apply")
     first.db.execute("UPDATE lease SET host = ?", (f"{identity(os.getpid())}0",))
-    open_store().acquire("two", "apply")
+    second = open_store()
+    second.acquire("two", "apply")
+    held = second.reader().lease()
+    assert held is not None
+    assert held.holder == "two"
 
 
 def test_a_heartbeat_waits_for_nobody(open_store: Callable[[], StateStore], time: Time) -> None:
