@@ -1,10 +1,10 @@
 """An embedded server that speaks the provider's Files and Batches API."""
 
-from batchspec.simulator.answers import Answer, Model, Replay, ToolCall
+from batchspec.simulator.answers.port import Answer, Model, Question, Replay, ToolCall
+from batchspec.simulator.answers.schema_model import SchemaModel
+from batchspec.simulator.answers.sources import CallableModel, RecordedModel, load_model
 from batchspec.simulator.app import create_app
-from batchspec.simulator.schema_model import SchemaModel
 from batchspec.simulator.server import serve
-from batchspec.simulator.sources import CallableModel, RecordedModel, load_model
 from batchspec.simulator.transport import AppTransport
 from batchspec.simulator.wire import Clock, HTTPFailure, Pace
 
@@ -16,6 +16,7 @@ __all__ = [
     "HTTPFailure",
     "Model",
     "Pace",
+    "Question",
     "RecordedModel",
     "Replay",
     "SchemaModel",

@@ -6,23 +6,21 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from anyio import to_thread
-from pydantic_core import to_json
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from batchspec.simulator import http_batches, http_files
-from batchspec.simulator.answers import Model
-from batchspec.simulator.chat import MODELS, ChatCompletions
-from batchspec.simulator.database import Database
-from batchspec.simulator.engine import Engine, Rules
-from batchspec.simulator.schema_model import SchemaModel
-from batchspec.simulator.wire import Clock, HTTPFailure, Json, Pace, mint_request_id
+from batchspec.simulator.answers.port import Model
+from batchspec.simulator.answers.schema_model import SchemaModel
+from batchspec.simulator.endpoints.chat import ChatCompletions
+from batchspec.simulator.http import batches, files, live
+from batchspec.simulator.jobs.database import Database
+from batchspec.simulator.jobs.engine import Engine, Rules
+from batchspec.simulator.wire import Clock, HTTPFailure, Pace, mint_request_id
 
 
 def create_app(  # noqa: PLR0913  one keyword per way in which simulators differ
@@ -74,7 +72,7 @@ def _assemble(engine: Engine, *, background: bool) -> Starlette:
         await to_thread.run_sync(engine.close)
 
     app = Starlette(
-        routes=[*http_files.routes(), *http_batches.routes(), *_live_routes(engine)],
+        routes=[*files.routes(), *batches.routes(), *live.routes(engine)],
         middleware=[Middleware(_Drive, engine=engine, background=background)],
         exception_handlers={
             HTTPFailure: _on_failure,
@@ -110,43 +108,6 @@ class _Drive:
         await self.app(scope, receive, mark)
         if self.background:
             self.engine.wake()
-
-
-def _live_routes(engine: Engine) -> list[Route]:
-    """The endpoints of batches, answering at once, and the list of models."""
-
-    async def respond(request: Request) -> Response:
-        body = await http_batches.read_body(request)
-        if body.get("stream"):
-            message = "The simulator does not stream."
-            raise HTTPFailure(400, message, code="unsupported_value", param="stream")
-        endpoint = engine.endpoints[request.url.path]
-        now = engine.clock()
-        reply = await to_thread.run_sync(endpoint.respond, body, None, now)
-        if reply.body is None:
-            raise HTTPFailure(500, str((reply.error or {}).get("message")))
-        return Response(to_json(reply.body), reply.status, media_type="application/json")
-
-    def list_models(_: Request) -> Response:
-        names = engine.rules.models or MODELS
-        return JSONResponse({"object": "list", "data": [_model(name) for name in sorted(names)]})
-
-    def retrieve_model(request: Request) -> Response:
-        name = request.path_params["model"]
-        if engine.rules.models is not None and name not in engine.rules.models:
-            message = f"The model '{name}' does not exist"
-            raise HTTPFailure(404, message, code="model_not_found", param="model")
-        return JSONResponse(_model(name))
-
-    return [
-        *(Route(path, respond, methods=["POST"]) for path in engine.endpoints),
-        Route("/v1/models", list_models, methods=["GET"]),
-        Route("/v1/models/{model:path}", retrieve_model, methods=["GET"]),
-    ]
-
-
-def _model(name: str) -> Json:
-    return {"id": name, "object": "model", "created": 1_754_425_777, "owned_by": "system"}
 
 
 async def _on_failure(_: Request, error: Exception) -> Response:

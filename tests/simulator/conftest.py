@@ -11,7 +11,7 @@ from openai.types import Batch
 from starlette.applications import Starlette
 
 from batchspec.simulator import AppTransport, Pace, create_app
-from batchspec.simulator.engine import Engine
+from batchspec.simulator.jobs.engine import Engine
 
 ENDPOINT = "/v1/chat/completions"
 START = 1_790_000_000.0

@@ -12,12 +12,13 @@ from batchspec.simulator import (
     Answer,
     CallableModel,
     HTTPFailure,
+    Question,
     RecordedModel,
     Replay,
     SchemaModel,
     load_model,
 )
-from batchspec.simulator.sources import request_hash
+from batchspec.simulator.answers.sources import request_hash
 
 from .conftest import Simulation, request_line
 
@@ -34,8 +35,12 @@ def tool(name: str, **properties: Any) -> Body:
     return {"type": "function", "function": {"name": name, "parameters": parameters}}
 
 
+def question(body: Body, custom_id: str | None) -> Question:
+    return Question("/v1/chat/completions", body, body, custom_id)
+
+
 def ask(body: Body) -> Answer:
-    answer = SchemaModel().answer(body, None)
+    answer = SchemaModel().answer(question(body, None))
     assert isinstance(answer, Answer)
     return answer
 
@@ -192,7 +197,7 @@ class City(BaseModel):
     ],
 )
 def test_a_function_s_result_becomes_an_answer(returned: object, content: str | None) -> None:
-    answer = CallableModel(lambda _: returned).answer(body_of(), "a")
+    answer = CallableModel(lambda _: returned).answer(question(body_of(), "a"))
     assert isinstance(answer, Answer)
     assert answer.content == content
 
@@ -203,7 +208,7 @@ def test_a_function_may_call_tools() -> None:
         {"id": "call_x", "type": "function", "function": {"name": "look", "arguments": "{bad"}},
     ]
     message = {"role": "assistant", "tool_calls": calls}
-    answer = CallableModel(lambda _: message).answer(body_of(), "a")
+    answer = CallableModel(lambda _: message).answer(question(body_of(), "a"))
     assert isinstance(answer, Answer)
     first, second = answer.tool_calls
     assert (first.name, first.arguments) == ("look", '{"a":1}')
@@ -216,7 +221,7 @@ def test_a_function_s_mistake_is_an_answer_too() -> None:
         raise KeyError("city")
 
     with pytest.raises(HTTPFailure, match="KeyError: 'city'") as failed:
-        CallableModel(answer).answer(body_of(), "a")
+        CallableModel(answer).answer(question(body_of(), "a"))
     assert (failed.value.status, failed.value.kind) == (500, "server_error")
 
 
@@ -235,16 +240,18 @@ def test_recorded_answers_are_found(tmp_path: Path) -> None:
     )
     model = load_model(str(path))
     assert isinstance(model, RecordedModel)
-    replay = model.answer(body_of(), "a")
+    replay = model.answer(question(body_of(), "a"))
     assert replay == Replay(response={"status_code": 200, "body": {"id": "x"}}, error=None)
-    assert model.answer(dict(reversed(body.items())), None) == Answer(
+    assert model.answer(question(dict(reversed(body.items())), None)) == Answer(
         content="found", tool_calls=[]
     )
     with pytest.raises(HTTPFailure, match="No answer is recorded") as missing:
-        model.answer(body_of(), "b")
+        model.answer(question(body_of(), "b"))
     assert missing.value.status == 404
     lenient = load_model(str(path), fallback=SchemaModel())
-    assert lenient.answer(body_of(), "b") == SchemaModel().answer(body_of(), "b")
+    assert lenient.answer(question(body_of(), "b")) == SchemaModel().answer(
+        question(body_of(), "b")
+    )
 
 
 @pytest.mark.anyio
@@ -281,13 +288,13 @@ def test_answers_are_loaded_by_reference(tmp_path: Path) -> None:
         "def answer(body):\n"
         "    return City(body['model'])\n"
         "class Odd:\n"
-        "    def answer(self, body, custom_id):\n"
-        "        return custom_id\n"
+        "    def answer(self, question):\n"
+        "        return question.custom_id\n"
         "odd = Odd()\n"
     )
-    answer = load_model(f"{path}:answer").answer(body_of(), "a")
+    answer = load_model(f"{path}:answer").answer(question(body_of(), "a"))
     assert answer == Answer(content='{"name":"gpt-5-mini"}')
-    assert load_model(f"{path}:odd").answer(body_of(), "a") == "a"
+    assert load_model(f"{path}:odd").answer(question(body_of(), "a")) == "a"
     for reference in (f"{path}:none", str(path), "answers.txt", "module:answer"):
         with pytest.raises(ValueError, match=r"answers|no function"):
             load_model(reference)

@@ -5,7 +5,7 @@ from pathlib import Path
 import openai
 import pytest
 
-from batchspec.simulator import http_files
+from batchspec.simulator.http import files as http_files
 
 from .conftest import START, Simulation, jsonl, request_line
 

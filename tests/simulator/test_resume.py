@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from batchspec.simulator import lines as lines_module
-from batchspec.simulator.engine import Engine
+from batchspec.simulator.jobs import lines as lines_module
+from batchspec.simulator.jobs.engine import Engine
 
 from .conftest import PACE, Simulation, request_line
 
@@ -53,7 +53,7 @@ class Killed(BaseException):
 async def test_killed_in_every_chunk_each_line_comes_once(
     start: Callable[..., Simulation], monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    monkeypatch.setattr("batchspec.simulator.engine.CHUNK_LINES", 7)
+    monkeypatch.setattr("batchspec.simulator.jobs.engine.CHUNK_LINES", 7)
     monkeypatch.setattr(lines_module, "CHUNK_LINES", 7)
     simulation = start(pace=PACE.times(0))
     asked = [

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import AnyUrl, BaseModel, Field
 
-from batchspec.simulator.conform import conforms
-from batchspec.simulator.merging import merge
-from batchspec.simulator.patterns import matching
-from batchspec.simulator.schema import make_instance
-from batchspec.simulator.voice import Voice
+from batchspec.simulator.answers.conform import conforms
+from batchspec.simulator.answers.merging import merge
+from batchspec.simulator.answers.patterns import matching
+from batchspec.simulator.answers.schema import make_instance
+from batchspec.simulator.answers.voice import Voice
 
 PROMPT = "Invoice 42 from Marianne costs 17.50 euros; please refund it before Friday."
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from openai.types import BatchError
 
-from batchspec.simulator import validation
+from batchspec.simulator.jobs import validation
 
 from .conftest import Simulation, request_line
 

@@ -2,10 +2,10 @@
 
 from dying import reach
 
-from batchspec.simulator import Answer, Replay, SchemaModel
+from batchspec.simulator import Answer, Question, Replay, SchemaModel
 
 
 def answer(body: dict[str, object]) -> Answer | Replay:
     """Answer from the schema."""
     reach("answer")
-    return SchemaModel().answer(body, None)
+    return SchemaModel().answer(Question("/v1/chat/completions", body, body))

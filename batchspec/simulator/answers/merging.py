@@ -5,7 +5,7 @@ from fractions import Fraction
 from math import lcm
 from typing import Any
 
-from batchspec.simulator.conform import Schema, same, types_of
+from batchspec.simulator.answers.conform import Schema, same, types_of
 
 
 def merge(one: Schema, other: Schema) -> Schema:

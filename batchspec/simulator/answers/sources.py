@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
-from batchspec.simulator.answers import Answer, Model, Replay, ToolCall
+from batchspec.simulator.answers.port import Answer, Model, Question, Replay, ToolCall
 from batchspec.simulator.wire import HTTPFailure, Json, is_object
 
 _MESSAGE_KEYS = frozenset({"role", "content", "refusal", "tool_calls", "finish_reason"})
@@ -30,8 +30,8 @@ class CallableModel:
     def __init__(self, function: Callable[[Json], object]) -> None:
         self._function = function
 
-    def answer(self, body: Json, custom_id: str | None) -> Answer | Replay:
-        _ = custom_id
+    def answer(self, question: Question) -> Answer | Replay:
+        body = question.body
         try:
             result = self._function(body)
             return result if isinstance(result, Answer | Replay) else _to_answer(result, body)
@@ -96,14 +96,15 @@ class RecordedModel:
                     self._places.setdefault(_key(raw, path, number), offset)
                 offset += len(raw)
 
-    def answer(self, body: Json, custom_id: str | None) -> Answer | Replay:
+    def answer(self, question: Question) -> Answer | Replay:
+        body, custom_id = question.body, question.custom_id
         place = None if custom_id is None else self._places.get(f"custom_id:{custom_id}")
         if place is None:
             place = self._places.get(f"request_hash:{request_hash(body)}")
         if place is not None:
             return self._read(place)
         if self._fallback is not None:
-            return self._fallback.answer(body, custom_id)
+            return self._fallback.answer(question)
         message = f"No answer is recorded for the request {custom_id!r} ({request_hash(body)})."
         raise HTTPFailure(404, message, code="no_recorded_answer")
 

@@ -1,7 +1,6 @@
 """The Files operations over HTTP."""
 
 import os
-import re
 import shutil
 from pathlib import Path
 from urllib.parse import quote
@@ -14,12 +13,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from batchspec.simulator.database import open_private
-from batchspec.simulator.engine import RETENTION, Engine
-from batchspec.simulator.records import FileRecord
+from batchspec.simulator.http.reading import engine_of, parse_lifetime, parse_limit
+from batchspec.simulator.jobs.database import open_private
+from batchspec.simulator.jobs.engine import RETENTION, Engine
+from batchspec.simulator.jobs.records import FileRecord
 from batchspec.simulator.wire import (
     HTTPFailure,
-    check_bounds,
     invalid_value,
     mint_file_id,
     missing_parameter,
@@ -43,7 +42,7 @@ def routes() -> list[Route]:
 
 
 async def _create(request: Request) -> Response:
-    engine = _engine(request)
+    engine = engine_of(request)
     # The form parser spools a file of any size to disk; the fields stay small.
     async with request.form(max_files=1, max_fields=16) as form:
         upload = form.get("file")
@@ -66,20 +65,6 @@ def _lifetime(purpose: str, anchor: object, seconds: object) -> float | None:
     if anchor not in _ANCHORS:
         raise invalid_value("expires_after.anchor", anchor, _ANCHORS)
     return parse_lifetime("expires_after.seconds", seconds)
-
-
-def parse_lifetime(param: str, seconds: object) -> int:
-    """An expiry in seconds, within the bounds of the service."""
-    value = _integer(param, str(seconds))
-    check_bounds(param, value, 3_600, 2_592_000)
-    return value
-
-
-def _integer(param: str, text: str) -> int:
-    if not re.fullmatch(r"-?[0-9]{1,18}", text):
-        message = f"Invalid type for '{param}': expected an integer, but got a string instead."
-        raise HTTPFailure(400, message, code="invalid_type", param=param)
-    return int(text)
 
 
 def _store(engine: Engine, upload: UploadFile, purpose: str, lifetime: float | None) -> FileRecord:
@@ -126,7 +111,7 @@ def _refused(message: str) -> HTTPFailure:
 
 
 def _list(request: Request) -> Response:
-    engine, query = _engine(request), request.query_params
+    engine, query = engine_of(request), request.query_params
     limit = parse_limit(query.get("limit"), default=10_000, low=1, high=10_000)
     order = query.get("order", "desc")
     if order not in {"asc", "desc"}:
@@ -144,28 +129,20 @@ def _list(request: Request) -> Response:
     return JSONResponse(page(data, has_more=len(files) > limit))
 
 
-def parse_limit(text: str | None, *, default: int, low: int, high: int) -> int:
-    if text is None:
-        return default
-    limit = _integer("limit", text)
-    check_bounds("limit", limit, low, high)
-    return limit
-
-
 def _retrieve(request: Request) -> Response:
     return JSONResponse(_find(request).to_wire())
 
 
 def _delete(request: Request) -> Response:
     file = _find(request)
-    _engine(request).database.delete_file(file.id)
+    engine_of(request).database.delete_file(file.id)
     return JSONResponse({"id": file.id, "object": "file", "deleted": True})
 
 
 def _content(request: Request) -> Response:
     file = _find(request)
     try:
-        return _Content(_engine(request).database.path(file.id), file)
+        return _Content(engine_of(request).database.path(file.id), file)
     except FileNotFoundError as error:
         raise _not_found(file.id) from error
 
@@ -200,7 +177,7 @@ class _Content(Response):
 
 
 def _find(request: Request) -> FileRecord:
-    engine, file_id = _engine(request), request.path_params["file_id"]
+    engine, file_id = engine_of(request), request.path_params["file_id"]
     file = engine.database.file(file_id, engine.clock())
     if file is None:
         raise _not_found(file_id)
@@ -209,8 +186,3 @@ def _find(request: Request) -> FileRecord:
 
 def _not_found(file_id: str) -> HTTPFailure:
     return HTTPFailure(404, f"No such File object: {file_id}", param="id")
-
-
-def _engine(request: Request) -> Engine:
-    engine: Engine = request.app.state.engine
-    return engine

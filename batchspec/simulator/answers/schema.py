@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from batchspec.simulator.conform import (
+from batchspec.simulator.answers.conform import (
     Schema,
     all_different,
     array_parts,
@@ -15,9 +15,14 @@ from batchspec.simulator.conform import (
     resolve,
     types_of,
 )
-from batchspec.simulator.merging import merge
-from batchspec.simulator.scalars import Unsatisfiable, make_integer, make_number, make_string
-from batchspec.simulator.voice import Voice
+from batchspec.simulator.answers.merging import merge
+from batchspec.simulator.answers.scalars import (
+    Unsatisfiable,
+    make_integer,
+    make_number,
+    make_string,
+)
+from batchspec.simulator.answers.voice import Voice
 
 _DEEP = 10
 _TOO_DEEP = 40

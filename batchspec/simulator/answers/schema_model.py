@@ -6,10 +6,10 @@ from hashlib import blake2b
 
 from pydantic_core import to_json
 
-from batchspec.simulator.answers import Answer, Replay, ToolCall
-from batchspec.simulator.conform import Schema
-from batchspec.simulator.schema import make_instance
-from batchspec.simulator.voice import Voice
+from batchspec.simulator.answers.conform import Schema
+from batchspec.simulator.answers.port import Answer, Question, Replay, ToolCall
+from batchspec.simulator.answers.schema import make_instance
+from batchspec.simulator.answers.voice import Voice
 from batchspec.simulator.wire import Json, is_object
 
 _MAX_ROUNDS = 3
@@ -24,7 +24,8 @@ class SchemaModel:
     again, for three rounds at most.
     """
 
-    def answer(self, body: Json, custom_id: str | None) -> Answer | Replay:  # noqa: ARG002
+    def answer(self, question: Question) -> Answer | Replay:
+        body = question.chat
         digest = blake2b(to_json(body), digest_size=24).digest()
         voice = Voice(digest, _prompt(body["messages"]))
         offer = _offer(body)

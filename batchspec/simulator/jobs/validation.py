@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from batchspec.simulator.records import BatchError
+from batchspec.simulator.jobs.records import BatchError
 from batchspec.simulator.wire import Json, invalid_type, is_object
 
 MAX_LINES = 50_000

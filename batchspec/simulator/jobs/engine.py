@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Condition, RLock, Thread, current_thread
 
-from batchspec.simulator.database import Database
-from batchspec.simulator.endpoints import Endpoint
-from batchspec.simulator.lines import CHUNK_LINES, Chunk, run_chunk, void_chunk, write_chunk
-from batchspec.simulator.records import BatchError, BatchRecord, FileRecord
-from batchspec.simulator.validation import (
+from batchspec.simulator.endpoints.port import Endpoint
+from batchspec.simulator.jobs.database import Database
+from batchspec.simulator.jobs.lines import CHUNK_LINES, Chunk, run_chunk, void_chunk, write_chunk
+from batchspec.simulator.jobs.records import BatchError, BatchRecord, FileRecord
+from batchspec.simulator.jobs.validation import (
     LineRules,
     Verdict,
     missing_file,

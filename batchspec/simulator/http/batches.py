@@ -4,14 +4,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from anyio import to_thread
-from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from batchspec.simulator.engine import Engine
-from batchspec.simulator.http_files import parse_lifetime, parse_limit
-from batchspec.simulator.records import BatchRecord
+from batchspec.simulator.http.reading import (
+    engine_of,
+    parse_lifetime,
+    parse_limit,
+    read_body,
+)
+from batchspec.simulator.jobs.engine import Engine
+from batchspec.simulator.jobs.records import BatchRecord
 from batchspec.simulator.wire import (
     HTTPFailure,
     Json,
@@ -40,22 +44,9 @@ def routes() -> list[Route]:
     ]
 
 
-async def read_body(request: Request) -> Json:
-    """The JSON object a call carries."""
-    try:
-        body = from_json(await request.body())
-    except ValueError as error:
-        message = "We could not parse the JSON body of your request."
-        raise HTTPFailure(400, message) from error
-    if not is_object(body):
-        message = "We expected a JSON object as the body of your request."
-        raise HTTPFailure(400, message)
-    return body
-
-
 async def _create(request: Request) -> Response:
     body = await read_body(request)
-    batch = await to_thread.run_sync(_create_batch, _engine(request), body)
+    batch = await to_thread.run_sync(_create_batch, engine_of(request), body)
     return JSONResponse(batch.to_wire())
 
 
@@ -141,7 +132,7 @@ def _output_expiry(expiry: object) -> int | None:
 
 
 def _list(request: Request) -> Response:
-    engine, query = _engine(request), request.query_params
+    engine, query = engine_of(request), request.query_params
     limit = parse_limit(query.get("limit"), default=20, low=0, high=100)
     batches = engine.database.list_batches(after=query.get("after"), limit=limit + 1)
     if batches is None:
@@ -152,14 +143,14 @@ def _list(request: Request) -> Response:
 
 def _retrieve(request: Request) -> Response:
     batch_id = request.path_params["batch_id"]
-    batch = _engine(request).database.batch(batch_id)
+    batch = engine_of(request).database.batch(batch_id)
     if batch is None:
         raise _not_found(batch_id)
     return JSONResponse(batch.to_wire())
 
 
 def _cancel(request: Request) -> Response:
-    engine, batch_id = _engine(request), request.path_params["batch_id"]
+    engine, batch_id = engine_of(request), request.path_params["batch_id"]
     batch = engine.cancel(batch_id, engine.clock())
     if batch is None:
         raise _not_found(batch_id)
@@ -170,8 +161,3 @@ def _cancel(request: Request) -> Response:
 
 def _not_found(batch_id: str) -> HTTPFailure:
     return HTTPFailure(404, f"No batch found with id '{batch_id}'.")
-
-
-def _engine(request: Request) -> Engine:
-    engine: Engine = request.app.state.engine
-    return engine

@@ -7,9 +7,9 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from batchspec.simulator.conform import is_multiple
-from batchspec.simulator.patterns import matching
-from batchspec.simulator.voice import Voice
+from batchspec.simulator.answers.conform import is_multiple
+from batchspec.simulator.answers.patterns import matching
+from batchspec.simulator.answers.voice import Voice
 
 _SPAN = 100
 _EXPRESSIONS = ("expression", "expr", "formula", "equation", "calculation", "arithmetic")

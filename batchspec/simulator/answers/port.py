@@ -2,10 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
-from batchspec.simulator.endpoints import Usage
+from batchspec.simulator.endpoints.port import Usage
 from batchspec.simulator.wire import Json
+
+
+class Question(NamedTuple):
+    """One request, for whoever answers it. Nobody may change what it holds."""
+
+    endpoint: str
+    """The path, as `/v1/chat/completions`."""
+    body: Json
+    """What was sent."""
+    chat: Json
+    """The same in the words of chat completions (`messages`, `tools`, `response_format` and so on),
+    so that a source need not know every endpoint; for chat completions the body itself."""
+    custom_id: str | None = None
+    """Of the line; none for a live request."""
+
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
 
@@ -46,10 +61,10 @@ class Replay:
 class Model(Protocol):
     """A source of answers.
 
-    The caller passes a request body that the service has accepted, and the line's custom_id (none
-    for a live request). The implementer must not change the body, must be safe to call from
-    several threads, and raises `HTTPFailure` for an HTTP error. It is not promised that a line is
-    asked for once only: after a crash the lines of an uncommitted chunk are asked for again.
+    The caller passes a request that the service has accepted. The implementer must be safe to call
+    from several threads, and raises `HTTPFailure` for an HTTP error. It is not promised that a
+    line is asked for once only: after a crash the lines of an uncommitted chunk are asked for
+    again.
     """
 
-    def answer(self, body: Json, custom_id: str | None) -> Answer | Replay: ...
+    def answer(self, question: Question) -> Answer | Replay: ...

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from batchspec.simulator.records import BatchRecord, FileRecord
+from batchspec.simulator.jobs.records import BatchRecord, FileRecord
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (

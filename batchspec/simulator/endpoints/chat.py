@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from batchspec.simulator.answers import Answer, FinishReason, Model, Replay
-from batchspec.simulator.checks import check_request
-from batchspec.simulator.endpoints import Reply, Usage
+from batchspec.simulator.answers.port import Answer, FinishReason, Model, Question, Replay
+from batchspec.simulator.endpoints.chat_checks import check_request
+from batchspec.simulator.endpoints.port import Reply, Usage
 from batchspec.simulator.wire import HTTPFailure, Json, is_array, is_object
 
 _log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class ChatCompletions:
     def respond(self, body: Json, custom_id: str | None, now: float) -> Reply:
         try:
             check_request(body)
-            answer = self.model.answer(body, custom_id)
+            answer = self.model.answer(Question(self.path, body, body, custom_id))
         except HTTPFailure as failure:
             return Reply(failure.status, failure.body)
         except Exception as error:  # noqa: BLE001  whatever it is, the line fails and not the batch

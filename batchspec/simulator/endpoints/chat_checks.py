@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from batchspec.simulator.strict import strict_violation
+from batchspec.simulator.endpoints.strict import strict_violation
 from batchspec.simulator.wire import (
     HTTPFailure,
     Json,

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from pydantic_core import from_json, to_json
 
-from batchspec.simulator.database import open_private
-from batchspec.simulator.endpoints import Endpoint, Reply
-from batchspec.simulator.records import BatchRecord, Progress
+from batchspec.simulator.endpoints.port import Endpoint, Reply
+from batchspec.simulator.jobs.database import open_private
+from batchspec.simulator.jobs.records import BatchRecord, Progress
 from batchspec.simulator.wire import Json
 
 CHUNK_LINES = 1_000

@@ -1,0 +1,1 @@
+"""The endpoints whose requests can be put in a batch."""

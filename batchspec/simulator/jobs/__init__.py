@@ -1,0 +1,1 @@
+"""Files and batches: what the server remembers, and how batches run."""
