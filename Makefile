@@ -13,11 +13,11 @@ DEMO_RESULTS ?= analysis.reviews content.posts evaluation.sums
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint format types layers pytest test-lowest bench docs lock clean
+.PHONY: help install demo test check lint format types layers pytest test-lowest bench bench-simulator docs lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
-		while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+		while IFS='|' read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
 
 install: $(INSTALLED) ## Make .venv with what the lock pins, and this package editable
 
@@ -77,6 +77,9 @@ test-lowest: $(INSTALLED) ## Apply and test with the oldest libraries pyproject.
 
 bench: $(INSTALLED) ## Measure against the floor, see docs/performance.md; BENCH="--rows 1000000"
 	$(BIN)/python tests/benchmarks/scale.py $(BENCH)
+
+bench-simulator: $(INSTALLED) ## Measure how fast the embedded server answers a million lines
+	$(BIN)/python tests/benchmarks/serving.py $(BENCH)
 
 docs: $(INSTALLED) ## Write the generated parts of README.md and docs/ anew
 	$(BIN)/python tests/docs/generate.py
