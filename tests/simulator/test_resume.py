@@ -53,7 +53,7 @@ class Killed(BaseException):
 async def test_killed_in_every_chunk_each_line_comes_once(
     start: Callable[..., Simulation], monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    monkeypatch.setattr("batchspec.simulator.jobs.engine.CHUNK_LINES", 7)
+    monkeypatch.setattr("batchspec.simulator.jobs.runner.CHUNK_LINES", 7)
     monkeypatch.setattr(lines_module, "CHUNK_LINES", 7)
     simulation = start(pace=PACE.times(0))
     asked = [

@@ -9,8 +9,9 @@ from threading import Condition, RLock, Thread, current_thread
 
 from batchspec.simulator.endpoints.port import Endpoint
 from batchspec.simulator.jobs.database import Database
-from batchspec.simulator.jobs.lines import CHUNK_LINES, Chunk, run_chunk, void_chunk, write_chunk
+from batchspec.simulator.jobs.lines import Chunk, write_chunk
 from batchspec.simulator.jobs.records import BatchError, BatchRecord, FileRecord
+from batchspec.simulator.jobs.runner import Runner, SerialRunner
 from batchspec.simulator.jobs.validation import (
     LineRules,
     Verdict,
@@ -50,12 +51,18 @@ class Engine:
     """
 
     def __init__(
-        self, database: Database, endpoints: Mapping[str, Endpoint], clock: Clock, rules: Rules
+        self,
+        database: Database,
+        endpoints: Mapping[str, Endpoint],
+        clock: Clock,
+        rules: Rules,
+        runner: Runner | None = None,
     ) -> None:
         self.database = database
         self.endpoints = endpoints
         self.clock = clock
         self.rules = rules
+        self.runner: Runner = runner or SerialRunner(endpoints, rules.pace)
         self._working = RLock()
         self._wakeup = Condition()
         self._woken = False
@@ -93,6 +100,7 @@ class Engine:
             self._wakeup.notify()
         if thread is not None:
             thread.join()
+        self.runner.close()
         self.database.close()
 
     def _work(self) -> None:
@@ -122,13 +130,12 @@ class Engine:
 
     def _due(self, batch: BatchRecord) -> float:
         """When the batch can move next."""
-        pace, progress = self.rules.pace, batch.progress
+        pace = self.rules.pace
         match batch.status:
             case "validating":
                 return batch.created_at + pace.validating
             case "in_progress":
-                share = min(1.0, (progress.settled + 1) / max(batch.total, 1))
-                return (batch.in_progress_at or 0.0) + pace.in_progress * share
+                return min(self.runner.due(batch), batch.expires_at)
             case "finalizing":
                 return (batch.finalizing_at or 0.0) + pace.finalizing
             case _:
@@ -212,33 +219,22 @@ class Engine:
         return [token_limit(model, limit)] if enqueued + verdict.tokens > limit else []
 
     def _progress(self, batch: BatchRecord, now: float) -> bool:
-        due = (batch.in_progress_at or 0.0) + self.rules.pace.in_progress
-        limit = self._permitted(batch, min(now, batch.expires_at)) - batch.progress.settled
-        if limit > 0:
-            endpoint = self.endpoints[batch.endpoint]
-            limit = min(limit, CHUNK_LINES)
-            return self._commit(batch, run_chunk(batch, self._input(batch), endpoint, limit, now))
         if batch.progress.settled < batch.total:
+            if self._settle(batch, now):
+                return True
             if now < batch.expires_at:
                 return False
             changed = replace(batch, ending="expired", finalizing_at=batch.expires_at)
-        elif now >= due:
-            changed = replace(batch, finalizing_at=due)
         else:
-            return False
+            due = (batch.in_progress_at or 0.0) + self.rules.pace.in_progress
+            if now < due:
+                return False
+            changed = replace(batch, finalizing_at=due)
         return self.database.replace_batch(batch, replace(changed, status="finalizing"))
-
-    def _permitted(self, batch: BatchRecord, now: float) -> int:
-        """How many lines may be settled by now, when they are spread over the time in progress."""
-        duration = self.rules.pace.in_progress
-        elapsed = now - (batch.in_progress_at or 0.0)
-        if elapsed >= duration:
-            return batch.total
-        return int(batch.total * elapsed / duration)
 
     def _finalize(self, batch: BatchRecord, now: float) -> bool:
         if batch.progress.settled < batch.total:
-            return self._commit(batch, void_chunk(batch, self._input(batch), "expired"))
+            return self._settle(batch, now)
         due = self._due(batch)
         if now < due:
             return False
@@ -248,11 +244,16 @@ class Engine:
 
     def _cancel(self, batch: BatchRecord, now: float) -> bool:
         if batch.progress.settled < batch.total:
-            return self._commit(batch, void_chunk(batch, self._input(batch), "cancelled"))
+            return self._settle(batch, now)
         due = self._due(batch)
         if now < due:
             return False
         return self._end(batch, replace(batch, status="cancelled", cancelled_at=due), due)
+
+    def _settle(self, batch: BatchRecord, now: float) -> bool:
+        """Write the lines that are ready; false when there is none."""
+        chunk = self.runner.chunk(batch, self._input(batch), now)
+        return chunk is not None and self._commit(batch, chunk)
 
     def _commit(self, batch: BatchRecord, chunk: Chunk) -> bool:
         """Append the lines and then say so; a batch that was changed meanwhile keeps neither."""

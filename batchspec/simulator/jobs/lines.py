@@ -81,10 +81,17 @@ def run_chunk(batch: BatchRecord, path: Path, endpoint: Endpoint, limit: int, no
     return chunk
 
 
-def void_chunk(batch: BatchRecord, path: Path, reason: str) -> Chunk:
-    """List further lines of the batch as never run, for an `expired` or `cancelled` one."""
+def never_ran(batch: BatchRecord) -> Reply:
+    """Say what a line gets that its batch ended without."""
+    return Reply(
+        0, None, error=NEVER_RAN["cancelled" if batch.status == "cancelling" else "expired"]
+    )
+
+
+def void_chunk(batch: BatchRecord, path: Path) -> Chunk:
+    """List further lines of a batch that expired or was cancelled as never run."""
     chunk = Chunk(batch.progress, _place(batch.progress))
-    reply = Reply(0, None, error=NEVER_RAN[reason])
+    reply = never_ran(batch)
     for line, place in _read(path, batch.progress, CHUNK_LINES):
         chunk.errors.append(_encode(batch.id, place.line, line["custom_id"], reply))
         chunk.place = place

@@ -1,0 +1,73 @@
+"""Who answers the lines of batches: the seam between the engine and its sources of answers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from batchspec.simulator.endpoints.port import Endpoint
+from batchspec.simulator.jobs.lines import CHUNK_LINES, Chunk, run_chunk, void_chunk
+from batchspec.simulator.jobs.records import BatchRecord
+from batchspec.simulator.wire import Pace
+
+
+class Runner(Protocol):
+    """Answers lines and hands them to the engine, which writes and commits them.
+
+    The caller asks from one thread at a time, and commits a chunk before it asks for the next one;
+    a chunk that was not committed is asked for again.
+    """
+
+    def chunk(self, batch: BatchRecord, path: Path, now: float) -> Chunk | None:
+        """Return result lines that follow those the batch has; none when none is ready.
+
+        A batch that is not in progress any more gets no further answer: a line without one is
+        listed as expired or cancelled.
+
+        Args:
+            batch: With lines that are not settled.
+            path: Its input.
+            now: Unix seconds.
+        """
+        ...
+
+    def due(self, batch: BatchRecord) -> float:
+        """Say when a further line of a batch in progress will be ready; infinity if unknown."""
+        ...
+
+    def close(self) -> None:
+        """Stop whatever runs; what was answered is kept."""
+        ...
+
+
+class SerialRunner:
+    """Implements `Runner` by asking an endpoint's own source, line after line.
+
+    Lines are answered evenly over the time that the pace gives to `in_progress`.
+    """
+
+    def __init__(self, endpoints: Mapping[str, Endpoint], pace: Pace) -> None:
+        self._endpoints = endpoints
+        self._pace = pace
+
+    def chunk(self, batch: BatchRecord, path: Path, now: float) -> Chunk | None:
+        if batch.status != "in_progress":
+            return void_chunk(batch, path)
+        limit = self._permitted(batch, min(now, batch.expires_at)) - batch.progress.settled
+        if limit <= 0:
+            return None
+        endpoint = self._endpoints[batch.endpoint]
+        return run_chunk(batch, path, endpoint, min(limit, CHUNK_LINES), now)
+
+    def due(self, batch: BatchRecord) -> float:
+        share = min(1.0, (batch.progress.settled + 1) / max(batch.total, 1))
+        return (batch.in_progress_at or 0.0) + self._pace.in_progress * share
+
+    def close(self) -> None:
+        """Nothing runs between two chunks."""
+
+    def _permitted(self, batch: BatchRecord, now: float) -> int:
+        """How many lines may be settled by now, when they are spread over the time in progress."""
+        elapsed = now - (batch.in_progress_at or 0.0)
+        if elapsed >= self._pace.in_progress:
+            return batch.total
+        return int(batch.total * elapsed / self._pace.in_progress)
