@@ -4,6 +4,7 @@ from batchspec.simulator.answers.port import Answer, Model, Question, Replay, To
 from batchspec.simulator.answers.schema_model import SchemaModel
 from batchspec.simulator.answers.sources import CallableModel, RecordedModel, load_model
 from batchspec.simulator.app import create_app
+from batchspec.simulator.clock import SimulatedClock
 from batchspec.simulator.server import serve
 from batchspec.simulator.transport import AppTransport
 from batchspec.simulator.wire import Clock, HTTPFailure, Pace
@@ -20,6 +21,7 @@ __all__ = [
     "RecordedModel",
     "Replay",
     "SchemaModel",
+    "SimulatedClock",
     "ToolCall",
     "create_app",
     "load_model",

@@ -1,6 +1,5 @@
 """The ASGI application: routes, the error envelope and the headers of every answer."""
 
-import time
 from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from batchspec.simulator.answers.port import Model
 from batchspec.simulator.answers.schema_model import SchemaModel
+from batchspec.simulator.clock import FollowedClock, SimulatedClock, Timekeeper
 from batchspec.simulator.endpoints.chat import ChatCompletions
 from batchspec.simulator.http import batches, files, live
 from batchspec.simulator.jobs.database import Database
@@ -26,7 +26,7 @@ from batchspec.simulator.wire import Clock, HTTPFailure, Pace, mint_request_id
 def create_app(  # noqa: PLR0913  one keyword per way in which simulators differ
     directory: Path,
     *,
-    clock: Clock = time.time,
+    clock: Clock | None = None,
     model: Model | None = None,
     pace: Pace | None = None,
     shuffle: bool = True,
@@ -39,7 +39,9 @@ def create_app(  # noqa: PLR0913  one keyword per way in which simulators differ
     Args:
         directory: Made when missing. An application made again over it goes on where the last one
             stopped; two at a time are not supported.
-        clock: Says the time in unix seconds.
+        clock: Says the time in unix seconds; by default one that runs with the real time. A
+            `SimulatedClock` goes on from where it stood when the directory was last used; any
+            other one has to see to it that time does not run backwards.
         model: Where answers come from; by default from the request's own schemas.
         pace: How long a batch stays in each status.
         shuffle: Whether result lines come in another order than the requests.
@@ -59,8 +61,18 @@ def create_app(  # noqa: PLR0913  one keyword per way in which simulators differ
         enqueued_token_limit=enqueued_token_limit,
     )
     chat = ChatCompletions(model or SchemaModel())
-    engine = Engine(Database(directory), {chat.path: chat}, clock, rules)
+    database = Database(directory)
+    engine = Engine(database, {chat.path: chat}, _timekeeper(clock, database), rules)
     return _assemble(engine, background=background)
+
+
+def _timekeeper(clock: Clock | None, database: Database) -> Timekeeper:
+    if clock is None:
+        clock = SimulatedClock()
+    if not isinstance(clock, SimulatedClock):
+        return FollowedClock(clock)
+    database.follow(clock)
+    return clock
 
 
 def _assemble(engine: Engine, *, background: bool) -> Starlette:

@@ -10,20 +10,12 @@ import pytest
 from openai.types import Batch
 from starlette.applications import Starlette
 
-from batchspec.simulator import AppTransport, Pace, create_app
+from batchspec.simulator import AppTransport, Pace, SimulatedClock, create_app
 from batchspec.simulator.jobs.engine import Engine
 
 ENDPOINT = "/v1/chat/completions"
 START = 1_790_000_000.0
 PACE = Pace(validating=20, in_progress=100, finalizing=5, cancelling=60)
-
-
-class FakeClock:
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def request_line(
@@ -45,7 +37,7 @@ class Simulation:
 
     app: Starlette
     client: openai.AsyncOpenAI
-    clock: FakeClock
+    clock: SimulatedClock
 
     @property
     def engine(self) -> Engine:
@@ -65,7 +57,7 @@ class Simulation:
         )
 
     async def after(self, seconds: float, batch: Batch) -> Batch:
-        self.clock.now += seconds
+        self.clock.advance(seconds)
         return await self.client.batches.retrieve(batch.id)
 
     async def finish(self, *lines: object) -> Batch:
@@ -84,12 +76,12 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
+def clock() -> SimulatedClock:
+    return SimulatedClock(START, speed=0)
 
 
 @pytest.fixture
-def make_app(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Starlette]]:
+def make_app(tmp_path: Path, clock: SimulatedClock) -> Iterator[Callable[..., Starlette]]:
     """Makes applications over one directory, as restarts of one server would."""
     made: list[Starlette] = []
 
@@ -107,7 +99,7 @@ def make_app(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Starlet
 
 @pytest.fixture
 async def start(
-    make_app: Callable[..., Starlette], clock: FakeClock, anyio_backend: str
+    make_app: Callable[..., Starlette], clock: SimulatedClock, anyio_backend: str
 ) -> AsyncIterator[Callable[..., Simulation]]:
     clients: list[openai.AsyncOpenAI] = []
 

@@ -64,7 +64,7 @@ async def test_a_batch_completes(simulation: Simulation) -> None:
 async def test_every_key_is_sent(simulation: Simulation) -> None:
     batch = await simulation.submit(*TEN)
     for seconds in (0, 30, 1_000):
-        simulation.clock.now += seconds
+        simulation.clock.advance(seconds)
         raw = await simulation.client.batches.with_raw_response.retrieve(batch.id)
         assert raw.http_response.json().keys() == KEYS
         assert raw.headers["x-request-id"]

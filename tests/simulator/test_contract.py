@@ -43,7 +43,7 @@ async def test_every_object_is_as_published(simulation: Simulation) -> None:
     failed = await simulation.submit({})
     cancelled = await simulation.submit(request_line("a"))
     for seconds in (0, 30, 92, 1_000):
-        simulation.clock.now += seconds
+        simulation.clock.advance(seconds)
         if seconds == 30:
             await client.batches.cancel(cancelled.id)
         for one in (batch, failed, cancelled):

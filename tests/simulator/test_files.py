@@ -52,7 +52,7 @@ async def test_a_file_expires_when_asked_to(simulation: Simulation) -> None:
         expires_after={"anchor": "created_at", "seconds": 3_600},
     )
     assert file.expires_at == file.created_at + 3_600
-    simulation.clock.now += 3_600
+    simulation.clock.advance(3_600)
     with pytest.raises(openai.NotFoundError):
         await simulation.client.files.content(file.id)
     assert not simulation.engine.database.path(file.id).exists()

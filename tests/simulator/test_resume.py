@@ -74,11 +74,11 @@ async def test_killed_in_every_chunk_each_line_comes_once(
         raise Killed
 
     monkeypatch.setattr(Engine, "_commit", dying)
-    simulation.clock.now += 1
+    simulation.clock.advance(1)
     done = False
     while not done:
         try:
-            simulation.engine.advance(simulation.clock.now)
+            simulation.engine.advance(simulation.clock())
             done = True
         except Killed:
             simulation = start(pace=PACE.times(0))
@@ -122,7 +122,7 @@ async def test_a_thread_works_when_requests_come(start: Callable[..., Simulation
     clock = start().clock
     simulation = start(background=True)
     batch = await simulation.submit(*map(request_line, NAMES))
-    clock.now += 1_000
+    clock.advance(1_000)
     while batch.status != "completed":
         batch = await simulation.client.batches.retrieve(batch.id)
     assert len(await simulation.lines(batch.output_file_id)) == len(NAMES)

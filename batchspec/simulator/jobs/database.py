@@ -8,11 +8,12 @@ import os
 import sqlite3
 import threading
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from batchspec.simulator.clock import SimulatedClock
 from batchspec.simulator.jobs.records import BatchRecord, FileRecord
 
 _SCHEMA = """
@@ -32,6 +33,11 @@ CREATE TABLE IF NOT EXISTS batches (
 );
 CREATE INDEX IF NOT EXISTS batches_open ON batches (seq)
   WHERE status IN ('validating', 'in_progress', 'finalizing', 'cancelling');
+CREATE TABLE IF NOT EXISTS clock (
+  id INTEGER PRIMARY KEY CHECK (id = 0),
+  position REAL NOT NULL,
+  real REAL NOT NULL
+);
 """
 _OPEN = """
 SELECT document FROM batches
@@ -68,9 +74,24 @@ class Database:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.executescript(_SCHEMA)
+        self._clock: SimulatedClock | None = None
+        self._following = ExitStack()
+
+    def follow(self, clock: SimulatedClock) -> None:
+        """Let the clock go on from where it was, and remember where it is from now on."""
+        with self._lock:
+            row = self._connection.execute("SELECT position, real FROM clock").fetchone()
+        if row is not None:
+            clock.resume(*row)
+        self._clock = clock
+        self._following.enter_context(clock.observed(self._keep_time))
+        self._keep_time()
 
     def close(self) -> None:
+        self._following.close()
         with self._lock:
+            self._note_time()
+            self._clock = None
             self._connection.close()
 
     def path(self, file_id: str) -> Path:
@@ -85,7 +106,20 @@ class Database:
             except BaseException:
                 self._connection.execute("ROLLBACK")
                 raise
+            # Written with everything else, so that no record is ever later than the clock.
+            self._note_time()
             self._connection.execute("COMMIT")
+
+    def _keep_time(self) -> None:
+        with self._lock:
+            self._note_time()
+
+    def _note_time(self) -> None:
+        if self._clock is not None:
+            self._connection.execute(
+                "INSERT OR REPLACE INTO clock (id, position, real) VALUES (0, ?, ?)",
+                self._clock.reading(),
+            )
 
     def _rows(self, sql: str, values: Sequence[object] = ()) -> list[str]:
         with self._lock:

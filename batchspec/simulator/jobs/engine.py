@@ -1,5 +1,6 @@
 """Moves batches through their statuses, as the clock says, chunk by chunk."""
 
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Condition, RLock, Thread, current_thread
 
+from batchspec.simulator.clock import Timekeeper
 from batchspec.simulator.endpoints.port import Endpoint
 from batchspec.simulator.jobs.database import Database
 from batchspec.simulator.jobs.lines import Chunk, write_chunk
@@ -20,12 +22,10 @@ from batchspec.simulator.jobs.validation import (
     validate_file,
     wrong_purpose,
 )
-from batchspec.simulator.wire import Clock, Pace
+from batchspec.simulator.wire import Pace
 
 RETENTION = 2_592_000.0
 """Seconds a file lives when nobody says otherwise: 30 days."""
-_LONGEST_WAIT = 0.05
-"""Seconds between two looks at a clock that need not run like the real one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class Engine:
         self,
         database: Database,
         endpoints: Mapping[str, Endpoint],
-        clock: Clock,
+        clock: Timekeeper,
         rules: Rules,
         runner: Runner | None = None,
     ) -> None:
@@ -105,17 +105,22 @@ class Engine:
 
     def _work(self) -> None:
         try:
-            while self._pause():
-                while not self._closed and self.step(self.clock()):
-                    pass
+            now = -math.inf
+            while self._pause(now):
+                now = self.clock()
+                while not self._closed and self.step(now):
+                    now = self.clock()
         finally:
             with self._wakeup:
                 if self._thread is current_thread():
                     self._thread = None
 
-    def _pause(self) -> bool:
-        """Wait until there may be something to do; false when the thread is not needed."""
-        now = self.clock()
+    def _pause(self, done: float) -> bool:
+        """Wait until there may be something to do; false when the thread is not needed.
+
+        Args:
+            done: The moment up to which everything has been done.
+        """
         due = [self._due(batch) for batch in self.database.open_batches()]
         with self._wakeup:
             if self._woken or self._closed:
@@ -125,11 +130,11 @@ class Engine:
                 # Given up under the lock, so that the next wake starts a new thread.
                 self._thread = None
                 return False
-            self._wakeup.wait(min(max(min(due) - now, 0.001), _LONGEST_WAIT))
+            self.clock.wait_until(self._wakeup, max(min(due), math.nextafter(done, math.inf)))
             return not self._closed
 
     def _due(self, batch: BatchRecord) -> float:
-        """When the batch can move next."""
+        """When the batch can move next; the thread sleeps until then, so it must then move."""
         pace = self.rules.pace
         match batch.status:
             case "validating":

@@ -9,6 +9,9 @@ from batchspec.simulator.jobs.lines import CHUNK_LINES, Chunk, run_chunk, void_c
 from batchspec.simulator.jobs.records import BatchRecord
 from batchspec.simulator.wire import Pace
 
+_STEPS = 100
+"""In how many steps the counts of a batch grow while nobody looks."""
+
 
 class Runner(Protocol):
     """Answers lines and hands them to the engine, which writes and commits them.
@@ -59,7 +62,8 @@ class SerialRunner:
         return run_chunk(batch, path, endpoint, min(limit, CHUNK_LINES), now)
 
     def due(self, batch: BatchRecord) -> float:
-        share = min(1.0, (batch.progress.settled + 1) / max(batch.total, 1))
+        settled = batch.progress.settled + max(1, batch.total // _STEPS)
+        share = min(1.0, settled / max(batch.total, 1))
         return (batch.in_progress_at or 0.0) + self._pace.in_progress * share
 
     def close(self) -> None:
