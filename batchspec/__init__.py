@@ -1,17 +1,18 @@
 """batchspec: the declarative way to run LLM batch jobs."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from batchspec.errors import ModelRetry
-from batchspec.messages import Message
-from batchspec.spec import rows
-from batchspec.spec.context import RunContext
-from batchspec.spec.job import Job
-from batchspec.spec.output import NativeOutput
-from batchspec.spec.tool import Tool, tool
+from batchspec.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from batchspec.errors import ModelRetry
+    from batchspec.messages import Message
     from batchspec.project import Project
+    from batchspec.spec import rows
+    from batchspec.spec.context import RunContext
+    from batchspec.spec.job import Job
+    from batchspec.spec.output import NativeOutput
+    from batchspec.spec.tool import Tool, tool
 
 __all__ = [
     "Job",
@@ -25,11 +26,19 @@ __all__ = [
     "tool",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    # Late: specs import this package, and need neither the state nor a provider.
-    if name == "Project":
-        from batchspec.project import Project  # noqa: PLC0415
-
-        return Project
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# Late: pytest imports this package for everyone who has it installed, to find our plugin; and specs
+# need neither the state nor a provider.
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "Job": "batchspec.spec.job:Job",
+        "Message": "batchspec.messages:Message",
+        "ModelRetry": "batchspec.errors:ModelRetry",
+        "NativeOutput": "batchspec.spec.output:NativeOutput",
+        "Project": "batchspec.project:Project",
+        "RunContext": "batchspec.spec.context:RunContext",
+        "Tool": "batchspec.spec.tool:Tool",
+        "rows": "batchspec.spec.rows",
+        "tool": "batchspec.spec.tool:tool",
+    },
+)

@@ -1,0 +1,1 @@
+"""Testing projects and jobs offline, with pytest."""
