@@ -17,7 +17,9 @@ from batchspec.simulator.answers.port import Model
 from batchspec.simulator.answers.schema_model import SchemaModel
 from batchspec.simulator.clock import FollowedClock, SimulatedClock, Timekeeper
 from batchspec.simulator.endpoints.chat import ChatCompletions
-from batchspec.simulator.http import batches, files, live
+from batchspec.simulator.http import admin, batches, files, live
+from batchspec.simulator.http.access import Access
+from batchspec.simulator.http.calls import CallLog, Calls
 from batchspec.simulator.jobs.database import Database
 from batchspec.simulator.jobs.engine import Engine, Rules
 from batchspec.simulator.wire import Clock, HTTPFailure, Pace, mint_request_id
@@ -33,6 +35,8 @@ def create_app(  # noqa: PLR0913  one keyword per way in which simulators differ
     background: bool = True,
     models: Collection[str] | None = None,
     enqueued_token_limit: int | Mapping[str, int] | None = None,
+    admin_token: str | None = None,
+    hosts: Collection[str] | None = None,
 ) -> Starlette:
     """Make an application that keeps everything it knows in one directory.
 
@@ -50,9 +54,11 @@ def create_app(  # noqa: PLR0913  one keyword per way in which simulators differ
             clock sees exactly the state that belongs to that time.
         models: The names that exist; by default any name does.
         enqueued_token_limit: Prompt tokens in open batches, for each model or by model.
+        admin_token: What calls of `/admin` must send; by default nothing.
+        hosts: Names under which `/admin` may be called; by default any.
 
     The application's `state.engine` is the `Engine`; whoever runs the application without lifespan
-    events closes it.
+    events closes it. `state.calls` are the `Calls` that came.
     """
     rules = Rules(
         pace=pace or Pace(),
@@ -63,7 +69,8 @@ def create_app(  # noqa: PLR0913  one keyword per way in which simulators differ
     chat = ChatCompletions(model or SchemaModel())
     database = Database(directory)
     engine = Engine(database, {chat.path: chat}, _timekeeper(clock, database), rules)
-    return _assemble(engine, background=background)
+    access = Access(token=admin_token, hosts=hosts)
+    return _assemble(engine, access, background=background)
 
 
 def _timekeeper(clock: Clock | None, database: Database) -> Timekeeper:
@@ -75,7 +82,9 @@ def _timekeeper(clock: Clock | None, database: Database) -> Timekeeper:
     return clock
 
 
-def _assemble(engine: Engine, *, background: bool) -> Starlette:
+def _assemble(engine: Engine, access: Access, *, background: bool) -> Starlette:
+    calls = Calls()
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         if background:
@@ -84,8 +93,11 @@ def _assemble(engine: Engine, *, background: bool) -> Starlette:
         await to_thread.run_sync(engine.close)
 
     app = Starlette(
-        routes=[*files.routes(), *batches.routes(), *live.routes(engine)],
-        middleware=[Middleware(_Drive, engine=engine, background=background)],
+        routes=[*files.routes(), *batches.routes(), *live.routes(engine), *admin.routes(access)],
+        middleware=[
+            Middleware(CallLog, calls=calls, clock=engine.clock),
+            Middleware(_Drive, engine=engine, background=background),
+        ],
         exception_handlers={
             HTTPFailure: _on_failure,
             HTTPException: _on_http_exception,
@@ -94,6 +106,7 @@ def _assemble(engine: Engine, *, background: bool) -> Starlette:
         lifespan=lifespan,
     )
     app.state.engine = engine
+    app.state.calls = calls
     return app
 
 

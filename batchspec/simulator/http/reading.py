@@ -1,8 +1,11 @@
 """Reading calls: bodies, parameters, and the engine they are for."""
 
 import re
+from collections.abc import Mapping
+from typing import TypeVar
 
-from pydantic_core import from_json
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails, from_json
 from starlette.requests import Request
 
 from batchspec.simulator.jobs.engine import Engine
@@ -25,6 +28,39 @@ async def read_body(request: Request) -> Json:
         message = "We expected a JSON object as the body of your request."
         raise HTTPFailure(400, message)
     return body
+
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+async def read_model(request: Request, model: type[Body]) -> Body:
+    """The body of a call that is ours and not the service's; all that is wrong with it is told."""
+    try:
+        return model.model_validate(await read_body(request))
+    except ValidationError as error:
+        problems = [_problem(found) for found in error.errors(include_url=False)]
+        raise HTTPFailure(
+            400,
+            " ".join(map(_sentence, problems)),
+            code="invalid_value",
+            param=problems[0]["param"],
+            extra={"problems": problems},
+        ) from error
+
+
+def _problem(found: ErrorDetails) -> dict[str, str | None]:
+    message = found["msg"].removeprefix("Value error, ").rstrip(".") + "."
+    return {"param": ".".join(map(str, found["loc"])) or None, "message": message}
+
+
+def _sentence(problem: Mapping[str, str | None]) -> str:
+    param, message = problem["param"], problem["message"]
+    return f"'{param}': {message}" if param else str(message)
+
+
+def parse_count(param: str, text: str | None) -> int:
+    """A number of things, none when nobody says any."""
+    return 0 if text is None else _integer(param, text)
 
 
 def parse_limit(text: str | None, *, default: int, low: int, high: int) -> int:

@@ -146,6 +146,12 @@ class Database:
         sql = _FILES_UP if order == "asc" else _FILES_DOWN
         return [_files.validate_json(row) for row in self._rows(sql, (purpose, now, seq, limit))]
 
+    def count_files(self, now: float) -> int:
+        sql = "SELECT count(*) FROM files WHERE expires_at IS NULL OR expires_at > ?"
+        with self._lock:
+            count: int = self._connection.execute(sql, (now,)).fetchone()[0]
+        return count
+
     def delete_file(self, file_id: str) -> None:
         with self._transaction() as connection:
             connection.execute("DELETE FROM files WHERE id = ?", (file_id,))
@@ -176,6 +182,12 @@ class Database:
         if after is not None and seq is None:
             return None
         return [_batches.validate_json(row) for row in self._rows(_BATCHES, (seq, limit))]
+
+    def count_batches(self) -> dict[str, int]:
+        """How many there are by status."""
+        sql = "SELECT status, count(*) FROM batches GROUP BY status ORDER BY status"
+        with self._lock:
+            return dict(self._connection.execute(sql).fetchall())
 
     def open_batches(self) -> list[BatchRecord]:
         return [_batches.validate_json(row) for row in self._rows(_OPEN)]

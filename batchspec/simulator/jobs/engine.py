@@ -3,7 +3,7 @@
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Condition, RLock, Thread, current_thread
@@ -135,6 +135,9 @@ class Engine:
 
     def _due(self, batch: BatchRecord) -> float:
         """When the batch can move next; the thread sleeps until then, so it must then move."""
+        return _hurried(batch, self._paced(batch))
+
+    def _paced(self, batch: BatchRecord) -> float:
         pace = self.rules.pace
         match batch.status:
             case "validating":
@@ -158,6 +161,16 @@ class Engine:
                 return changed
         return None
 
+    def fail(self, batch: BatchRecord, errors: Sequence[BatchError], at: float) -> bool:
+        """Give up an open batch as a whole; false if the record is out of date."""
+        with self._working:
+            changed = replace(batch, status="failed", failed_at=at, errors=list(errors))
+            failed = self.database.replace_batch(batch, changed)
+            if failed:
+                for name in (f"{batch.id}.input", batch.output_file_id, batch.error_file_id):
+                    self.database.path(name).unlink(missing_ok=True)
+        return failed
+
     def _move(self, batch: BatchRecord, now: float) -> bool:
         match batch.status:
             case "validating":
@@ -174,24 +187,21 @@ class Engine:
     def _lose(self, batch: BatchRecord, now: float) -> bool:
         """Give up a batch whose input somebody has deleted from the directory."""
         error = BatchError(code="server_error", message="The input of this batch was lost.")
-        changed = replace(batch, status="failed", failed_at=now, errors=[error])
-        return self.database.replace_batch(batch, changed)
+        return self.fail(batch, [error], now)
 
     def _validate(self, batch: BatchRecord, now: float) -> bool:
         due = self._due(batch)
         verdict = self._verdict(batch, now)
         if verdict.errors:
-            self._input(batch).unlink(missing_ok=True)
-            changed = replace(batch, status="failed", failed_at=due, errors=verdict.errors)
-        else:
-            changed = replace(
-                batch,
-                status="in_progress",
-                in_progress_at=due,
-                model=self.endpoints[batch.endpoint].dated_model(verdict.model or ""),
-                total=verdict.total,
-                enqueued_tokens=verdict.tokens,
-            )
+            return self.fail(batch, verdict.errors, due)
+        changed = replace(
+            batch,
+            status="in_progress",
+            in_progress_at=due,
+            model=self.endpoints[batch.endpoint].dated_model(verdict.model or ""),
+            total=verdict.total,
+            enqueued_tokens=verdict.tokens,
+        )
         return self.database.replace_batch(batch, changed)
 
     def _verdict(self, batch: BatchRecord, now: float) -> Verdict:
@@ -231,7 +241,7 @@ class Engine:
                 return False
             changed = replace(batch, ending="expired", finalizing_at=batch.expires_at)
         else:
-            due = (batch.in_progress_at or 0.0) + self.rules.pace.in_progress
+            due = _hurried(batch, (batch.in_progress_at or 0.0) + self.rules.pace.in_progress)
             if now < due:
                 return False
             changed = replace(batch, finalizing_at=due)
@@ -307,3 +317,7 @@ class Engine:
             kept.hardlink_to(source)
         except OSError:
             shutil.copyfile(source, kept)
+
+
+def _hurried(batch: BatchRecord, due: float) -> float:
+    return due if batch.hurried_at is None else min(due, batch.hurried_at)

@@ -96,6 +96,8 @@ class BatchRecord:
     status: Status = "validating"
     ending: Literal["completed", "expired"] = "completed"
     """What `finalizing` leads to."""
+    hurried_at: float | None = None
+    """From when on nothing about the batch takes time."""
     in_progress_at: float | None = None
     finalizing_at: float | None = None
     completed_at: float | None = None

@@ -72,6 +72,7 @@ class SerialRunner:
     def _permitted(self, batch: BatchRecord, now: float) -> int:
         """How many lines may be settled by now, when they are spread over the time in progress."""
         elapsed = now - (batch.in_progress_at or 0.0)
-        if elapsed >= self._pace.in_progress:
+        hurried = batch.hurried_at is not None and now >= batch.hurried_at
+        if hurried or elapsed >= self._pace.in_progress:
             return batch.total
         return int(batch.total * elapsed / self._pace.in_progress)
