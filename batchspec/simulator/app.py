@@ -1,6 +1,6 @@
 """The ASGI application: routes, the error envelope and the headers of every answer."""
 
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,13 +11,17 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from batchspec.simulator.answers.port import Model
 from batchspec.simulator.answers.schema_model import SchemaModel
 from batchspec.simulator.clock import FollowedClock, SimulatedClock, Timekeeper
 from batchspec.simulator.endpoints.chat import ChatCompletions
-from batchspec.simulator.http import admin, batches, files, live
+from batchspec.simulator.endpoints.port import Endpoint
+from batchspec.simulator.endpoints.response_store import ResponseStore
+from batchspec.simulator.endpoints.responses import Responses
+from batchspec.simulator.http import admin, batches, files, live, responses
 from batchspec.simulator.http.access import Access
 from batchspec.simulator.http.calls import CallLog, Calls
 from batchspec.simulator.jobs.database import Database
@@ -66,11 +70,13 @@ def create_app(  # noqa: PLR0913  one keyword per way in which simulators differ
         models=None if models is None else frozenset(models),
         enqueued_token_limit=enqueued_token_limit,
     )
-    chat = ChatCompletions(model or SchemaModel())
+    answers, stored = model or SchemaModel(), ResponseStore()
+    endpoints: list[Endpoint] = [ChatCompletions(answers), Responses(answers, stored)]
     database = Database(directory)
-    engine = Engine(database, {chat.path: chat}, _timekeeper(clock, database), rules)
-    access = Access(token=admin_token, hosts=hosts)
-    return _assemble(engine, access, background=background)
+    served = {endpoint.path: endpoint for endpoint in endpoints}
+    engine = Engine(database, served, _timekeeper(clock, database), rules)
+    own = [*responses.routes(stored), *admin.routes(Access(token=admin_token, hosts=hosts))]
+    return _assemble(engine, own, background=background)
 
 
 def _timekeeper(clock: Clock | None, database: Database) -> Timekeeper:
@@ -82,7 +88,7 @@ def _timekeeper(clock: Clock | None, database: Database) -> Timekeeper:
     return clock
 
 
-def _assemble(engine: Engine, access: Access, *, background: bool) -> Starlette:
+def _assemble(engine: Engine, own: Sequence[BaseRoute], *, background: bool) -> Starlette:
     calls = Calls()
 
     @asynccontextmanager
@@ -93,7 +99,7 @@ def _assemble(engine: Engine, access: Access, *, background: bool) -> Starlette:
         await to_thread.run_sync(engine.close)
 
     app = Starlette(
-        routes=[*files.routes(), *batches.routes(), *live.routes(engine), *admin.routes(access)],
+        routes=[*files.routes(), *batches.routes(), *live.routes(engine), *own],
         middleware=[
             Middleware(CallLog, calls=calls, clock=engine.clock),
             Middleware(_Drive, engine=engine, background=background),

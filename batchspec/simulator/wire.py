@@ -30,6 +30,12 @@ def is_array(value: object) -> TypeGuard[list[Any]]:
     return isinstance(value, list)
 
 
+def object_at(holder: Json, name: str) -> Json:
+    """The object under a name; an empty one where there is none."""
+    found: Json = holder.get(name) or {}
+    return found
+
+
 _BASE62 = string.digits + string.ascii_letters
 
 
@@ -112,9 +118,10 @@ def unknown_parameter(param: str) -> HTTPFailure:
     return HTTPFailure(400, f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
 
 
-def check_bounds(param: str, value: float, low: float, high: float) -> None:
-    """Refuse a number out of bounds in the words of the service."""
-    kind = "integer" if isinstance(value, int) else "decimal"
+def check_bounds(
+    param: str, value: float, low: float, high: float, *, kind: str = "integer"
+) -> None:
+    """Refuse a number out of bounds in the words of the service, as the `kind` it should be."""
     if value > high:
         side, bound, sign, word = "above", high, "<=", "maximum"
     elif value < low:

@@ -25,6 +25,13 @@ def request_line(
     return {"custom_id": custom_id, "method": "POST", "url": ENDPOINT, "body": content}
 
 
+def response_line(
+    custom_id: str, asked: object = "How are you, Marianne?", **body: Any
+) -> dict[str, Any]:
+    content = {"model": "gpt-5-mini", "input": asked, **body}
+    return {"custom_id": custom_id, "method": "POST", "url": "/v1/responses", "body": content}
+
+
 def jsonl(*lines: object) -> bytes:
     return b"\n".join(
         line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines
@@ -51,17 +58,23 @@ class Simulation:
     async def submit(self, *lines: object, **more: Any) -> Batch:
         return await self.create(await self.upload(*lines), **more)
 
-    async def create(self, file_id: str, **more: Any) -> Batch:
+    async def create(self, file_id: str, endpoint: Any = ENDPOINT, **more: Any) -> Batch:
         return await self.client.batches.create(
-            input_file_id=file_id, endpoint=ENDPOINT, completion_window="24h", **more
+            input_file_id=file_id, endpoint=endpoint, completion_window="24h", **more
         )
 
     async def after(self, seconds: float, batch: Batch) -> Batch:
         self.clock.advance(seconds)
         return await self.client.batches.retrieve(batch.id)
 
-    async def finish(self, *lines: object) -> Batch:
-        return await self.after(1_000, await self.submit(*lines))
+    async def finish(self, *lines: object, **more: Any) -> Batch:
+        return await self.after(1_000, await self.submit(*lines, **more))
+
+    async def answers(self, *lines: dict[str, Any]) -> dict[str, Any]:
+        """What came of each line, by its custom_id; the endpoint is that of the first."""
+        batch = await self.finish(*lines, endpoint=lines[0]["url"])
+        found = [*await self.lines(batch.output_file_id), *await self.lines(batch.error_file_id)]
+        return {line["custom_id"]: line["response"]["body"] for line in found}
 
     async def lines(self, file_id: str | None) -> list[dict[str, Any]]:
         if not file_id:

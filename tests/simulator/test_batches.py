@@ -103,8 +103,11 @@ async def test_a_running_batch_does_not_need_its_input_file(simulation: Simulati
         ({"input_file_id": None}, "Missing required parameter: 'input_file_id'.",
          "missing_required_parameter", "input_file_id"),
         ({"endpoint": "/v1/invalid/endpoint"},
-         "Invalid value: '/v1/invalid/endpoint'. Supported values are: '/v1/chat/completions'.",
+         ("Invalid value: '/v1/invalid/endpoint'. Supported values are: '/v1/chat/completions', "
+         "'/v1/responses', '/v1/embeddings', '/v1/completions', '/v1/moderations', "
+         "'/v1/images/generations', '/v1/images/edits', '/v1/videos'."),
          "invalid_value", "endpoint"),
+        ({"endpoint": "/v1/moderations"}, None, "unsupported_value", "endpoint"),
         ({"completion_window": "48h"}, "Invalid value: '48h'. Supported values are: '24h'.",
          "invalid_value", "completion_window"),
         ({"metadata": {"tags": ["a"]}},

@@ -20,6 +20,8 @@ class Question(NamedTuple):
     so that a source need not know every endpoint; for chat completions the body itself."""
     custom_id: str | None = None
     """Of the line; none for a live request."""
+    choice: int = 0
+    """Which of several choices (`n`) is asked for."""
 
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
@@ -48,6 +50,13 @@ class Answer:
     finish_reason: FinishReason | None = None
     """Nothing means what follows from the message: `tool_calls` or `stop`."""
     usage: Usage | None = None
+    reasoning: str | None = None
+    """A summary of the model's thoughts, for endpoints that show it."""
+    error: Json | None = None
+    """The `code` and `message` of a generation that failed: `/v1/responses` tells it inside a 200,
+    other endpoints answer 500."""
+    vectors: Sequence[Sequence[float]] | None = None
+    """The embeddings of the inputs, in their order; for `/v1/embeddings` only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,8 @@ class SchemaModel:
 
     def answer(self, question: Question) -> Answer | Replay:
         body = question.chat
-        digest = blake2b(to_json(body), digest_size=24).digest()
+        salt = b"%d" % question.choice if question.choice else b""
+        digest = blake2b(to_json(body), digest_size=24, salt=salt).digest()
         voice = Voice(digest, _prompt(body["messages"]))
         offer = _offer(body)
         if offer.tools and (chosen := _choose(offer, body, voice)):

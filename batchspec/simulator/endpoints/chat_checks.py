@@ -1,68 +1,77 @@
 """What `/v1/chat/completions` refuses with a 400 before a model sees the request."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic_core import to_json
 
-from batchspec.simulator.endpoints.strict import strict_violation
+from batchspec.simulator.endpoints.parameters import (
+    FLAG,
+    LIST,
+    NUMBER,
+    OBJECT,
+    TEXT,
+    TEXT_OR_LIST,
+    TEXT_OR_OBJECT,
+    WHOLE,
+    Kind,
+    Parameters,
+    unserved,
+)
+from batchspec.simulator.endpoints.tools import (
+    check_function,
+    check_output_schema,
+    check_tool_choice,
+    function_name,
+)
 from batchspec.simulator.wire import (
     HTTPFailure,
     Json,
-    check_bounds,
     invalid_type,
     invalid_value,
     is_array,
     is_object,
     missing_parameter,
-    unknown_parameter,
 )
 
-_TEXT, _FLAG, _LIST, _OBJECT = (
-    (str, "a string"), (bool, "a boolean"), (list, "an array"), (dict, "an object"),
-)  # fmt: skip
-_WHOLE, _NUMBER = (int, "an integer"), ((int, float), "a decimal")
-_CHOICE = ((str, dict), "a string or an object")
-
-PARAMETERS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
-    "audio": _OBJECT,
-    "frequency_penalty": _NUMBER,
-    "function_call": _CHOICE,
-    "functions": _LIST,
-    "logit_bias": _OBJECT,
-    "logprobs": _FLAG,
-    "max_completion_tokens": _WHOLE,
-    "max_tokens": _WHOLE,
-    "messages": _LIST,
-    "metadata": _OBJECT,
-    "modalities": _LIST,
-    "model": _TEXT,
-    "moderation": _OBJECT,
-    "n": _WHOLE,
-    "parallel_tool_calls": _FLAG,
-    "prediction": _OBJECT,
-    "presence_penalty": _NUMBER,
-    "prompt_cache_key": _TEXT,
-    "prompt_cache_options": _OBJECT,
-    "prompt_cache_retention": _TEXT,
-    "reasoning_effort": _TEXT,
-    "response_format": _OBJECT,
-    "safety_identifier": _TEXT,
-    "seed": _WHOLE,
-    "service_tier": _TEXT,
-    "stop": ((str, list), "a string or an array"),
-    "store": _FLAG,
-    "stream": _FLAG,
-    "stream_options": _OBJECT,
-    "temperature": _NUMBER,
-    "tool_choice": _CHOICE,
-    "tools": _LIST,
-    "top_logprobs": _WHOLE,
-    "top_p": _NUMBER,
-    "user": _TEXT,
-    "verbosity": _TEXT,
-    "web_search_options": _OBJECT,
+_KINDS: Mapping[str, Kind] = {
+    "audio": OBJECT,
+    "frequency_penalty": NUMBER,
+    "function_call": TEXT_OR_OBJECT,
+    "functions": LIST,
+    "logit_bias": OBJECT,
+    "logprobs": FLAG,
+    "max_completion_tokens": WHOLE,
+    "max_tokens": WHOLE,
+    "messages": LIST,
+    "metadata": OBJECT,
+    "modalities": LIST,
+    "model": TEXT,
+    "moderation": OBJECT,
+    "n": WHOLE,
+    "parallel_tool_calls": FLAG,
+    "prediction": OBJECT,
+    "presence_penalty": NUMBER,
+    "prompt_cache_key": TEXT,
+    "prompt_cache_options": OBJECT,
+    "prompt_cache_retention": TEXT,
+    "reasoning_effort": TEXT,
+    "response_format": OBJECT,
+    "safety_identifier": TEXT,
+    "seed": WHOLE,
+    "service_tier": TEXT,
+    "stop": TEXT_OR_LIST,
+    "store": FLAG,
+    "stream": FLAG,
+    "stream_options": OBJECT,
+    "temperature": NUMBER,
+    "tool_choice": TEXT_OR_OBJECT,
+    "tools": LIST,
+    "top_logprobs": WHOLE,
+    "top_p": NUMBER,
+    "user": TEXT,
+    "verbosity": TEXT,
+    "web_search_options": OBJECT,
 }
 _BOUNDS = {
     "temperature": (0, 2),
@@ -73,38 +82,52 @@ _BOUNDS = {
     "max_completion_tokens": (1, 10_000_000),
     "max_tokens": (1, 10_000_000),
 }
+_UNSERVED = {
+    "audio": "it has no voice.",
+    "function_call": "it is deprecated; use 'tool_choice'.",
+    "functions": "they are deprecated; use 'tools'.",
+    "logprobs": "it computes no probabilities.",
+    "top_logprobs": "it computes no probabilities.",
+    "web_search_options": "it searches nothing.",
+}
+_PARAMETERS = Parameters(
+    kinds=_KINDS, required=("model", "messages"), bounds=_BOUNDS, unserved=_UNSERVED
+)
 _ROLES = ("system", "assistant", "user", "function", "tool", "developer")
-_TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_MODALITIES = (None, ["text"])
+_MAX_STOPS = 4
 
 
 def check_request(body: Json) -> None:
     """Raise the failure the service would answer with."""
-    for name, value in body.items():
-        _check_parameter(name, value)
-    for name in ("model", "messages"):
-        if body.get(name) is None:
-            raise missing_parameter(name)
+    _PARAMETERS.check(body)
     _check_messages(body["messages"])
     tools = body.get("tools")
     if tools is not None:
         _check_tools(tools)
-    _check_tool_choice(body.get("tool_choice"), tools or ())
+    choice = body.get("tool_choice")
+    if choice is not None:
+        check_tool_choice(choice, [function_name(tool) for tool in tools or ()])
     if (response_format := body.get("response_format")) is not None:
         _check_response_format(response_format, body["messages"])
+    if stop := body.get("stop"):
+        _check_stop(stop)
+    if body.get("modalities") not in _MODALITIES:
+        raise unserved("modalities", "it answers with text only.")
 
 
-def _check_parameter(name: str, value: object) -> None:
-    rule = PARAMETERS.get(name)
-    if rule is None:
-        raise unknown_parameter(name)
-    if value is None:
+def _check_stop(stop: str | Sequence[object]) -> None:
+    if isinstance(stop, str):
         return
-    kinds, expected = rule
-    # A boolean is an int to Python, never to JSON.
-    if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):
-        raise invalid_type(name, expected, value)
-    if name in _BOUNDS and isinstance(value, int | float):
-        check_bounds(name, value, *_BOUNDS[name])
+    if len(stop) > _MAX_STOPS:
+        message = (
+            f"Invalid 'stop': array too long. Expected an array with maximum length {_MAX_STOPS}, "
+            f"but got an array with length {len(stop)} instead."
+        )
+        raise HTTPFailure(400, message, code="array_above_max_length", param="stop")
+    for index, sequence in enumerate(stop):
+        if not isinstance(sequence, str):
+            raise invalid_type(f"stop[{index}]", "a string", sequence)
 
 
 def _check_messages(messages: Sequence[Any]) -> None:
@@ -169,61 +192,20 @@ def _check_tools(tools: Sequence[Any]) -> None:
         param = f"tools[{index}]"
         if not is_object(tool):
             raise invalid_type(param, "an object", tool)
-        if tool.get("type") not in {"function", "custom"}:
+        if tool.get("type") == "custom":
+            raise unserved(f"{param}.type", "it calls no custom tools.")
+        if tool.get("type") != "function":
             raise invalid_value(f"{param}.type", tool.get("type"), ("function", "custom"))
-        if tool["type"] == "function":
-            _check_function(tool.get("function"), f"{param}.function")
-
-
-def _check_function(function: object, param: str) -> None:
-    if not is_object(function):
-        raise missing_parameter(param)
-    name = function.get("name")
-    if not isinstance(name, str):
-        raise missing_parameter(f"{param}.name")
-    if not _TOOL_NAME.fullmatch(name):
-        message = (
-            f"Invalid '{param}.name': string does not match pattern. "
-            "Expected a string that matches the pattern '^[a-zA-Z0-9_-]{1,64}$'."
-        )
-        raise HTTPFailure(400, message, code="invalid_value", param=f"{param}.name")
-    if function.get("strict"):
-        violation = strict_violation(to_json(function.get("parameters")))
-        if violation is not None:
-            message = f"Invalid schema for function '{name}': {violation}"
-            code = "invalid_function_parameters"
-            raise HTTPFailure(400, message, code=code, param=f"{param}.parameters")
-
-
-def _check_tool_choice(choice: object, tools: Sequence[Any]) -> None:
-    if choice is None:
-        return
-    if isinstance(choice, str):
-        supported = ("none", "auto", "required")
-        if choice not in supported:
-            raise invalid_value("tool_choice", choice, supported)
-    if not tools and choice != "none":
-        message = (
-            "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are "
-            "specified."
-        )
-        raise HTTPFailure(400, message, param="tool_choice")
-    if is_object(choice) and choice.get("type") == "function":
-        name = _function_name(choice)
-        if all(_function_name(tool) != name for tool in tools):
-            message = f"Tool choice '{name}' not found in 'tools' parameter."
-            raise HTTPFailure(400, message, param="tool_choice")
-
-
-def _function_name(holder: Json) -> object:
-    function = holder.get("function")
-    return function.get("name") if is_object(function) else None
+        check_function(tool.get("function"), f"{param}.function")
 
 
 def _check_response_format(response_format: Json, messages: Sequence[Any]) -> None:
     kind = response_format.get("type")
     if kind == "json_schema":
-        _check_json_schema(response_format.get("json_schema"))
+        schema = response_format.get("json_schema")
+        violation = check_output_schema(schema, "response_format.json_schema")
+        if violation is not None:
+            raise HTTPFailure(400, violation, param="response_format")
     elif kind == "json_object":
         if b"json" not in to_json(messages).lower():
             message = (
@@ -234,23 +216,3 @@ def _check_response_format(response_format: Json, messages: Sequence[Any]) -> No
     elif kind != "text":
         supported = ("json_object", "json_schema", "text")
         raise invalid_value("response_format.type", kind, supported)
-
-
-def _check_json_schema(wrapper: object) -> None:
-    param = "response_format.json_schema"
-    if not is_object(wrapper):
-        raise missing_parameter(param)
-    for name in ("name", "schema"):
-        if wrapper.get(name) is None:
-            raise missing_parameter(f"{param}.{name}")
-    if not _TOOL_NAME.fullmatch(str(wrapper["name"])):
-        message = (
-            f"Invalid '{param}.name': string does not match pattern. "
-            "Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$'."
-        )
-        raise HTTPFailure(400, message, code="invalid_value", param=f"{param}.name")
-    if wrapper.get("strict"):
-        violation = strict_violation(to_json(wrapper["schema"]))
-        if violation is not None:
-            message = f"Invalid schema for response_format '{wrapper['name']}': {violation}"
-            raise HTTPFailure(400, message, param="response_format")

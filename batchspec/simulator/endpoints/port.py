@@ -47,12 +47,8 @@ class Endpoint(Protocol):
         """Fields every body must have besides `model`."""
         ...
 
-    def respond(self, body: Json, custom_id: str | None, now: float) -> Reply:
+    def respond(self, body: Json, custom_id: str | None, now: float, /) -> Reply:
         """Answer one request; never raises for what the request contains."""
-        ...
-
-    def dated_model(self, model: str) -> str:
-        """The name under which the service reports a model."""
         ...
 
     def count_tokens(self, body: Json) -> int:

@@ -31,6 +31,11 @@ from batchspec.simulator.wire import (
 
 _REQUIRED = ("input_file_id", "endpoint", "completion_window")
 _KNOWN = frozenset({*_REQUIRED, "metadata", "output_expires_after"})
+_ENDPOINTS = (
+    "/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/completions",
+    "/v1/moderations", "/v1/images/generations", "/v1/images/edits", "/v1/videos",
+)  # fmt: skip
+"""What the service accepts; the simulator serves some of them."""
 _WINDOWS = ("24h",)
 _ANCHORS = ("created_at",)
 
@@ -79,9 +84,15 @@ def _check_fields(body: Mapping[str, Any], endpoints: tuple[str, ...]) -> None:
     unknown = next((name for name in body if name not in _KNOWN), None)
     if unknown is not None:
         raise unknown_parameter(unknown)
-    for name, supported in (("endpoint", endpoints), ("completion_window", _WINDOWS)):
+    for name, supported in (("endpoint", _ENDPOINTS), ("completion_window", _WINDOWS)):
         if body[name] not in supported:
             raise invalid_value(name, body[name], supported)
+    if body["endpoint"] not in endpoints:
+        message = (
+            f"The simulator runs no batches of '{body['endpoint']}', although the service does. "
+            f"It serves {', '.join(endpoints)}."
+        )
+        raise HTTPFailure(400, message, code="unsupported_value", param="endpoint")
 
 
 def _metadata(metadata: object) -> dict[str, str] | None:

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from batchspec.simulator.http.reading import engine_of, parse_lifetime, parse_limit
+from batchspec.simulator.http.reading import engine_of, parse_lifetime, parse_limit, parse_order
 from batchspec.simulator.jobs.database import open_private
 from batchspec.simulator.jobs.engine import RETENTION, Engine
 from batchspec.simulator.jobs.records import FileRecord
@@ -113,15 +113,12 @@ def _refused(message: str) -> HTTPFailure:
 def _list(request: Request) -> Response:
     engine, query = engine_of(request), request.query_params
     limit = parse_limit(query.get("limit"), default=10_000, low=1, high=10_000)
-    order = query.get("order", "desc")
-    if order not in {"asc", "desc"}:
-        raise invalid_value("order", order, ("asc", "desc"))
     files = engine.database.list_files(
         engine.clock(),
         purpose=query.get("purpose"),
         after=query.get("after"),
         limit=limit + 1,
-        order=order,
+        order=parse_order(query.get("order")),
     )
     if files is None:
         raise _not_found(query["after"])

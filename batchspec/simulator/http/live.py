@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from batchspec.simulator.endpoints.chat import MODELS
+from batchspec.simulator.endpoints.models import MODELS
 from batchspec.simulator.http.reading import engine_of, read_body
 from batchspec.simulator.jobs.engine import Engine
 from batchspec.simulator.wire import HTTPFailure, Json

@@ -9,7 +9,9 @@ from pydantic_core import ErrorDetails, from_json
 from starlette.requests import Request
 
 from batchspec.simulator.jobs.engine import Engine
-from batchspec.simulator.wire import HTTPFailure, Json, check_bounds, is_object
+from batchspec.simulator.wire import HTTPFailure, Json, check_bounds, invalid_value, is_object
+
+_ORDERS = ("asc", "desc")
 
 
 def engine_of(request: Request) -> Engine:
@@ -69,6 +71,14 @@ def parse_limit(text: str | None, *, default: int, low: int, high: int) -> int:
     limit = _integer("limit", text)
     check_bounds("limit", limit, low, high)
     return limit
+
+
+def parse_order(text: str | None) -> str:
+    """The order of a list, newest first when nobody says otherwise."""
+    order = text or "desc"
+    if order not in _ORDERS:
+        raise invalid_value("order", order, _ORDERS)
+    return order
 
 
 def parse_lifetime(param: str, seconds: object) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Condition, RLock, Thread, current_thread
 
 from batchspec.simulator.clock import Timekeeper
+from batchspec.simulator.endpoints.models import dated_model
 from batchspec.simulator.endpoints.port import Endpoint
 from batchspec.simulator.jobs.database import Database
 from batchspec.simulator.jobs.lines import Chunk, write_chunk
@@ -198,7 +199,7 @@ class Engine:
             batch,
             status="in_progress",
             in_progress_at=due,
-            model=self.endpoints[batch.endpoint].dated_model(verdict.model or ""),
+            model=dated_model(verdict.model or ""),
             total=verdict.total,
             enqueued_tokens=verdict.tokens,
         )
@@ -221,15 +222,15 @@ class Engine:
         )
         verdict = validate_file(self._input(batch), rules)
         if not verdict.errors:
-            verdict.errors = self._over_limit(verdict, endpoint)
+            verdict.errors = self._over_limit(verdict)
         return verdict
 
-    def _over_limit(self, verdict: Verdict, endpoint: Endpoint) -> list[BatchError]:
+    def _over_limit(self, verdict: Verdict) -> list[BatchError]:
         model = verdict.model or ""
         limit = self.rules.token_limit(model)
         if limit is None:
             return []
-        dated = endpoint.dated_model(model)
+        dated = dated_model(model)
         enqueued = sum(b.enqueued_tokens for b in self.database.open_batches() if b.model == dated)
         return [token_limit(model, limit)] if enqueued + verdict.tokens > limit else []
 

@@ -1,0 +1,32 @@
+"""The models that are known by name, and what follows from a name."""
+
+import re
+from functools import lru_cache
+
+MODELS = {
+    "gpt-4.1": "gpt-4.1-2025-04-14",
+    "gpt-4.1-mini": "gpt-4.1-mini-2025-04-14",
+    "gpt-4.1-nano": "gpt-4.1-nano-2025-04-14",
+    "gpt-4o": "gpt-4o-2024-08-06",
+    "gpt-4o-mini": "gpt-4o-mini-2024-07-18",
+    "gpt-5": "gpt-5-2025-08-07",
+    "gpt-5-mini": "gpt-5-mini-2025-08-07",
+    "gpt-5-nano": "gpt-5-nano-2025-08-07",
+    "text-embedding-3-large": "text-embedding-3-large",
+    "text-embedding-3-small": "text-embedding-3-small",
+    "text-embedding-ada-002": "text-embedding-ada-002",
+}
+"""Models that are answered under their dated name."""
+
+_REASONING = re.compile(r"o\d|gpt-([5-9]|\d\d)(?!.*chat)")
+
+
+def dated_model(model: str) -> str:
+    """The name under which the service reports a model."""
+    return MODELS.get(model, model)
+
+
+@lru_cache(maxsize=64)
+def is_reasoning(model: str) -> bool:
+    """Whether a model thinks before it speaks: `o` models, and `gpt-5` and later."""
+    return _REASONING.match(model) is not None
