@@ -5,10 +5,16 @@ from pathlib import Path
 
 import click
 
+from batchspec.cli.simulator_faults import faults, scenarios
+
 
 @click.group()
 def simulator() -> None:
     """Run the embedded server that stands in for a provider."""
+
+
+simulator.add_command(faults)
+simulator.add_command(scenarios)
 
 
 @simulator.command()
@@ -39,6 +45,14 @@ def simulator() -> None:
     type=click.IntRange(min=1),
     help="Prompt tokens allowed in open batches of one model.",
 )
+@click.option(
+    "--scenario",
+    "wanted",
+    metavar="NAME|FILE",
+    multiple=True,
+    help="Faults to have, see `batchspec simulator scenarios`; may be repeated.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of what the faults draw.")
 def serve(  # noqa: PLR0913, PLR0917  one argument per option
     host: str,
     port: int,
@@ -46,6 +60,8 @@ def serve(  # noqa: PLR0913, PLR0917  one argument per option
     answers: str | None,
     pace: float,
     enqueued_token_limit: int | None,
+    wanted: tuple[str, ...],
+    seed: int,
 ) -> None:
     """Serve the Files and Batches API until interrupted."""
     # Imported here so that other commands start without the server's libraries.
@@ -56,6 +72,10 @@ def serve(  # noqa: PLR0913, PLR0917  one argument per option
         model = None if answers is None else server.load_model(answers)
     except (ValueError, OSError) as error:
         raise click.BadParameter(str(error), param_hint="--answers") from error
+    try:
+        drawn = server.load_faults(wanted, seed=seed)
+    except (ValueError, OSError) as error:
+        raise click.BadParameter(str(error), param_hint="--scenario") from error
     if not _is_loopback(host):
         click.echo(
             f"warning: listening on {host}: everyone who reaches this machine can read and run "
@@ -67,6 +87,7 @@ def serve(  # noqa: PLR0913, PLR0917  one argument per option
         model=model,
         pace=lifelike.times(pace),
         enqueued_token_limit=enqueued_token_limit,
+        faults=drawn,
     )
     server.serve(app, host=host, port=port, on_listening=_announce)
 

@@ -5,6 +5,8 @@ from batchspec.simulator.answers.schema_model import SchemaModel
 from batchspec.simulator.answers.sources import CallableModel, RecordedModel, load_model
 from batchspec.simulator.app import create_app
 from batchspec.simulator.clock import SimulatedClock
+from batchspec.simulator.faults.catalogue import FaultError
+from batchspec.simulator.faults.rules import Faults, Rule, load_faults
 from batchspec.simulator.server import serve
 from batchspec.simulator.transport import AppTransport
 from batchspec.simulator.wire import Clock, HTTPFailure, Pace
@@ -14,16 +16,20 @@ __all__ = [
     "AppTransport",
     "CallableModel",
     "Clock",
+    "FaultError",
+    "Faults",
     "HTTPFailure",
     "Model",
     "Pace",
     "Question",
     "RecordedModel",
     "Replay",
+    "Rule",
     "SchemaModel",
     "SimulatedClock",
     "ToolCall",
     "create_app",
+    "load_faults",
     "load_model",
     "serve",
 ]

@@ -21,6 +21,9 @@ from batchspec.simulator.endpoints.chat import ChatCompletions
 from batchspec.simulator.endpoints.port import Endpoint
 from batchspec.simulator.endpoints.response_store import ResponseStore
 from batchspec.simulator.endpoints.responses import Responses
+from batchspec.simulator.faults.drops import DROP
+from batchspec.simulator.faults.middleware import FaultMiddleware
+from batchspec.simulator.faults.rules import Faults
 from batchspec.simulator.http import admin, batches, files, live, responses
 from batchspec.simulator.http.access import Access
 from batchspec.simulator.http.calls import CallLog, Calls
@@ -39,6 +42,7 @@ def create_app(  # noqa: PLR0913  one keyword per way in which simulators differ
     background: bool = True,
     models: Collection[str] | None = None,
     enqueued_token_limit: int | Mapping[str, int] | None = None,
+    faults: Faults | None = None,
     admin_token: str | None = None,
     hosts: Collection[str] | None = None,
 ) -> Starlette:
@@ -58,6 +62,7 @@ def create_app(  # noqa: PLR0913  one keyword per way in which simulators differ
             clock sees exactly the state that belongs to that time.
         models: The names that exist; by default any name does.
         enqueued_token_limit: Prompt tokens in open batches, for each model or by model.
+        faults: What goes wrong; by default nothing but what the directory remembers.
         admin_token: What calls of `/admin` must send; by default nothing.
         hosts: Names under which `/admin` may be called; by default any.
 
@@ -72,11 +77,23 @@ def create_app(  # noqa: PLR0913  one keyword per way in which simulators differ
     )
     answers, stored = model or SchemaModel(), ResponseStore()
     endpoints: list[Endpoint] = [ChatCompletions(answers), Responses(answers, stored)]
-    database = Database(directory)
     served = {endpoint.path: endpoint for endpoint in endpoints}
-    engine = Engine(database, served, _timekeeper(clock, database), rules)
+    engine = _engine(directory, clock, served, rules, faults or Faults())
     own = [*responses.routes(stored), *admin.routes(Access(token=admin_token, hosts=hosts))]
     return _assemble(engine, own, background=background)
+
+
+def _engine(
+    directory: Path,
+    clock: Clock | None,
+    endpoints: Mapping[str, Endpoint],
+    rules: Rules,
+    faults: Faults,
+) -> Engine:
+    database = Database(directory)
+    timekeeper = _timekeeper(clock, database)
+    faults.attach(database, timekeeper)
+    return Engine(database, endpoints, timekeeper, rules, faults=faults)
 
 
 def _timekeeper(clock: Clock | None, database: Database) -> Timekeeper:
@@ -103,6 +120,12 @@ def _assemble(engine: Engine, own: Sequence[BaseRoute], *, background: bool) -> 
         middleware=[
             Middleware(CallLog, calls=calls, clock=engine.clock),
             Middleware(_Drive, engine=engine, background=background),
+            Middleware(
+                FaultMiddleware,
+                faults=engine.faults,
+                database=engine.database,
+                clock=engine.clock,
+            ),
         ],
         exception_handlers={
             HTTPFailure: _on_failure,
@@ -132,6 +155,9 @@ class _Drive:
         async def mark(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)["x-request-id"] = mint_request_id()
+            elif message["type"] == DROP and self.background:
+                # What was committed goes on while the client waits in vain.
+                self.engine.wake()
             await send(message)
 
         if not self.background:

@@ -23,6 +23,8 @@ def serve(
     """
     import uvicorn  # noqa: PLC0415  only those who serve need it
 
+    from batchspec.simulator.connections import DroppingProtocol  # noqa: PLC0415  so does this
+
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
@@ -33,6 +35,7 @@ def serve(
         app,
         host=host,
         port=port,
+        http=DroppingProtocol,
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -11,12 +11,14 @@ tasks and no buffers, and nothing outlives a response that is closed.
 import sqlite3
 import types
 from collections.abc import AsyncIterator, Coroutine, Generator
-from typing import Any
+from typing import Any, NoReturn
 
 import anyio
 import httpx2
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Scope
+
+from batchspec.simulator.faults.drops import DROP, Drop
 
 
 class AppTransport(httpx2.AsyncBaseTransport):
@@ -33,6 +35,9 @@ class AppTransport(httpx2.AsyncBaseTransport):
         exchange = _Exchange(self._app, request)
         try:
             start = await exchange.next()
+        except httpx2.TransportError as error:
+            error.request = request
+            raise
         except (OSError, sqlite3.Error) as error:
             # A server out of space would drop the connection.
             raise httpx2.ReadError(f"the embedded server: {error}", request=request) from error
@@ -41,6 +46,15 @@ class AppTransport(httpx2.AsyncBaseTransport):
         return httpx2.Response(
             start["status"], headers=list(start.get("headers", [])), stream=exchange
         )
+
+
+_DROPPED: dict[Drop, tuple[type[httpx2.TransportError], str]] = {
+    "refuse": (httpx2.ConnectError, "connection refused"),
+    "reset": (httpx2.ReadError, "connection reset by peer"),
+    "close": (httpx2.RemoteProtocolError, "peer closed the connection in the middle of an answer"),
+    "hang": (httpx2.ReadTimeout, "no answer came in time"),
+    "kill": (httpx2.ReadError, "connection reset by peer"),
+}
 
 
 class _Closed(OSError):  # noqa: N818  tells the application that nobody reads on
@@ -91,7 +105,16 @@ class _Exchange(httpx2.AsyncByteStream):
             self._ended = True
             raise
         self._ended = message is None
+        if message is not None and message["type"] == DROP:
+            await self._drop(message["kind"])
         return message
+
+    async def _drop(self, kind: Drop) -> NoReturn:
+        """Let the application end, and raise what a client would see on a socket."""
+        while not self._ended:
+            await self.next()
+        kind_of_error, message = _DROPPED[kind]
+        raise kind_of_error(message)
 
     async def _call(self, app: ASGIApp, scope: Scope) -> None:
         await app(scope, self._receive, self._send)

@@ -98,7 +98,8 @@ class Database:
         return self.files / file_id
 
     @contextmanager
-    def _transaction(self) -> Generator[sqlite3.Connection]:
+    def transaction(self) -> Generator[sqlite3.Connection]:
+        """Change something, as a whole or not at all."""
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -128,7 +129,7 @@ class Database:
     # --- files
 
     def add_file(self, record: FileRecord) -> None:
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             _insert_file(connection, record)
 
     def file(self, file_id: str, now: float) -> FileRecord | None:
@@ -153,7 +154,7 @@ class Database:
         return count
 
     def delete_file(self, file_id: str) -> None:
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("DELETE FROM files WHERE id = ?", (file_id,))
         self.path(file_id).unlink(missing_ok=True)
 
@@ -166,7 +167,7 @@ class Database:
 
     def add_batch(self, record: BatchRecord) -> None:
         document = _batches.dump_json(record).decode()
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 "INSERT INTO batches (id, status, document) VALUES (?, ?, ?)",
                 (record.id, record.status, document),
@@ -197,7 +198,7 @@ class Database:
     ) -> bool:
         """Store the new record, with the files it brings, unless the old one is out of date."""
         before, document = (_batches.dump_json(record).decode() for record in (old, new))
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             cursor = connection.execute(
                 "UPDATE batches SET status = ?, document = ? WHERE id = ? AND document = ?",
                 (new.status, document, old.id, before),

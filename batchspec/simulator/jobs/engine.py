@@ -11,6 +11,7 @@ from threading import Condition, RLock, Thread, current_thread
 from batchspec.simulator.clock import Timekeeper
 from batchspec.simulator.endpoints.models import dated_model
 from batchspec.simulator.endpoints.port import Endpoint
+from batchspec.simulator.faults.rules import Faults
 from batchspec.simulator.jobs.database import Database
 from batchspec.simulator.jobs.lines import Chunk, write_chunk
 from batchspec.simulator.jobs.records import BatchError, BatchRecord, FileRecord
@@ -51,18 +52,21 @@ class Engine:
     would have happened meanwhile.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what a server is made of
         self,
         database: Database,
         endpoints: Mapping[str, Endpoint],
         clock: Timekeeper,
         rules: Rules,
+        *,
         runner: Runner | None = None,
+        faults: Faults | None = None,
     ) -> None:
         self.database = database
         self.endpoints = endpoints
         self.clock = clock
         self.rules = rules
+        self.faults = faults or Faults()
         self.runner: Runner = runner or SerialRunner(endpoints, rules.pace)
         self._working = RLock()
         self._wakeup = Condition()

@@ -1,0 +1,43 @@
+"""The views of `simulator faults` and `simulator scenarios`."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from batchspec.cli.views.streams import print_json, stdout
+
+if TYPE_CHECKING:
+    from batchspec.simulator.faults.catalogue import Entry
+    from batchspec.simulator.faults.scenario import Scenario
+
+
+def show_faults(entries: "Sequence[Entry]", *, as_json: bool) -> None:
+    """Print kinds of faults; of a single one its options too."""
+    if as_json:
+        print_json({"faults": [entry.to_wire() for entry in entries]})
+        return
+    width = max(len(entry.name) for entry in entries)
+    for entry in entries:
+        numbers = ", ".join(map(str, entry.behaviours))
+        stdout().print(f"{entry.name:<{width}}  {numbers:<6}  {entry.meaning}")
+    if len(entries) == 1:
+        for option in entries[0].options:
+            stdout().print(f"  {option.name} = {option.default}  {option.meaning}".rstrip())
+
+
+def show_scenarios(scenarios: "Sequence[Scenario]", *, as_json: bool) -> None:
+    """Print names and titles."""
+    if as_json:
+        documents = [
+            {
+                "name": scenario.name,
+                "title": scenario.title,
+                "description": scenario.description,
+                "faults": [fault.document() for fault in scenario.faults],
+            }
+            for scenario in scenarios
+        ]
+        print_json({"scenarios": documents})
+        return
+    width = max(len(scenario.name) for scenario in scenarios)
+    for scenario in scenarios:
+        stdout().print(f"{scenario.name:<{width}}  {scenario.title}. {scenario.description}")
