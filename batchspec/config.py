@@ -100,8 +100,9 @@ class SimulatorSettings(BaseModel):
 
     model_config = _STRICT
 
-    answers: str | None = None
-    """`path/to/file.py:function` or `path/to/file.jsonl`; None: made up from the requests."""
+    answers: str | dict[str, str] | None = None
+    """`path/to/file.py:function` or `path/to/file.jsonl`, or a table of them, each by the job
+    (`tickets.triage`) or model (`gpt-*`) it is for; none: made up from the requests."""
     pace: float = Field(default=1.0, ge=0)
     """Factor on the time batches take."""
 

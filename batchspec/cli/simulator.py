@@ -1,6 +1,7 @@
 """`batchspec simulator`: the embedded server as a process of its own."""
 
 import ipaddress
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -29,9 +30,11 @@ simulator.add_command(scenarios)
 )
 @click.option(
     "--answers",
-    metavar="REF",
-    help="Source of answers: path/to/file.py:function or path/to/file.jsonl; "
-    "by default they are made up from the requests.",
+    metavar="[MODEL=]REF",
+    multiple=True,
+    help="Source of answers, of all models or of those that fit a pattern: "
+    "path/to/file.py:function or path/to/file.jsonl; by default they are made up from the "
+    "requests. Can be given several times; the first that fits counts.",
 )
 @click.option(
     "--pace",
@@ -57,7 +60,7 @@ def serve(  # noqa: PLR0913, PLR0917  one argument per option
     host: str,
     port: int,
     directory: Path,
-    answers: str | None,
+    answers: Sequence[str],
     pace: float,
     enqueued_token_limit: int | None,
     wanted: tuple[str, ...],
@@ -69,7 +72,7 @@ def serve(  # noqa: PLR0913, PLR0917  one argument per option
 
     lifelike = server.Pace(validating=2, in_progress=6, finalizing=1, cancelling=2)
     try:
-        model = None if answers is None else server.load_model(answers)
+        model = server.load_answers(dict(map(_route, answers))) if answers else None
     except (ValueError, OSError) as error:
         raise click.BadParameter(str(error), param_hint="--answers") from error
     try:
@@ -97,6 +100,12 @@ def _announce(base_url: str) -> None:
         f"listening on {base_url}; set OPENAI_BASE_URL={base_url} OPENAI_API_KEY=simulated",
         err=True,
     )
+
+
+def _route(answers: str) -> tuple[str, str]:
+    """The pattern of models and the reference."""
+    pattern, separator, reference = answers.rpartition("=")
+    return (pattern, reference) if separator else ("*", reference)
 
 
 def _is_loopback(host: str) -> bool:

@@ -16,6 +16,7 @@ from batchspec.ports import (
 )
 from batchspec.providers.openai.wire import ChatCompletionsWire
 from batchspec.reconcile.observe import Pace
+from batchspec.store.lookup import JobLookup
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -106,11 +107,12 @@ class Connections:
 
     def _app(self) -> "Starlette":
         from batchspec.simulator import Pace as ServerPace  # noqa: PLC0415 - only here
-        from batchspec.simulator import create_app, load_model  # noqa: PLC0415 - only here
+        from batchspec.simulator import create_app, load_answers  # noqa: PLC0415 - only here
 
         own = self.settings.simulator
+        jobs = self.stack.enter_context(JobLookup(self.directory))
         try:
-            model = None if own.answers is None else load_model(str(self.root / own.answers))
+            model = load_answers(own.answers, root=self.root, job_of=jobs) if own.answers else None
         except (ValueError, OSError) as error:
             raise ConfigurationError(f"simulator.answers is not right: {error}") from error
         app = create_app(

@@ -1,8 +1,11 @@
 """An embedded server that speaks the provider's Files and Batches API."""
 
+from batchspec.simulator.answers.functions import CallableModel
+from batchspec.simulator.answers.loading import load_answers, load_model
 from batchspec.simulator.answers.port import Answer, Model, Question, Replay, ToolCall
+from batchspec.simulator.answers.recorded import RecordedModel
+from batchspec.simulator.answers.routing import JobOf, RoutedModel
 from batchspec.simulator.answers.schema_model import SchemaModel
-from batchspec.simulator.answers.sources import CallableModel, RecordedModel, load_model
 from batchspec.simulator.app import create_app
 from batchspec.simulator.clock import SimulatedClock
 from batchspec.simulator.faults.catalogue import FaultError
@@ -19,16 +22,19 @@ __all__ = [
     "FaultError",
     "Faults",
     "HTTPFailure",
+    "JobOf",
     "Model",
     "Pace",
     "Question",
     "RecordedModel",
     "Replay",
+    "RoutedModel",
     "Rule",
     "SchemaModel",
     "SimulatedClock",
     "ToolCall",
     "create_app",
+    "load_answers",
     "load_faults",
     "load_model",
     "serve",

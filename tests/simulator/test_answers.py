@@ -18,7 +18,7 @@ from batchspec.simulator import (
     SchemaModel,
     load_model,
 )
-from batchspec.simulator.answers.sources import request_hash
+from batchspec.simulator.answers.functions import request_hash
 
 from .conftest import Simulation, request_line
 

@@ -79,7 +79,10 @@ def test_the_command_takes_answers_from_a_file(
 ) -> None:
     path = tmp_path / "mine.py"
     path.write_text("def answer(body):\n    return 'always this'\n")
-    _, client = serve("--answers", f"{path}:answer", "--enqueued-token-limit", "1000")
+    other = tmp_path / "other.py"
+    other.write_text("def answer(body):\n    return 'never'\n")
+    routes = ("--answers", f"gpt-*={other}:answer", "--answers", f"{path}:answer")
+    _, client = serve(*routes, "--enqueued-token-limit", "1000")
     completion = client.chat.completions.create(
         model="any", messages=[{"role": "user", "content": "hello"}]
     )
@@ -96,3 +99,5 @@ def test_the_command_refuses_what_gives_no_answers() -> None:
     assert "--answers" in result.output
     result = CliRunner().invoke(simulator, ["serve", "--answers", "nowhere.txt"])
     assert "path/to/file.jsonl" in result.output
+    result = CliRunner().invoke(simulator, ["serve", "--answers", "gpt-*=nowhere.py:answer"])
+    assert "no file 'nowhere.py'" in result.output
