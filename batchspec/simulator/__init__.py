@@ -10,7 +10,7 @@ from batchspec.simulator.app import create_app
 from batchspec.simulator.clock import SimulatedClock
 from batchspec.simulator.faults.catalogue import FaultError
 from batchspec.simulator.faults.rules import Faults, Rule, load_faults
-from batchspec.simulator.server import serve
+from batchspec.simulator.server import serve, serving
 from batchspec.simulator.transport import AppTransport
 from batchspec.simulator.wire import Clock, HTTPFailure, Pace
 
@@ -38,4 +38,5 @@ __all__ = [
     "load_faults",
     "load_model",
     "serve",
+    "serving",
 ]

@@ -1,9 +1,15 @@
 """Runs the application as a server process."""
 
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+
+if TYPE_CHECKING:
+    import uvicorn
 
 
 def serve(
@@ -21,6 +27,44 @@ def serve(
         port: 0 for any free one.
         on_listening: Told the base URL for clients, once connections are accepted.
     """
+    _server(app, host, port, on_listening).run()
+
+
+@contextmanager
+def serving(app: Starlette) -> Generator[str]:
+    """Serve on a free port of this machine, in a thread of this process, until the block ends.
+
+    Gives the base URL for clients.
+    """
+    urls: list[str] = []
+    listening = threading.Event()
+
+    def tell(url: str) -> None:
+        urls.append(url)
+        listening.set()
+
+    def run() -> None:
+        try:
+            server.run()
+        finally:
+            listening.set()
+
+    server = _server(app, "127.0.0.1", 0, tell)
+    thread = threading.Thread(target=run, name="simulator-server")
+    thread.start()
+    listening.wait()
+    if not urls:
+        raise OSError("The embedded server could not be started; its log says why.")
+    try:
+        yield urls[0]
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def _server(
+    app: Starlette, host: str, port: int, on_listening: Callable[[str], None]
+) -> "uvicorn.Server":
     import uvicorn  # noqa: PLC0415  only those who serve need it
 
     from batchspec.simulator.connections import DroppingProtocol  # noqa: PLC0415  so does this
@@ -41,7 +85,7 @@ def serve(
         server_header=False,
         timeout_graceful_shutdown=10,
     )
-    Server(config).run()
+    return Server(config)
 
 
 def _base_url(host: str, port: int) -> str:
