@@ -15,6 +15,7 @@ from documents import DOCUMENTS, generated, run
 from pydantic import BaseModel
 
 from batchspec import config
+from batchspec.conformance import checks
 from batchspec.state.machine import state_diagram
 
 _TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -87,7 +88,16 @@ def _said(model: type[BaseModel]) -> dict[str, str]:
     }
 
 
-PARTS = {"diagram": diagram, "settings": settings}
+def conformance() -> str:
+    """Return a table of every check of the conformance suite."""
+    lines = ["| check | expected | weight | cost | source |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| `{c.id}` | {c.reason} | {c.severity} | {c.cost} | {c.source} |" for c in checks.every()
+    ]
+    return "\n".join(lines)
+
+
+PARTS = {"conformance": conformance, "diagram": diagram, "settings": settings}
 
 
 def rewrite(document: Path) -> None:

@@ -1,0 +1,39 @@
+"""The embedded server keeps to everything, in this process's way and as a server of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from acceptance.rig import Server
+
+from .conftest import Suite
+
+NO_KEYS = {"errors.wrong-key-401"}
+"""The embedded server asks for no key."""
+
+
+def test_the_embedded_server_conforms(suite: Suite) -> None:
+    run = suite()
+    assert run.failures() == {}
+    assert run.ids("skipped") == NO_KEYS
+    assert len(run.ids("passed")) > 140
+    assert run.code == 0, run.said
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Server]:
+    """The server as a process, at the pace that people see."""
+    server = Server(tmp_path / "server")
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_the_embedded_server_conforms_on_a_port(suite: Suite, served: Server) -> None:
+    """With a clock that is moved from outside; and it is left without a file."""
+    url = f"http://127.0.0.1:{served.port}"
+    run = suite("--base-url", f"{url}/v1", "--admin-url", f"{url}/admin")
+    assert run.failures() == {}
+    assert run.ids("skipped") == NO_KEYS
+    assert run.code == 0, run.said
+    assert b'"data":[]' in served.get("files")

@@ -1,0 +1,151 @@
+"""The suite itself: its checks can fail, it tells what it finds, and it minds what it is told."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from batchspec.conformance import checks
+from batchspec.conformance.checks import Check
+from batchspec.conformance.departures import read_departures
+from batchspec.errors import ConfigurationError
+from batchspec.simulator import serving
+
+from .conftest import Suite
+
+
+async def _yes(_: Request) -> JSONResponse:
+    return JSONResponse({})
+
+
+@pytest.fixture
+def yes_man() -> Iterator[str]:
+    """A server that answers everything with 200 and nothing in it."""
+    methods = ["GET", "POST", "DELETE"]
+    with serving(Starlette(routes=[Route("/{path:path}", _yes, methods=methods)])) as url:
+        yield url
+
+
+def test_every_check_can_fail(suite: Suite, yes_man: str) -> None:
+    run = suite("--base-url", yes_man, "--deadline", "5", "-k", "not job")
+    assert run.ids("passed") == set()
+    assert run.ids("skipped") == {"errors.wrong-key-401"}
+    assert run.code == 1
+
+
+def test_a_failure_is_told_in_a_table(suite: Suite, yes_man: str) -> None:
+    run = suite("--base-url", yes_man, "-m", "read and should", "-k", "list")
+    assert f"conformance of {yes_man}" in run.said
+    assert "checks: 3 failed" in run.said
+    line = r"^failed  should  list\.limit-101 +Failed: GET .*answered 200"
+    assert re.search(line, run.said, re.MULTILINE)
+
+
+def _departures(folder: Path, text: str) -> Path:
+    path = folder / "departures.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_known_departures_fail_as_agreed(suite: Suite, yes_man: str, tmp_path: Path) -> None:
+    path = _departures(tmp_path, '[departures]\n"list.limit-*" = "It takes any limit."\n')
+    run = suite("--base-url", yes_man, "-k", "list.limit", "--departures", str(path))
+    assert run.code == 0, run.said
+    assert run.ids("departed") == {f"list.limit-{n}" for n in ("0", "101", "negative", "word")}
+    assert {c["detail"] for c in run.report["checks"]} == {"It takes any limit."}
+
+
+def test_a_departure_that_is_mended_is_told(suite: Suite, tmp_path: Path) -> None:
+    path = _departures(tmp_path, '[departures]\n"list.shape" = "It has another shape."\n')
+    run = suite("-k", "list.shape", "--departures", str(path))
+    assert run.code == 1
+    assert run.ids("mended") == {"list.shape"}
+    assert "take it out of the departures" in run.said
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[departures]\n"list.shap" = "r"', "Did you mean 'list.shape'?"),
+        ('[departures]\n"zzz.*" = "r"', "docs/conformance.md lists them"),
+        ('[departures]\n"list.shape" = " "', "needs a reason"),
+        ('[departures]\n"list.shape" = 5', "needs a reason"),
+        ("departures = 5", "no table [departures]"),
+        ("", "no table [departures]"),
+        ("[", "is not valid TOML"),
+    ],
+)
+def test_departures_that_make_no_sense_are_refused(tmp_path: Path, text: str, words: str) -> None:
+    path = _departures(tmp_path, text)
+    with pytest.raises(ConfigurationError, match=re.escape(words)) as raised:
+        read_departures(path, ["list.shape", "list.ids"])
+    assert str(path) in str(raised.value)
+
+
+def test_an_id_wins_over_a_pattern_and_a_pattern_over_later_ones(tmp_path: Path) -> None:
+    text = '[departures]\n"a.*" = "first"\n"*" = "second"\n"a.b" = "itself"\n'
+    found = read_departures(_departures(tmp_path, text), ["a.b", "a.c", "d"])
+    assert found == {"a.b": "itself", "a.c": "first", "d": "second"}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--departures", "nowhere.toml"), "nowhere.toml cannot be read"),
+        (("--api-key-env", "NOT_SET"), "NOT_SET is not set in the environment"),
+        (("--endpoint", "/v1/none"), "invalid choice: '/v1/none'"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(
+    suite: Suite, options: tuple[str, ...], words: str
+) -> None:
+    run = suite(*options)
+    assert run.code == pytest.ExitCode.USAGE_ERROR
+    assert words in run.said
+    assert "Traceback" not in run.said
+
+
+def test_an_admin_url_without_a_clock_is_told(suite: Suite, yes_man: str) -> None:
+    run = suite("--base-url", yes_man, "--admin-url", f"{yes_man}/admin", "-k", "list.shape")
+    assert "moves no clock" in run.said
+    assert run.code == 1
+
+
+def test_reading_checks_change_nothing_on_the_server(suite: Suite) -> None:
+    """What they are chosen by: the cost that they declare."""
+    run = suite("-m", "read")
+    assert {check["cost"] for check in run.report["checks"]} == {"read"}
+    assert "list.shape" in run.ids("passed")
+
+
+def _modules() -> list[ModuleType]:
+    checks.every()
+    names = {f"{checks.__package__}.{path.stem}" for path in _folder().glob("test_*.py")}
+    return [__import__(name, fromlist=["_"]) for name in sorted(names)]
+
+
+def _folder() -> Path:
+    return Path(inspect.getfile(checks)).parent
+
+
+def test_every_test_of_the_suite_has_a_check() -> None:
+    for module in _modules():
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if name.startswith("test_") and function.__module__ == module.__name__:
+                marks = {mark.name for mark in getattr(function, "pytestmark", [])}
+                assert marks & {"conformance", "parametrize"}, f"{module.__name__}.{name}"
+
+
+@pytest.mark.parametrize("each", checks.every(), ids=lambda check: check.id)
+def test_checks_say_what_they_expect_and_why(each: Check) -> None:
+    assert re.fullmatch(r"[a-z]+(\.[a-z0-9-]+)+|nulls", each.id)
+    assert each.reason.endswith(".")
+    assert len(each.reason) <= 100
+    assert each.source
