@@ -18,6 +18,7 @@ from batchspec.simulator.answers.port import Model
 from batchspec.simulator.answers.schema_model import SchemaModel
 from batchspec.simulator.clock import FollowedClock, SimulatedClock, Timekeeper
 from batchspec.simulator.endpoints.chat import ChatCompletions
+from batchspec.simulator.endpoints.embeddings import Embeddings
 from batchspec.simulator.endpoints.port import Endpoint
 from batchspec.simulator.endpoints.response_store import ResponseStore
 from batchspec.simulator.endpoints.responses import Responses
@@ -76,11 +77,18 @@ def create_app(  # noqa: PLR0913  one keyword per way in which simulators differ
         enqueued_token_limit=enqueued_token_limit,
     )
     answers, stored = model or SchemaModel(), ResponseStore()
-    endpoints: list[Endpoint] = [ChatCompletions(answers), Responses(answers, stored)]
-    served = {endpoint.path: endpoint for endpoint in endpoints}
-    engine = _engine(directory, clock, served, rules, faults or Faults())
+    engine = _engine(directory, clock, _endpoints(answers, stored), rules, faults or Faults())
     own = [*responses.routes(stored), *admin.routes(Access(token=admin_token, hosts=hosts))]
     return _assemble(engine, own, background=background)
+
+
+def _endpoints(answers: Model, stored: ResponseStore) -> dict[str, Endpoint]:
+    served: list[Endpoint] = [
+        ChatCompletions(answers),
+        Responses(answers, stored),
+        Embeddings(answers),
+    ]
+    return {endpoint.path: endpoint for endpoint in served}
 
 
 def _engine(

@@ -118,6 +118,22 @@ def unknown_parameter(param: str) -> HTTPFailure:
     return HTTPFailure(400, f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
 
 
+def empty_array(param: str) -> HTTPFailure:
+    message = (
+        f"Invalid '{param}': empty array. Expected an array with minimum length 1, "
+        "but got an empty array instead."
+    )
+    return HTTPFailure(400, message, code="empty_array", param=param)
+
+
+def array_too_long(param: str, most: int, length: int) -> HTTPFailure:
+    message = (
+        f"Invalid '{param}': array too long. Expected an array with maximum length {most}, "
+        f"but got an array with length {length} instead."
+    )
+    return HTTPFailure(400, message, code="array_above_max_length", param=param)
+
+
 def check_bounds(
     param: str, value: float, low: float, high: float, *, kind: str = "integer"
 ) -> None:

@@ -5,12 +5,13 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic_core import to_json
 
-from batchspec.simulator.answers.port import Answer, Question, Replay, ToolCall
+from batchspec.simulator.answers.port import EMBEDDINGS, Answer, Question, Replay, ToolCall
 from batchspec.simulator.wire import HTTPFailure, Json, is_object
 
+_vectors = TypeAdapter(list[list[float]])
 _MESSAGE_KEYS = frozenset(
     {"role", "content", "refusal", "tool_calls", "finish_reason", "reasoning"}
 )
@@ -21,8 +22,9 @@ class CallableModel:
 
     A string is the content. A dict with a `role`, or with nothing but keys of a message, is the
     message; its tool calls may leave out their ids and give arguments as objects. Anything else (a
-    pydantic model, another dict, a list, a number) is sent as JSON content. `HTTPFailure` is an
-    error answer, any other exception a 500 with its text.
+    pydantic model, another dict, a list, a number) is sent as JSON content. For embeddings it is a
+    list of vectors, one for each input. `HTTPFailure` is an error answer, any other exception a
+    500 with its text.
     """
 
     def __init__(self, function: Callable[[Json], object]) -> None:
@@ -32,7 +34,11 @@ class CallableModel:
         body = question.body
         try:
             result = self._function(body)
-            return result if isinstance(result, Answer | Replay) else _to_answer(result, body)
+            if isinstance(result, Answer | Replay):
+                return result
+            if question.endpoint == EMBEDDINGS:
+                return Answer(vectors=_vectors.validate_python(result))
+            return _to_answer(result, body)
         except HTTPFailure:
             raise
         except Exception as error:  # the function is not ours; its mistakes are answers

@@ -7,6 +7,9 @@ from typing import Any, Literal, NamedTuple, Protocol
 from batchspec.simulator.endpoints.port import Usage
 from batchspec.simulator.wire import Json
 
+EMBEDDINGS = "/v1/embeddings"
+"""The endpoint that is answered with vectors."""
+
 
 class Question(NamedTuple):
     """One request, for whoever answers it. Nobody may change what it holds."""

@@ -7,9 +7,11 @@ from hashlib import blake2b
 from pydantic_core import to_json
 
 from batchspec.simulator.answers.conform import Schema
-from batchspec.simulator.answers.port import Answer, Question, Replay, ToolCall
+from batchspec.simulator.answers.port import EMBEDDINGS, Answer, Question, Replay, ToolCall
 from batchspec.simulator.answers.schema import make_instance
+from batchspec.simulator.answers.vectors import unit_vector
 from batchspec.simulator.answers.voice import Voice
+from batchspec.simulator.endpoints.models import embedding_size
 from batchspec.simulator.wire import Json, is_object
 
 _MAX_ROUNDS = 3
@@ -26,6 +28,8 @@ class SchemaModel:
 
     def answer(self, question: Question) -> Answer | Replay:
         body = question.chat
+        if question.endpoint == EMBEDDINGS:
+            return Answer(vectors=_vectors(question))
         salt = b"%d" % question.choice if question.choice else b""
         digest = blake2b(to_json(body), digest_size=24, salt=salt).digest()
         voice = Voice(digest, _prompt(body["messages"]))
@@ -33,6 +37,11 @@ class SchemaModel:
         if offer.tools and (chosen := _choose(offer, body, voice)):
             return Answer(tool_calls=_calls(chosen, voice, digest))
         return Answer(content=_content(body, voice))
+
+
+def _vectors(question: Question) -> list[list[float]]:
+    size = question.body.get("dimensions") or embedding_size(question.body["model"])[0]
+    return [unit_vector(message["content"], size) for message in question.chat["messages"]]
 
 
 @dataclass(frozen=True, slots=True)

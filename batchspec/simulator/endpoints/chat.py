@@ -20,11 +20,17 @@ class ChatCompletions:
     label = "Chat Completions"
     required = ("messages",)
 
+    max_inputs = None
+
     def __init__(self, model: Model) -> None:
         self.model = model
 
     def count_tokens(self, body: Json) -> int:
         return prompt_tokens(body)
+
+    def count_inputs(self, body: Json) -> int:
+        _ = body
+        return 1
 
     @failures_answered
     def respond(self, body: Json, custom_id: str | None, now: float) -> Reply:

@@ -27,6 +27,8 @@ from batchspec.simulator.endpoints.tools import (
 from batchspec.simulator.wire import (
     HTTPFailure,
     Json,
+    array_too_long,
+    empty_array,
     invalid_type,
     invalid_value,
     is_array,
@@ -120,11 +122,7 @@ def _check_stop(stop: str | Sequence[object]) -> None:
     if isinstance(stop, str):
         return
     if len(stop) > _MAX_STOPS:
-        message = (
-            f"Invalid 'stop': array too long. Expected an array with maximum length {_MAX_STOPS}, "
-            f"but got an array with length {len(stop)} instead."
-        )
-        raise HTTPFailure(400, message, code="array_above_max_length", param="stop")
+        raise array_too_long("stop", _MAX_STOPS, len(stop))
     for index, sequence in enumerate(stop):
         if not isinstance(sequence, str):
             raise invalid_type(f"stop[{index}]", "a string", sequence)
@@ -132,11 +130,7 @@ def _check_stop(stop: str | Sequence[object]) -> None:
 
 def _check_messages(messages: Sequence[Any]) -> None:
     if not messages:
-        message = (
-            "Invalid 'messages': empty array. Expected an array with minimum length 1, "
-            "but got an empty array instead."
-        )
-        raise HTTPFailure(400, message, code="empty_array", param="messages")
+        raise empty_array("messages")
     awaited: list[str] = []
     for index, message in enumerate(messages):
         _check_message(message, f"messages[{index}]")

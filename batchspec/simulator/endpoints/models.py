@@ -18,6 +18,11 @@ MODELS = {
 }
 """Models that are answered under their dated name."""
 
+_SIZES = {
+    "text-embedding-3-large": (3_072, True),
+    "text-embedding-3-small": (1_536, True),
+    "text-embedding-ada-002": (1_536, False),
+}
 _REASONING = re.compile(r"o\d|gpt-([5-9]|\d\d)(?!.*chat)")
 
 
@@ -30,3 +35,8 @@ def dated_model(model: str) -> str:
 def is_reasoning(model: str) -> bool:
     """Whether a model thinks before it speaks: `o` models, and `gpt-5` and later."""
     return _REASONING.match(model) is not None
+
+
+def embedding_size(model: str) -> tuple[int, bool]:
+    """How many components a model's vectors have, and whether a request may ask for fewer."""
+    return _SIZES.get(model, (1_536, True))

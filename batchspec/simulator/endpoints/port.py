@@ -47,6 +47,15 @@ class Endpoint(Protocol):
         """Fields every body must have besides `model`."""
         ...
 
+    @property
+    def max_inputs(self) -> int | None:
+        """How many inputs all lines of a batch may have; nothing where each has one."""
+        ...
+
+    def count_inputs(self, body: Json) -> int:
+        """Count the inputs of a request; must stand any JSON."""
+        ...
+
     def respond(self, body: Json, custom_id: str | None, now: float, /) -> Reply:
         """Answer one request; never raises for what the request contains."""
         ...

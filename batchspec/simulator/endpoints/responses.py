@@ -39,6 +39,8 @@ class Responses:
     label = "Responses"
     required = ("input",)
 
+    max_inputs = None
+
     def __init__(self, model: Model, stored: ResponseStore) -> None:
         self.model = model
         self.stored = stored
@@ -48,6 +50,10 @@ class Responses:
             return prompt_tokens(to_chat(body, items_of(body.get("input"))))
         except Exception:  # noqa: BLE001  odd requests are refused later, one by one
             return 0
+
+    def count_inputs(self, body: Json) -> int:
+        _ = body
+        return 1
 
     @failures_answered
     def respond(self, body: Json, custom_id: str | None, now: float) -> Reply:

@@ -20,6 +20,7 @@ from batchspec.simulator.jobs.validation import (
     LineRules,
     Verdict,
     missing_file,
+    request_limit,
     token_limit,
     validate_file,
     wrong_purpose,
@@ -38,6 +39,8 @@ class Rules:
     shuffle: bool = True
     models: frozenset[str] | None = None
     enqueued_token_limit: int | Mapping[str, int] | None = None
+    enqueued_request_limit: int = 1_000_000
+    """Requests for embeddings in open batches, of all models together."""
 
     def token_limit(self, model: str) -> int | None:
         limit = self.enqueued_token_limit
@@ -223,20 +226,28 @@ class Engine:
             required=endpoint.required,
             models=self.rules.models,
             count_tokens=None if limited is None else endpoint.count_tokens,
+            count_inputs=None if endpoint.max_inputs is None else endpoint.count_inputs,
+            max_inputs=endpoint.max_inputs,
         )
         verdict = validate_file(self._input(batch), rules)
         if not verdict.errors:
-            verdict.errors = self._over_limit(verdict)
+            verdict.errors = self._over_limit(batch, verdict)
         return verdict
 
-    def _over_limit(self, verdict: Verdict) -> list[BatchError]:
-        model = verdict.model or ""
-        limit = self.rules.token_limit(model)
-        if limit is None:
+    def _over_limit(self, batch: BatchRecord, verdict: Verdict) -> list[BatchError]:
+        """What the queue of the account says to one batch more."""
+        model, rules = verdict.model or "", self.rules
+        queue = self.database.open_batches()
+        tokens = sum(b.enqueued_tokens for b in queue if b.model == dated_model(model))
+        limit = rules.token_limit(model)
+        if limit is not None and tokens + verdict.tokens > limit:
+            return [token_limit(model, limit)]
+        if self.endpoints[batch.endpoint].max_inputs is None:
             return []
-        dated = dated_model(model)
-        enqueued = sum(b.enqueued_tokens for b in self.database.open_batches() if b.model == dated)
-        return [token_limit(model, limit)] if enqueued + verdict.tokens > limit else []
+        requests = sum(b.total for b in queue if b.endpoint == batch.endpoint)
+        if requests + verdict.total > rules.enqueued_request_limit:
+            return [request_limit(model, rules.enqueued_request_limit)]
+        return []
 
     def _progress(self, batch: BatchRecord, now: float) -> bool:
         if batch.progress.settled < batch.total:

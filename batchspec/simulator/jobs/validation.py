@@ -27,6 +27,9 @@ class LineRules:
     """The models that exist; nothing means any."""
     count_tokens: Callable[[Json], int] | None = None
     """Counts the prompt's tokens, when somebody asks for their sum."""
+    count_inputs: Callable[[Json], int] | None = None
+    """Counts the inputs of a line, where all together must not be more than `max_inputs`."""
+    max_inputs: int | None = None
 
 
 @dataclass(slots=True)
@@ -37,6 +40,7 @@ class Verdict:
     model: str | None = None
     total: int = 0
     tokens: int = 0
+    inputs: int = 0
     custom_ids: set[str] = field(default_factory=set[str])
 
 
@@ -53,6 +57,8 @@ def validate_file(path: Path, rules: LineRules) -> Verdict:
                 break
             if len(verdict.errors) < MAX_ERRORS:
                 verdict.errors.extend(_line_errors(raw, number, rules, verdict))
+    if rules.max_inputs is not None and verdict.inputs > rules.max_inputs:
+        verdict.errors.append(_too_many_inputs(rules.max_inputs))
     if verdict.total == 0:
         message = (
             "The input file is empty. Please ensure that the batch contains at least one request."
@@ -82,6 +88,20 @@ def token_limit(model: str, limit: int) -> BatchError:
         "Please try again once some in_progress batches have been completed."
     )
     return BatchError(code="token_limit_exceeded", message=message)
+
+
+def request_limit(model: str, limit: int) -> BatchError:
+    message = (
+        f"Enqueued request limit reached for {model} in organization org-simulated. "
+        f"Limit: {limit:,} enqueued requests. "
+        "Please try again once some in_progress batches have been completed."
+    )
+    return BatchError(code="request_limit_exceeded", message=message)
+
+
+def _too_many_inputs(limit: int) -> BatchError:
+    message = f"The input file has more than {limit} embedding inputs, the maximum for one batch."
+    return BatchError(code="too_many_inputs", message=message)
 
 
 def _too_many() -> BatchError:
@@ -146,6 +166,8 @@ def _judge_body(body: Json, rules: LineRules, verdict: Verdict) -> Iterator[Batc
         yield BatchError(code="streaming_unsupported", message=message, param="body.stream")
     if rules.count_tokens is not None:
         verdict.tokens += rules.count_tokens(body)
+    if rules.count_inputs is not None:
+        verdict.inputs += rules.count_inputs(body)
 
 
 def _judge_model(model: object, rules: LineRules, verdict: Verdict) -> Iterator[BatchError]:
