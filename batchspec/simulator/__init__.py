@@ -10,11 +10,13 @@ from batchspec.simulator.app import create_app
 from batchspec.simulator.clock import SimulatedClock
 from batchspec.simulator.faults.catalogue import FaultError
 from batchspec.simulator.faults.rules import Faults, Rule, load_faults
+from batchspec.simulator.http.access import Access
 from batchspec.simulator.server import serve, serving
 from batchspec.simulator.transport import AppTransport
 from batchspec.simulator.wire import Clock, HTTPFailure, Pace
 
 __all__ = [
+    "Access",
     "Answer",
     "AppTransport",
     "CallableModel",

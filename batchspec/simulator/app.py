@@ -26,10 +26,12 @@ from batchspec.simulator.faults.drops import DROP
 from batchspec.simulator.faults.middleware import FaultMiddleware
 from batchspec.simulator.faults.rules import Faults
 from batchspec.simulator.http import admin, batches, files, live, responses
+from batchspec.simulator.http import webhooks as http_webhooks
 from batchspec.simulator.http.access import Access
 from batchspec.simulator.http.calls import CallLog, Calls
 from batchspec.simulator.jobs.database import Database
 from batchspec.simulator.jobs.engine import Engine, Rules
+from batchspec.simulator.webhooks.courier import employ
 from batchspec.simulator.wire import Clock, HTTPFailure, Pace, mint_request_id
 
 
@@ -44,28 +46,27 @@ def create_app(  # noqa: PLR0913  one keyword per way in which simulators differ
     models: Collection[str] | None = None,
     enqueued_token_limit: int | Mapping[str, int] | None = None,
     faults: Faults | None = None,
-    admin_token: str | None = None,
-    hosts: Collection[str] | None = None,
+    access: Access | None = None,
+    webhooks: Mapping[str, str] | None = None,
 ) -> Starlette:
     """Make an application that keeps everything it knows in one directory.
 
     Args:
         directory: Made when missing. An application made again over it goes on where the last one
             stopped; two at a time are not supported.
-        clock: Says the time in unix seconds; by default one that runs with the real time. A
-            `SimulatedClock` goes on from where it stood when the directory was last used; any
-            other one has to see to it that time does not run backwards.
+        clock: Says the time in unix seconds, never an earlier one; by default the real time. A
+            `SimulatedClock` goes on from where it stood when the directory was last used.
         model: Where answers come from; by default from the request's own schemas.
         pace: How long a batch stays in each status.
         shuffle: Whether result lines come in another order than the requests.
-        background: Whether a thread works on batches, woken by requests. Otherwise each request
-            first does what is due in the database at the clock's time, so that a test with its own
-            clock sees exactly the state that belongs to that time.
+        background: Whether a thread works on batches. Otherwise each request first does what is
+            due, so that a test with its own clock sees exactly what belongs to that time.
         models: The names that exist; by default any name does.
         enqueued_token_limit: Prompt tokens in open batches, for each model or by model.
         faults: What goes wrong; by default nothing but what the directory remembers.
-        admin_token: What calls of `/admin` must send; by default nothing.
-        hosts: Names under which `/admin` may be called; by default any.
+        access: Who may call `/admin`; by default everybody.
+        webhooks: Where to tell that a batch has ended, besides the endpoints that clients add:
+            secrets by URL.
 
     The application's `state.engine` is the `Engine`; whoever runs the application without lifespan
     events closes it. `state.calls` are the `Calls` that came.
@@ -78,8 +79,10 @@ def create_app(  # noqa: PLR0913  one keyword per way in which simulators differ
     )
     answers, stored = model or SchemaModel(), ResponseStore()
     engine = _engine(directory, clock, _endpoints(answers, stored), rules, faults or Faults())
-    own = [*responses.routes(stored), *admin.routes(Access(token=admin_token, hosts=hosts))]
-    return _assemble(engine, own, background=background)
+    routes = _routes(engine, stored, access or Access())
+    app = _assemble(engine, routes, background=background)
+    app.state.courier = employ(engine.database, engine.clock, engine.faults, webhooks or {})
+    return app
 
 
 def _endpoints(answers: Model, stored: ResponseStore) -> dict[str, Endpoint]:
@@ -113,7 +116,18 @@ def _timekeeper(clock: Clock | None, database: Database) -> Timekeeper:
     return clock
 
 
-def _assemble(engine: Engine, own: Sequence[BaseRoute], *, background: bool) -> Starlette:
+def _routes(engine: Engine, stored: ResponseStore, access: Access) -> list[BaseRoute]:
+    return [
+        *files.routes(),
+        *batches.routes(),
+        *live.routes(engine),
+        *responses.routes(stored),
+        *http_webhooks.routes(access),
+        *admin.routes(access, *http_webhooks.admin_routes()),
+    ]
+
+
+def _assemble(engine: Engine, routes: Sequence[BaseRoute], *, background: bool) -> Starlette:
     calls = Calls()
 
     @asynccontextmanager
@@ -124,7 +138,7 @@ def _assemble(engine: Engine, own: Sequence[BaseRoute], *, background: bool) -> 
         await to_thread.run_sync(engine.close)
 
     app = Starlette(
-        routes=[*files.routes(), *batches.routes(), *live.routes(engine), *own],
+        routes=routes,
         middleware=[
             Middleware(CallLog, calls=calls, clock=engine.clock),
             Middleware(_Drive, engine=engine, background=background),

@@ -6,7 +6,7 @@ import openai
 import pytest
 from openai.types import Batch
 
-from batchspec.simulator import AppTransport, Pace
+from batchspec.simulator import Access, AppTransport, Pace
 from batchspec.simulator.http.calls import KEPT
 
 from .conftest import START, Simulation, request_line
@@ -132,6 +132,7 @@ async def test_the_state_counts_what_there_is(
     assert state["clock"]["now"] == START + 2_000
     # Four inputs and two outputs.
     assert state["files"] == 6
+    assert state["webhooks"] == {}
     assert state["batches"] == {"total": 4, "completed": 2, "failed": 1, "validating": 1}
 
 
@@ -308,7 +309,7 @@ async def test_what_is_no_ending_is_refused_with_reasons(admin: httpx2.AsyncClie
 async def test_who_has_no_token_may_not(
     start: Callable[..., Simulation], connect: Callable[..., httpx2.AsyncClient]
 ) -> None:
-    simulation = start(admin_token="tökén-of-sixteen")
+    simulation = start(access=Access(token="tökén-of-sixteen"))
     for headers in (
         {},
         {"authorization": "Bearer "},
@@ -346,7 +347,7 @@ async def test_no_web_page_may(
     headers: dict[str, str],
     status: int,
 ) -> None:
-    simulation = start(hosts=["127.0.0.1", "::1", "localhost"])
+    simulation = start(access=Access(hosts=["127.0.0.1", "::1", "localhost"]))
     for path in ("/admin/clock", "/admin/nowhere"):
         answer = await connect(simulation, **headers).get(path)
         assert answer.status_code == (404 if status == 200 and path == "/admin/nowhere" else status)

@@ -10,9 +10,12 @@ from pydantic import ValidationError
 from batchspec.simulator.faults.calls import CALLS
 from batchspec.simulator.faults.rule import Fault, OperationFault, RequestFault
 from batchspec.simulator.faults.transfers import TRANSFERS
+from batchspec.simulator.faults.webhooks import WEBHOOKS
 from batchspec.spec.suggest import did_you_mean
 
-CATALOGUE: Mapping[str, type[Fault]] = {kind.known_as(): kind for kind in (*CALLS, *TRANSFERS)}
+CATALOGUE: Mapping[str, type[Fault]] = {
+    kind.known_as(): kind for kind in (*CALLS, *TRANSFERS, *WEBHOOKS)
+}
 """By name, in the order in which they are documented."""
 
 CONDITIONS = frozenset({*OperationFault.model_fields, *RequestFault.model_fields})

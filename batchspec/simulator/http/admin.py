@@ -118,6 +118,7 @@ def _state(request: Request) -> Response:
             "clock": _clock(engine),
             "files": engine.database.count_files(engine.clock()),
             "batches": {"total": sum(statuses.values()), **statuses},
+            "webhooks": request.app.state.courier.outbox.count(),
         }
     )
 

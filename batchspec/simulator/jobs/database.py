@@ -7,9 +7,10 @@ the operating system. It does not promise to survive a power cut.
 import os
 import sqlite3
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any, Protocol
 
 from pydantic import TypeAdapter
 
@@ -59,6 +60,21 @@ _files = TypeAdapter(FileRecord)
 _batches = TypeAdapter(BatchRecord)
 
 
+Write = Callable[[sqlite3.Connection], None]
+
+
+class Watcher(Protocol):
+    """Wants to know what becomes of batches."""
+
+    def changing(self, old: BatchRecord, new: BatchRecord) -> Write:
+        """Return what writes that which belongs to a change, in its transaction."""
+        ...
+
+    def changed(self, batch: BatchRecord) -> None:
+        """Do what follows from a change that was committed."""
+        ...
+
+
 class Database:
     """Safe to call from any thread; every call is short."""
 
@@ -75,20 +91,24 @@ class Database:
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.executescript(_SCHEMA)
         self._clock: SimulatedClock | None = None
-        self._following = ExitStack()
+        self._watchers: list[Watcher] = []
+        self.closing = ExitStack()
+        """What is done before the files are let go."""
 
     def follow(self, clock: SimulatedClock) -> None:
         """Let the clock go on from where it was, and remember where it is from now on."""
-        with self._lock:
-            row = self._connection.execute("SELECT position, real FROM clock").fetchone()
-        if row is not None:
+        for row in self.rows("SELECT position, real FROM clock"):
             clock.resume(*row)
         self._clock = clock
-        self._following.enter_context(clock.observed(self._keep_time))
+        self.closing.enter_context(clock.observed(self._keep_time))
         self._keep_time()
 
+    def watch(self, watcher: Watcher) -> None:
+        """Tell somebody of every change of a batch."""
+        self._watchers.append(watcher)
+
     def close(self) -> None:
-        self._following.close()
+        self.closing.close()
         with self._lock:
             self._note_time()
             self._clock = None
@@ -122,9 +142,13 @@ class Database:
                 self._clock.reading(),
             )
 
-    def _rows(self, sql: str, values: Sequence[object] = ()) -> list[str]:
+    def rows(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
+        """Read all rows, each a tuple."""
         with self._lock:
-            return [row[0] for row in self._connection.execute(sql, values)]
+            return self._connection.execute(sql, values).fetchall()
+
+    def _rows(self, sql: str, values: Sequence[object] = ()) -> list[str]:
+        return [row[0] for row in self.rows(sql, values)]
 
     # --- files
 
@@ -149,8 +173,7 @@ class Database:
 
     def count_files(self, now: float) -> int:
         sql = "SELECT count(*) FROM files WHERE expires_at IS NULL OR expires_at > ?"
-        with self._lock:
-            count: int = self._connection.execute(sql, (now,)).fetchone()[0]
+        count: int = self.rows(sql, (now,))[0][0]
         return count
 
     def delete_file(self, file_id: str) -> None:
@@ -187,8 +210,7 @@ class Database:
     def count_batches(self) -> dict[str, int]:
         """How many there are by status."""
         sql = "SELECT status, count(*) FROM batches GROUP BY status ORDER BY status"
-        with self._lock:
-            return dict(self._connection.execute(sql).fetchall())
+        return dict(self.rows(sql))
 
     def open_batches(self) -> list[BatchRecord]:
         return [_batches.validate_json(row) for row in self._rows(_OPEN)]
@@ -198,6 +220,7 @@ class Database:
     ) -> bool:
         """Store the new record, with the files it brings, unless the old one is out of date."""
         before, document = (_batches.dump_json(record).decode() for record in (old, new))
+        writes = [watcher.changing(old, new) for watcher in self._watchers]
         with self.transaction() as connection:
             cursor = connection.execute(
                 "UPDATE batches SET status = ?, document = ? WHERE id = ? AND document = ?",
@@ -206,6 +229,11 @@ class Database:
             if cursor.rowcount == 1:
                 for record in files:
                     _insert_file(connection, record)
+                for write in writes:
+                    write(connection)
+        if cursor.rowcount == 1:
+            for watcher in self._watchers:
+                watcher.changed(new)
         return cursor.rowcount == 1
 
     def _seq(self, sql: str, identity: str | None) -> int | None:
