@@ -10,7 +10,15 @@ import pytest
 from openai.types import Batch
 from starlette.applications import Starlette
 
-from batchspec.simulator import AppTransport, Pace, SimulatedClock, create_app
+from batchspec.simulator import (
+    Answer,
+    AppTransport,
+    Pace,
+    Question,
+    Replay,
+    SimulatedClock,
+    create_app,
+)
 from batchspec.simulator.jobs.engine import Engine
 
 ENDPOINT = "/v1/chat/completions"
@@ -81,6 +89,18 @@ class Simulation:
             return []
         content = (await self.client.files.content(file_id)).content
         return [json.loads(line) for line in content.split(b"\n") if line]
+
+
+class Scripted:
+    """Says the same to everybody."""
+
+    def __init__(self, answer: Answer | Replay) -> None:
+        self.asked: list[Question] = []
+        self._answer = answer
+
+    def answer(self, question: Question) -> Answer | Replay:
+        self.asked.append(question)
+        return self._answer
 
 
 @pytest.fixture

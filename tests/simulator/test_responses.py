@@ -11,9 +11,9 @@ from openai.lib import pydantic_responses_function_tool
 from openai.types.responses import Response
 from pydantic import BaseModel
 
-from batchspec.simulator import Answer, CallableModel, Question, Replay, ToolCall
+from batchspec.simulator import Answer, CallableModel, Replay, ToolCall
 
-from .conftest import Simulation, response_line
+from .conftest import Scripted, Simulation, response_line
 from .strictly import conforms, has_id
 
 pytestmark = pytest.mark.anyio
@@ -32,18 +32,6 @@ ASK = {"role": "user", "content": "Look it up"}
 
 def schema(value: Body, *, strict: bool = True) -> Body:
     return {"format": {"type": "json_schema", "name": "City", "schema": value, "strict": strict}}
-
-
-class Scripted:
-    """Says the same to everybody."""
-
-    def __init__(self, answer: Answer | Replay) -> None:
-        self.asked: list[Question] = []
-        self._answer = answer
-
-    def answer(self, question: Question) -> Answer | Replay:
-        self.asked.append(question)
-        return self._answer
 
 
 async def test_a_text_is_a_message_after_a_thought(simulation: Simulation) -> None:
@@ -355,6 +343,8 @@ async def test_a_live_response_can_be_built_upon(simulation: Simulation) -> None
     first = await client.create(model="gpt-5-mini", input="Who is Marianne?")
     assert "Marianne" in first.output_text
     assert await client.retrieve(first.id) == first
+    with pytest.raises(openai.BadRequestError, match="told at once"):
+        await client.retrieve(first.id, stream=True)
     second = await client.create(
         model="gpt-5-mini", input="And her age?", previous_response_id=first.id
     )

@@ -14,6 +14,7 @@ from batchspec.simulator.answers.voice import Voice
 from batchspec.simulator.endpoints.models import embedding_size
 from batchspec.simulator.wire import Json, is_object
 
+_SENDING = ("stream", "stream_options")
 _MAX_ROUNDS = 3
 _OUTPUT_TOOL = "final_result"
 """Tools whose name starts so carry the final answer; they are called when all else is done."""
@@ -30,6 +31,9 @@ class SchemaModel:
         body = question.chat
         if question.endpoint == EMBEDDINGS:
             return Answer(vectors=_vectors(question))
+        if "stream" in body:
+            # How an answer is sent does not change it.
+            body = {name: value for name, value in body.items() if name not in _SENDING}
         salt = b"%d" % question.choice if question.choice else b""
         digest = blake2b(to_json(body), digest_size=24, salt=salt).digest()
         voice = Voice(digest, _prompt(body["messages"]))

@@ -16,6 +16,7 @@ from batchspec.simulator.endpoints.parameters import (
     WHOLE,
     Kind,
     Parameters,
+    check_stream_options,
     unserved,
 )
 from batchspec.simulator.endpoints.tools import (
@@ -103,6 +104,7 @@ _MAX_STOPS = 4
 def check_request(body: Json) -> None:
     """Raise the failure the service would answer with."""
     _PARAMETERS.check(body)
+    check_stream_options(body)
     _check_messages(body["messages"])
     tools = body.get("tools")
     if tools is not None:

@@ -60,6 +60,13 @@ class Parameters:
             raise unserved(name, self.unserved[name])
 
 
+def check_stream_options(body: Json) -> None:
+    """Refuse settings of a stream where there is none."""
+    if body.get("stream_options") is not None and not body.get("stream"):
+        message = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
+        raise HTTPFailure(400, message, param="stream_options")
+
+
 def unserved(param: str, reason: str) -> HTTPFailure:
     """An honest refusal of what the service can do and the simulator cannot."""
     message = f"The simulator does not support '{param}': {reason}"

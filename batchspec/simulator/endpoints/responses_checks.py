@@ -16,6 +16,7 @@ from batchspec.simulator.endpoints.parameters import (
     WHOLE,
     Kind,
     Parameters,
+    check_stream_options,
     unserved,
 )
 from batchspec.simulator.endpoints.tools import (
@@ -103,6 +104,7 @@ _HOSTED = (
 def check_parameters(body: Json) -> None:
     """Raise the failure the service would answer with; the input's items are judged elsewhere."""
     _PARAMETERS.check(body)
+    check_stream_options(body)
     _check_tools(body.get("tools") or ())
     _check_choice(body.get("tool_choice"), body.get("tools") or ())
     _check_one_of("truncation", body.get("truncation"), ("auto", "disabled"))

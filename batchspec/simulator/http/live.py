@@ -1,15 +1,27 @@
 """The endpoints of batches, answering at once, and the list of models."""
 
+from collections.abc import Callable, Iterator, Mapping
+
 from anyio import to_thread
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
+from batchspec.simulator.endpoints.chat import ChatCompletions
 from batchspec.simulator.endpoints.models import MODELS
+from batchspec.simulator.endpoints.responses import Responses
 from batchspec.simulator.http.reading import engine_of, read_body
 from batchspec.simulator.jobs.engine import Engine
+from batchspec.simulator.streams.chat import chat_stream
+from batchspec.simulator.streams.responses import response_stream
 from batchspec.simulator.wire import HTTPFailure, Json
+
+_STREAMS: Mapping[str, Callable[[Json, Json], Iterator[bytes]]] = {
+    ChatCompletions.path: chat_stream,
+    Responses.path: response_stream,
+}
 
 
 def routes(engine: Engine) -> list[Route]:
@@ -22,15 +34,33 @@ def routes(engine: Engine) -> list[Route]:
 
 async def _respond(request: Request) -> Response:
     engine, body = engine_of(request), await read_body(request)
-    if body.get("stream"):
-        message = "The simulator does not stream."
-        raise HTTPFailure(400, message, code="unsupported_value", param="stream")
     endpoint = engine.endpoints[request.url.path]
     now = engine.clock()
     reply = await to_thread.run_sync(endpoint.respond, body, None, now)
     if reply.body is None:
         raise HTTPFailure(500, str((reply.error or {}).get("message")))
+    if body.get("stream") and reply.succeeded:
+        return _EventStream(_STREAMS[request.url.path](body, reply.body))
     return Response(to_json(reply.body), reply.status, media_type="application/json")
+
+
+class _EventStream(Response):
+    """Events, each sent when the one before was taken."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events: Iterator[bytes]) -> None:
+        super().__init__(headers={"cache-control": "no-cache"})
+        del self.headers["content-length"]
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        _ = scope, receive
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        await send(start)
+        for told in self._events:
+            await send({"type": "http.response.body", "body": told, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _list_models(request: Request) -> Response:

@@ -7,6 +7,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from batchspec.simulator.endpoints.item_ids import Origin
+from batchspec.simulator.endpoints.parameters import unserved
 from batchspec.simulator.endpoints.response_store import ResponseStore, Stored
 from batchspec.simulator.endpoints.responses_items import type_of
 from batchspec.simulator.http.reading import parse_limit, parse_order
@@ -15,6 +16,8 @@ from batchspec.simulator.wire import HTTPFailure, Json, page
 
 def routes(store: ResponseStore) -> list[Route]:
     def retrieve(request: Request) -> Response:
+        if request.query_params.get("stream") == "true":
+            raise unserved("stream", "what is stored is told at once.")
         return JSONResponse(_find(store, request).response)
 
     def delete(request: Request) -> Response:

@@ -1,0 +1,1 @@
+"""Whole answers told bit by bit, as the service streams them."""
