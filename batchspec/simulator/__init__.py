@@ -13,6 +13,8 @@ from batchspec.simulator.faults.rules import Faults, Rule, load_faults
 from batchspec.simulator.http.access import Access
 from batchspec.simulator.server import serve, serving
 from batchspec.simulator.transport import AppTransport
+from batchspec.simulator.upstream.client import Upstream
+from batchspec.simulator.upstream.port import Source
 from batchspec.simulator.wire import Clock, HTTPFailure, Pace
 
 __all__ = [
@@ -34,7 +36,9 @@ __all__ = [
     "Rule",
     "SchemaModel",
     "SimulatedClock",
+    "Source",
     "ToolCall",
+    "Upstream",
     "create_app",
     "load_answers",
     "load_faults",

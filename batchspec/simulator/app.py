@@ -31,6 +31,8 @@ from batchspec.simulator.http.access import Access
 from batchspec.simulator.http.calls import CallLog, Calls
 from batchspec.simulator.jobs.database import Database
 from batchspec.simulator.jobs.engine import Engine, Rules
+from batchspec.simulator.jobs.live import LiveRunner
+from batchspec.simulator.upstream.port import Source
 from batchspec.simulator.webhooks.courier import employ
 from batchspec.simulator.wire import Clock, HTTPFailure, Pace, mint_request_id
 
@@ -40,6 +42,7 @@ def create_app(  # noqa: PLR0913  one keyword per way in which simulators differ
     *,
     clock: Clock | None = None,
     model: Model | None = None,
+    source: Source | None = None,
     pace: Pace | None = None,
     shuffle: bool = True,
     background: bool = True,
@@ -57,6 +60,7 @@ def create_app(  # noqa: PLR0913  one keyword per way in which simulators differ
         clock: Says the time in unix seconds, never an earlier one; by default the real time. A
             `SimulatedClock` goes on from where it stood when the directory was last used.
         model: Where answers come from; by default from the request's own schemas.
+        source: Answers requests live, many at a time, in place of a model.
         pace: How long a batch stays in each status.
         shuffle: Whether result lines come in another order than the requests.
         background: Whether a thread works on batches. Otherwise each request first does what is
@@ -78,9 +82,9 @@ def create_app(  # noqa: PLR0913  one keyword per way in which simulators differ
         enqueued_token_limit=enqueued_token_limit,
     )
     answers, stored = model or SchemaModel(), ResponseStore()
-    engine = _engine(directory, clock, _endpoints(answers, stored), rules, faults or Faults())
-    routes = _routes(engine, stored, access or Access())
-    app = _assemble(engine, routes, background=background)
+    served = _endpoints(answers, stored)
+    engine = _engine(directory, clock, served, rules, faults=faults or Faults(), source=source)
+    app = _assemble(engine, _routes(engine, stored, access or Access()), background=background)
     app.state.courier = employ(engine.database, engine.clock, engine.faults, webhooks or {})
     return app
 
@@ -94,17 +98,20 @@ def _endpoints(answers: Model, stored: ResponseStore) -> dict[str, Endpoint]:
     return {endpoint.path: endpoint for endpoint in served}
 
 
-def _engine(
+def _engine(  # noqa: PLR0913  what a server is made of
     directory: Path,
     clock: Clock | None,
     endpoints: Mapping[str, Endpoint],
     rules: Rules,
+    *,
     faults: Faults,
+    source: Source | None,
 ) -> Engine:
     database = Database(directory)
     timekeeper = _timekeeper(clock, database)
     faults.attach(database, timekeeper)
-    return Engine(database, endpoints, timekeeper, rules, faults=faults)
+    runner = None if source is None else LiveRunner(source, database, timekeeper)
+    return Engine(database, endpoints, timekeeper, rules, runner=runner, faults=faults)
 
 
 def _timekeeper(clock: Clock | None, database: Database) -> Timekeeper:
@@ -129,6 +136,8 @@ def _routes(engine: Engine, stored: ResponseStore, access: Access) -> list[BaseR
 
 def _assemble(engine: Engine, routes: Sequence[BaseRoute], *, background: bool) -> Starlette:
     calls = Calls()
+    if background:
+        engine.runner.listen(engine.wake)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:

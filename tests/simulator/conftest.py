@@ -9,6 +9,7 @@ import openai
 import pytest
 from openai.types import Batch
 from starlette.applications import Starlette
+from upstream import UpstreamProcess
 
 from batchspec.simulator import (
     Answer,
@@ -101,6 +102,21 @@ class Scripted:
     def answer(self, question: Question) -> Answer | Replay:
         self.asked.append(question)
         return self._answer
+
+
+@pytest.fixture(scope="session")
+def live_endpoint() -> Iterator[UpstreamProcess]:
+    process = UpstreamProcess()
+    process.start()
+    yield process
+    process.kill()
+
+
+@pytest.fixture
+def server(live_endpoint: UpstreamProcess) -> UpstreamProcess:
+    """A live endpoint in another process, without rules; a test that kills it starts it again."""
+    live_endpoint.reset()
+    return live_endpoint
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from anyio import to_thread
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -34,9 +33,7 @@ def routes(engine: Engine) -> list[Route]:
 
 async def _respond(request: Request) -> Response:
     engine, body = engine_of(request), await read_body(request)
-    endpoint = engine.endpoints[request.url.path]
-    now = engine.clock()
-    reply = await to_thread.run_sync(endpoint.respond, body, None, now)
+    reply = await engine.runner.respond(request.url.path, body, engine.clock())
     if reply.body is None:
         raise HTTPFailure(500, str((reply.error or {}).get("message")))
     if body.get("stream") and reply.succeeded:

@@ -9,12 +9,14 @@ import sqlite3
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pydantic import TypeAdapter
 
 from batchspec.simulator.clock import SimulatedClock
+from batchspec.simulator.endpoints.port import Reply
 from batchspec.simulator.jobs.records import BatchRecord, FileRecord
 
 _SCHEMA = """
@@ -34,6 +36,12 @@ CREATE TABLE IF NOT EXISTS batches (
 );
 CREATE INDEX IF NOT EXISTS batches_open ON batches (seq)
   WHERE status IN ('validating', 'in_progress', 'finalizing', 'cancelling');
+CREATE TABLE IF NOT EXISTS replies (
+  batch TEXT NOT NULL,
+  line INTEGER NOT NULL,
+  document BLOB NOT NULL,
+  PRIMARY KEY (batch, line)
+);
 CREATE TABLE IF NOT EXISTS clock (
   id INTEGER PRIMARY KEY CHECK (id = 0),
   position REAL NOT NULL,
@@ -58,6 +66,16 @@ _BATCHES = "SELECT document FROM batches WHERE ?1 IS NULL OR seq < ?1 ORDER BY s
 
 _files = TypeAdapter(FileRecord)
 _batches = TypeAdapter(BatchRecord)
+_replies = TypeAdapter(Reply)
+
+
+class LineReply(NamedTuple):
+    """The reply to one line of a batch."""
+
+    batch_id: str
+    line: int
+    """Its number in the input file, from 1."""
+    reply: Reply
 
 
 Write = Callable[[sqlite3.Connection], None]
@@ -229,12 +247,36 @@ class Database:
             if cursor.rowcount == 1:
                 for record in files:
                     _insert_file(connection, record)
+                if new.terminal:
+                    connection.execute("DELETE FROM replies WHERE batch = ?", (new.id,))
                 for write in writes:
                     write(connection)
         if cursor.rowcount == 1:
             for watcher in self._watchers:
                 watcher.changed(new)
         return cursor.rowcount == 1
+
+    # --- replies to lines, kept until the files of their batch are written
+
+    def add_replies(self, group: Sequence[LineReply], now: float) -> None:
+        """Keep replies and count them; those to a batch that has ended are dropped."""
+        by_batch: dict[str, list[LineReply]] = {}
+        for reply in group:
+            by_batch.setdefault(reply.batch_id, []).append(reply)
+        with self.transaction() as connection:
+            for batch_id, replies in by_batch.items():
+                _insert_replies(connection, batch_id, replies, now)
+
+    def reply(self, batch_id: str, line: int) -> Reply | None:
+        sql = "SELECT document FROM replies WHERE batch = ? AND line = ?"
+        rows = self._rows(sql, (batch_id, line))
+        return _replies.validate_json(rows[0]) if rows else None
+
+    def replied(self, batch_id: str) -> set[int]:
+        """Return the numbers of the lines that have a reply."""
+        with self._lock:
+            sql = "SELECT line FROM replies WHERE batch = ?"
+            return {line for (line,) in self._connection.execute(sql, (batch_id,))}
 
     def _seq(self, sql: str, identity: str | None) -> int | None:
         rows = self._rows(sql, (identity,))
@@ -246,6 +288,24 @@ def _insert_file(connection: sqlite3.Connection, record: FileRecord) -> None:
     connection.execute(
         "INSERT INTO files (id, purpose, expires_at, document) VALUES (?, ?, ?, ?)",
         (record.id, record.purpose, record.expires_at, document),
+    )
+
+
+def _insert_replies(
+    connection: sqlite3.Connection, batch_id: str, replies: Sequence[LineReply], now: float
+) -> None:
+    sql = "SELECT document FROM batches WHERE id = ?"
+    batch = _batches.validate_json(connection.execute(sql, (batch_id,)).fetchone()[0])
+    if batch.terminal:
+        return
+    progress = replace(batch.progress, replied_at=now)
+    for _, line, reply in replies:
+        values = (batch_id, line, _replies.dump_json(reply))
+        if connection.execute("INSERT OR IGNORE INTO replies VALUES (?, ?, ?)", values).rowcount:
+            progress = progress.counting(reply)
+    connection.execute(
+        "UPDATE batches SET document = ? WHERE id = ?",
+        (_batches.dump_json(replace(batch, progress=progress)).decode(), batch_id),
     )
 
 

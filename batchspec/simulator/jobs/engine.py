@@ -143,7 +143,11 @@ class Engine:
 
     def _due(self, batch: BatchRecord) -> float:
         """When the batch can move next; the thread sleeps until then, so it must then move."""
-        return _hurried(batch, self._paced(batch))
+        if batch.progress.settled < batch.total:
+            ready = self.runner.due(batch)
+            return min(ready, batch.expires_at) if batch.status == "in_progress" else ready
+        due = self._paced(batch)
+        return due if batch.hurried_at is None else min(due, batch.hurried_at)
 
     def _paced(self, batch: BatchRecord) -> float:
         pace = self.rules.pace
@@ -151,7 +155,8 @@ class Engine:
             case "validating":
                 return batch.created_at + pace.validating
             case "in_progress":
-                return min(self.runner.due(batch), batch.expires_at)
+                started = (batch.in_progress_at or 0.0) + pace.in_progress
+                return max(started, batch.progress.replied_at)
             case "finalizing":
                 return (batch.finalizing_at or 0.0) + pace.finalizing
             case _:
@@ -257,7 +262,7 @@ class Engine:
                 return False
             changed = replace(batch, ending="expired", finalizing_at=batch.expires_at)
         else:
-            due = _hurried(batch, (batch.in_progress_at or 0.0) + self.rules.pace.in_progress)
+            due = self._due(batch)
             if now < due:
                 return False
             changed = replace(batch, finalizing_at=due)
@@ -333,7 +338,3 @@ class Engine:
             kept.hardlink_to(source)
         except OSError:
             shutil.copyfile(source, kept)
-
-
-def _hurried(batch: BatchRecord, due: float) -> float:
-    return due if batch.hurried_at is None else min(due, batch.hurried_at)

@@ -1,7 +1,7 @@
 """From lines of an input file to lines of the result files, a bounded chunk at a time."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -53,7 +53,7 @@ def run_chunk(batch: BatchRecord, path: Path, endpoint: Endpoint, limit: int, no
     chunk = Chunk(batch.progress, _place(batch.progress))
     completed = failed = 0
     tokens = [0, 0, 0, 0]
-    for line, place in _read(path, batch.progress, limit):
+    for line, place in read_lines(path, batch.progress, limit):
         reply = endpoint.respond(line["body"], line["custom_id"], now)
         encoded = _encode(batch.id, place.line, line["custom_id"], reply)
         if reply.succeeded:
@@ -81,21 +81,33 @@ def run_chunk(batch: BatchRecord, path: Path, endpoint: Endpoint, limit: int, no
     return chunk
 
 
-def never_ran(batch: BatchRecord) -> Reply:
-    """Say what a line gets that its batch ended without."""
-    return Reply(
-        0, None, error=NEVER_RAN["cancelled" if batch.status == "cancelling" else "expired"]
-    )
+def kept_chunk(batch: BatchRecord, path: Path, find: Callable[[int], Reply | None]) -> Chunk:
+    """List further lines with the replies that were kept for them.
+
+    A line without one never ran, for the batch expired or was cancelled.
+
+    Args:
+        batch: Whose progress counts the replies already.
+        path: Its input.
+        find: Returns the reply to a line, by its number.
+    """
+    chunk = Chunk(batch.progress, _place(batch.progress))
+    reason = "cancelled" if batch.status == "cancelling" else "expired"
+    never_ran = Reply(0, None, error=NEVER_RAN[reason])
+    size = 0
+    for line, place in read_lines(path, batch.progress, CHUNK_LINES):
+        reply = find(place.line) or never_ran
+        encoded = _encode(batch.id, place.line, line["custom_id"], reply)
+        (chunk.output if reply.succeeded else chunk.errors).append(encoded)
+        chunk.place = place
+        if (size := size + len(encoded)) >= CHUNK_BYTES:
+            break
+    return chunk
 
 
 def void_chunk(batch: BatchRecord, path: Path) -> Chunk:
     """List further lines of a batch that expired or was cancelled as never run."""
-    chunk = Chunk(batch.progress, _place(batch.progress))
-    reply = never_ran(batch)
-    for line, place in _read(path, batch.progress, CHUNK_LINES):
-        chunk.errors.append(_encode(batch.id, place.line, line["custom_id"], reply))
-        chunk.place = place
-    return chunk
+    return kept_chunk(batch, path, lambda _: None)
 
 
 def write_chunk(chunk: Chunk, output: Path, errors: Path, *, shuffle: bool) -> Progress:
@@ -130,8 +142,8 @@ def _place(progress: Progress) -> Place:
     return Place(progress.offset, progress.line, progress.settled)
 
 
-def _read(path: Path, start: Progress, limit: int) -> Iterator[tuple[Json, Place]]:
-    """Parse validated lines from where the batch stands, with the place after each."""
+def read_lines(path: Path, start: Progress | Place, limit: int) -> Iterator[tuple[Json, Place]]:
+    """Parse validated lines from a place on, with the place after each."""
     offset, number, settled = start.offset, start.line, start.settled
     with path.open("rb") as file:
         file.seek(offset)

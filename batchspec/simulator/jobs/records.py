@@ -1,8 +1,9 @@
 """What the simulator remembers: files and batches, and how they look on the wire."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from batchspec.simulator.endpoints.port import Reply
 from batchspec.simulator.wire import Json
 
 Status = Literal[
@@ -76,6 +77,26 @@ class Progress:
     cached_tokens: int = 0
     output_tokens: int = 0
     reasoning_tokens: int = 0
+    replied_at: float = 0.0
+    """When the last reply came of those that are kept until all are written."""
+
+    @property
+    def replied(self) -> int:
+        """How many lines have a reply, written or not."""
+        return self.completed + self.failed
+
+    def counting(self, reply: Reply) -> "Progress":
+        """Return the same with one reply more."""
+        usage = reply.usage
+        return replace(
+            self,
+            completed=self.completed + reply.succeeded,
+            failed=self.failed + (not reply.succeeded),
+            input_tokens=self.input_tokens + usage.input_tokens,
+            cached_tokens=self.cached_tokens + usage.cached_tokens,
+            output_tokens=self.output_tokens + usage.output_tokens,
+            reasoning_tokens=self.reasoning_tokens + usage.reasoning_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,16 @@
 """Who answers the lines of batches: the seam between the engine and its sources of answers."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from batchspec.simulator.endpoints.port import Endpoint
+from anyio import to_thread
+
+from batchspec.simulator.endpoints.port import Endpoint, Reply
 from batchspec.simulator.jobs.lines import CHUNK_LINES, Chunk, run_chunk, void_chunk
 from batchspec.simulator.jobs.records import BatchRecord
-from batchspec.simulator.wire import Pace
+from batchspec.simulator.wire import Json, Pace
 
 _STEPS = 100
 """In how many steps the counts of a batch grow while nobody looks."""
@@ -34,7 +37,25 @@ class Runner(Protocol):
         ...
 
     def due(self, batch: BatchRecord) -> float:
-        """Say when a further line of a batch in progress will be ready; infinity if unknown."""
+        """Say when a further line of a batch is ready; infinity means that whoever listens is told.
+
+        Args:
+            batch: With lines that are not settled.
+        """
+        ...
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Call `wake`, from any thread, whenever lines may have become ready by themselves."""
+        ...
+
+    async def respond(self, endpoint: str, body: Json, now: float) -> Reply:
+        """Answer a request that is none of a batch.
+
+        Args:
+            endpoint: The path, as `/v1/chat/completions`.
+            body: Of the request.
+            now: Unix seconds.
+        """
         ...
 
     def close(self) -> None:
@@ -62,9 +83,18 @@ class SerialRunner:
         return run_chunk(batch, path, endpoint, min(limit, CHUNK_LINES), now)
 
     def due(self, batch: BatchRecord) -> float:
+        if batch.status != "in_progress":
+            return -math.inf
         settled = batch.progress.settled + max(1, batch.total // _STEPS)
         share = min(1.0, settled / max(batch.total, 1))
-        return (batch.in_progress_at or 0.0) + self._pace.in_progress * share
+        due = (batch.in_progress_at or 0.0) + self._pace.in_progress * share
+        return due if batch.hurried_at is None else min(due, batch.hurried_at)
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Nothing becomes ready but by the time."""
+
+    async def respond(self, endpoint: str, body: Json, now: float) -> Reply:
+        return await to_thread.run_sync(self._endpoints[endpoint].respond, body, None, now)
 
     def close(self) -> None:
         """Nothing runs between two chunks."""

@@ -1,0 +1,1 @@
+"""Answers from a live endpoint: any server that speaks the API at once."""
