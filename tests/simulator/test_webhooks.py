@@ -469,7 +469,9 @@ async def struck(
     return simulation, endpoint.signing_secret
 
 
-async def test_an_event_can_be_lost(start: Callable[..., Simulation], receiver: Receiver) -> None:
+async def test_50_an_event_can_be_lost(
+    start: Callable[..., Simulation], receiver: Receiver
+) -> None:
     simulation, _ = await struck(start, receiver, "webhook_lost", nth=1)
     await ended(simulation, "completed")
     second = await ended(simulation, "completed")
@@ -479,7 +481,7 @@ async def test_an_event_can_be_lost(start: Callable[..., Simulation], receiver: 
     assert receiver.received.empty()
 
 
-async def test_an_event_can_be_doubled(
+async def test_50_an_event_can_be_doubled(
     start: Callable[..., Simulation], receiver: Receiver
 ) -> None:
     simulation, secret = await struck(start, receiver, "webhook_doubled", copies=3)
@@ -491,7 +493,9 @@ async def test_an_event_can_be_doubled(
     assert receiver.received.empty()
 
 
-async def test_an_event_can_be_late(start: Callable[..., Simulation], receiver: Receiver) -> None:
+async def test_50_an_event_can_be_late(
+    start: Callable[..., Simulation], receiver: Receiver
+) -> None:
     simulation, secret = await struck(
         start, receiver, "webhook_late", seconds=7_200, event="batch.completed"
     )
@@ -504,7 +508,7 @@ async def test_an_event_can_be_late(start: Callable[..., Simulation], receiver: 
     assert receiver.get().unwrap(secret).type == "batch.completed"
 
 
-async def test_events_can_come_in_another_order(
+async def test_50_events_can_come_in_another_order(
     start: Callable[..., Simulation], receiver: Receiver
 ) -> None:
     simulation, secret = await struck(start, receiver, "webhook_reordered", nth=[1, 3])
@@ -518,7 +522,9 @@ async def test_events_can_come_in_another_order(
     assert receiver.get().unwrap(secret).data.id == third
 
 
-async def test_an_event_can_be_forged(start: Callable[..., Simulation], receiver: Receiver) -> None:
+async def test_50_an_event_can_be_forged(
+    start: Callable[..., Simulation], receiver: Receiver
+) -> None:
     simulation, secret = await struck(start, receiver, "webhook_forged", times=1)
     await ended(simulation, "completed")
     forged = receiver.get()
@@ -528,7 +534,7 @@ async def test_an_event_can_be_forged(start: Callable[..., Simulation], receiver
     assert receiver.get().unwrap(secret)
 
 
-async def test_a_signature_can_be_stale(
+async def test_50_a_signature_can_be_stale(
     start: Callable[..., Simulation], receiver: Receiver
 ) -> None:
     simulation, secret = await struck(start, receiver, "webhook_stale", seconds=301, times=1)

@@ -7,14 +7,31 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from batchspec.simulator.faults.answers import ANSWERS
+from batchspec.simulator.faults.batches import BATCHES
 from batchspec.simulator.faults.calls import CALLS
+from batchspec.simulator.faults.files import FILES
+from batchspec.simulator.faults.lines import LINES
 from batchspec.simulator.faults.rule import Fault, OperationFault, RequestFault
+from batchspec.simulator.faults.tenants import TENANTS
 from batchspec.simulator.faults.transfers import TRANSFERS
+from batchspec.simulator.faults.views import VIEWS
 from batchspec.simulator.faults.webhooks import WEBHOOKS
 from batchspec.spec.suggest import did_you_mean
 
 CATALOGUE: Mapping[str, type[Fault]] = {
-    kind.known_as(): kind for kind in (*CALLS, *TRANSFERS, *WEBHOOKS)
+    kind.known_as(): kind
+    for kind in (
+        *CALLS,
+        *TRANSFERS,
+        *FILES,
+        *BATCHES,
+        *VIEWS,
+        *LINES,
+        *ANSWERS,
+        *TENANTS,
+        *WEBHOOKS,
+    )
 }
 """By name, in the order in which they are documented."""
 

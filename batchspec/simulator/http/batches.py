@@ -8,6 +8,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from batchspec.simulator.faults import life
+from batchspec.simulator.http.files import cannot_find
 from batchspec.simulator.http.reading import (
     engine_of,
     parse_lifetime,
@@ -71,8 +73,10 @@ def _create_batch(engine: Engine, body: Json) -> BatchRecord:
         output_file_id=mint_file_id(),
         error_file_id=mint_file_id(),
     )
-    engine.database.add_batch(batch)
-    return batch
+    file = engine.database.file(batch.input_file_id, now)
+    if file is not None and file.hidden_from_create and file.hidden_until > now:
+        raise cannot_find(file.id)
+    return engine.add_batch(batch)
 
 
 def _check_fields(body: Mapping[str, Any], endpoints: tuple[str, ...]) -> None:
@@ -145,19 +149,22 @@ def _output_expiry(expiry: object) -> int | None:
 def _list(request: Request) -> Response:
     engine, query = engine_of(request), request.query_params
     limit = parse_limit(query.get("limit"), default=20, low=0, high=100)
-    batches = engine.database.list_batches(after=query.get("after"), limit=limit + 1)
+    batches = engine.database.list_batches(
+        after=query.get("after"), limit=limit + 1, now=engine.clock()
+    )
     if batches is None:
         raise _not_found(query["after"])
-    data = [batch.to_wire() for batch in batches[:limit]]
+    data = [life.show(engine.faults, batch) for batch in batches[:limit]]
     return JSONResponse(page(data, has_more=len(batches) > limit))
 
 
 def _retrieve(request: Request) -> Response:
     batch_id = request.path_params["batch_id"]
-    batch = engine_of(request).database.batch(batch_id)
+    engine = engine_of(request)
+    batch = engine.database.batch(batch_id)
     if batch is None:
         raise _not_found(batch_id)
-    return JSONResponse(batch.to_wire())
+    return JSONResponse(life.show(engine.faults, batch))
 
 
 def _cancel(request: Request) -> Response:

@@ -15,8 +15,9 @@ from starlette.types import Receive, Scope, Send
 
 from batchspec.simulator.http.reading import engine_of, parse_lifetime, parse_limit, parse_order
 from batchspec.simulator.jobs.database import open_private
-from batchspec.simulator.jobs.engine import RETENTION, Engine
+from batchspec.simulator.jobs.engine import Engine
 from batchspec.simulator.jobs.records import FileRecord
+from batchspec.simulator.jobs.results import RETENTION
 from batchspec.simulator.wire import (
     HTTPFailure,
     invalid_value,
@@ -81,8 +82,7 @@ def _store(engine: Engine, upload: UploadFile, purpose: str, lifetime: float | N
         purpose=purpose,
         expires_at=None if lifetime is None else now + lifetime,
     )
-    engine.database.add_file(record)
-    return record
+    return engine.add_file(record)
 
 
 def _save(upload: UploadFile, path: Path) -> None:
@@ -178,7 +178,15 @@ def _find(request: Request) -> FileRecord:
     file = engine.database.file(file_id, engine.clock())
     if file is None:
         raise _not_found(file_id)
+    if file.hidden_until > engine.clock():
+        raise cannot_find(file_id)
     return file
+
+
+def cannot_find(file_id: str) -> HTTPFailure:
+    """What the service says of a file that it does not see yet."""
+    message = f"Cannot find file {file_id}, or project proj_simulated does not have access to it."
+    return HTTPFailure(400, message, param="file_id")
 
 
 def _not_found(file_id: str) -> HTTPFailure:

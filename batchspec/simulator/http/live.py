@@ -33,7 +33,7 @@ def routes(engine: Engine) -> list[Route]:
 
 async def _respond(request: Request) -> Response:
     engine, body = engine_of(request), await read_body(request)
-    reply = await engine.runner.respond(request.url.path, body, engine.clock())
+    reply = await engine.answering.respond(request.url.path, body, engine.clock())
     if reply.body is None:
         raise HTTPFailure(500, str((reply.error or {}).get("message")))
     if body.get("stream") and reply.succeeded:

@@ -4,6 +4,7 @@ It survives `kill -9` of the process: a commit is made after the bytes it speaks
 the operating system. It does not promise to survive a power cut.
 """
 
+import math
 import os
 import sqlite3
 import threading
@@ -55,14 +56,20 @@ WHERE status IN ('validating', 'in_progress', 'finalizing', 'cancelling') ORDER 
 _FILES_DOWN = """
 SELECT document FROM files
 WHERE (?1 IS NULL OR purpose = ?1) AND (expires_at IS NULL OR expires_at > ?2)
+  AND coalesce(document ->> 'listed_from', 0) <= ?2
   AND (?3 IS NULL OR seq < ?3) ORDER BY seq DESC LIMIT ?4
 """
 _FILES_UP = """
 SELECT document FROM files
 WHERE (?1 IS NULL OR purpose = ?1) AND (expires_at IS NULL OR expires_at > ?2)
+  AND coalesce(document ->> 'listed_from', 0) <= ?2
   AND (?3 IS NULL OR seq > ?3) ORDER BY seq ASC LIMIT ?4
 """
-_BATCHES = "SELECT document FROM batches WHERE ?1 IS NULL OR seq < ?1 ORDER BY seq DESC LIMIT ?2"
+_BATCHES = """
+SELECT document FROM batches
+WHERE (?1 IS NULL OR seq < ?1) AND coalesce(document ->> 'listed_from', 0) <= ?2
+ORDER BY seq DESC LIMIT ?3
+"""
 
 _files = TypeAdapter(FileRecord)
 _batches = TypeAdapter(BatchRecord)
@@ -79,6 +86,7 @@ class LineReply(NamedTuple):
 
 
 Write = Callable[[sqlite3.Connection], None]
+"""Something else to be stored in the transaction of a record."""
 
 
 class Watcher(Protocol):
@@ -170,9 +178,10 @@ class Database:
 
     # --- files
 
-    def add_file(self, record: FileRecord) -> None:
+    def add_file(self, record: FileRecord, *also: Write) -> None:
         with self.transaction() as connection:
             _insert_file(connection, record)
+            _apply(connection, also)
 
     def file(self, file_id: str, now: float) -> FileRecord | None:
         sql = "SELECT document FROM files WHERE id = ? AND (expires_at IS NULL OR expires_at > ?)"
@@ -206,24 +215,23 @@ class Database:
 
     # --- batches
 
-    def add_batch(self, record: BatchRecord) -> None:
-        document = _batches.dump_json(record).decode()
+    def add_batch(self, record: BatchRecord, *also: Write) -> None:
         with self.transaction() as connection:
-            connection.execute(
-                "INSERT INTO batches (id, status, document) VALUES (?, ?, ?)",
-                (record.id, record.status, document),
-            )
+            _apply(connection, also)
+            insert_batch(connection, record)
 
     def batch(self, batch_id: str) -> BatchRecord | None:
         rows = self._rows("SELECT document FROM batches WHERE id = ?", (batch_id,))
         return _batches.validate_json(rows[0]) if rows else None
 
-    def list_batches(self, *, after: str | None, limit: int) -> list[BatchRecord] | None:
+    def list_batches(
+        self, *, after: str | None, limit: int, now: float = math.inf
+    ) -> list[BatchRecord] | None:
         """One page, newest first; nothing when the cursor is unknown."""
         seq = self._seq("SELECT seq FROM batches WHERE id = ?", after)
         if after is not None and seq is None:
             return None
-        return [_batches.validate_json(row) for row in self._rows(_BATCHES, (seq, limit))]
+        return [_batches.validate_json(row) for row in self._rows(_BATCHES, (seq, now, limit))]
 
     def count_batches(self) -> dict[str, int]:
         """How many there are by status."""
@@ -234,7 +242,11 @@ class Database:
         return [_batches.validate_json(row) for row in self._rows(_OPEN)]
 
     def replace_batch(
-        self, old: BatchRecord, new: BatchRecord, files: Sequence[FileRecord] = ()
+        self,
+        old: BatchRecord,
+        new: BatchRecord,
+        files: Sequence[FileRecord] = (),
+        also: Sequence[Write] = (),
     ) -> bool:
         """Store the new record, with the files it brings, unless the old one is out of date."""
         before, document = (_batches.dump_json(record).decode() for record in (old, new))
@@ -249,8 +261,7 @@ class Database:
                     _insert_file(connection, record)
                 if new.terminal:
                     connection.execute("DELETE FROM replies WHERE batch = ?", (new.id,))
-                for write in writes:
-                    write(connection)
+                _apply(connection, (*writes, *also))
         if cursor.rowcount == 1:
             for watcher in self._watchers:
                 watcher.changed(new)
@@ -281,6 +292,19 @@ class Database:
     def _seq(self, sql: str, identity: str | None) -> int | None:
         rows = self._rows(sql, (identity,))
         return int(rows[0]) if rows else None
+
+
+def insert_batch(connection: sqlite3.Connection, record: BatchRecord) -> None:
+    """Store a new batch, in a transaction of the caller's."""
+    connection.execute(
+        "INSERT INTO batches (id, status, document) VALUES (?, ?, ?)",
+        (record.id, record.status, _batches.dump_json(record).decode()),
+    )
+
+
+def _apply(connection: sqlite3.Connection, changes: Sequence[Write]) -> None:
+    for change in changes:
+        change(connection)
 
 
 def _insert_file(connection: sqlite3.Connection, record: FileRecord) -> None:

@@ -1,20 +1,24 @@
 """Moves batches through their statuses, as the clock says, chunk by chunk."""
 
 import math
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from threading import Condition, RLock, Thread, current_thread
 
 from batchspec.simulator.clock import Timekeeper
 from batchspec.simulator.endpoints.models import dated_model
 from batchspec.simulator.endpoints.port import Endpoint
+from batchspec.simulator.faults import life
 from batchspec.simulator.faults.rules import Faults
-from batchspec.simulator.jobs.database import Database
+from batchspec.simulator.faults.runner import FaultyRunner
+from batchspec.simulator.faults.tally import Tally
+from batchspec.simulator.jobs.database import Database, insert_batch
 from batchspec.simulator.jobs.lines import Chunk, write_chunk
 from batchspec.simulator.jobs.records import BatchError, BatchRecord, FileRecord
+from batchspec.simulator.jobs.results import finish_files
 from batchspec.simulator.jobs.runner import Runner, SerialRunner
 from batchspec.simulator.jobs.validation import (
     LineRules,
@@ -26,9 +30,6 @@ from batchspec.simulator.jobs.validation import (
     wrong_purpose,
 )
 from batchspec.simulator.wire import Pace
-
-RETENTION = 2_592_000.0
-"""Seconds a file lives when nobody says otherwise: 30 days."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,8 @@ class Engine:
         self.rules = rules
         self.faults = faults or Faults()
         self.runner: Runner = runner or SerialRunner(endpoints, rules.pace)
+        self.answering: Runner = FaultyRunner(self.runner, self.faults)
+        """What the runner says, with what goes wrong with it."""
         self._working = RLock()
         self._wakeup = Condition()
         self._woken = False
@@ -144,23 +147,47 @@ class Engine:
     def _due(self, batch: BatchRecord) -> float:
         """When the batch can move next; the thread sleeps until then, so it must then move."""
         if batch.progress.settled < batch.total:
-            ready = self.runner.due(batch)
-            return min(ready, batch.expires_at) if batch.status == "in_progress" else ready
+            ready = self.answering.due(batch)
+            return min(ready, self._deadline(batch)) if batch.status == "in_progress" else ready
         due = self._paced(batch)
         return due if batch.hurried_at is None else min(due, batch.hurried_at)
 
     def _paced(self, batch: BatchRecord) -> float:
-        pace = self.rules.pace
+        pace = life.paced(batch, self.rules.pace)
         match batch.status:
             case "validating":
                 return batch.created_at + pace.validating
             case "in_progress":
                 started = (batch.in_progress_at or 0.0) + pace.in_progress
-                return max(started, batch.progress.replied_at)
+                return max(started, batch.progress.replied_at, life.held_until(batch, default=0.0))
             case "finalizing":
                 return (batch.finalizing_at or 0.0) + pace.finalizing
             case _:
                 return (batch.cancelling_at or 0.0) + pace.cancelling
+
+    def _deadline(self, batch: BatchRecord) -> float:
+        return life.deadline(batch, self.rules.pace)
+
+    # --- what begins
+
+    def add_file(self, file: FileRecord) -> FileRecord:
+        """Remember a new file, whose bytes are there, and return it with its faults."""
+        tally = Tally()
+        marked = self._mark(file, tally)
+        self.database.add_file(marked, tally.write)
+        return marked
+
+    def add_batch(self, batch: BatchRecord) -> BatchRecord:
+        """Remember a new batch, and return it with its faults."""
+        tally = Tally()
+        path = self.database.path(batch.input_file_id)
+        marked, others = life.mark_batch(self.faults, batch, path, self.rules.pace, tally)
+        before = [partial(insert_batch, record=other) for other in others]
+        self.database.add_batch(marked, tally.write, *before)
+        return marked
+
+    def _mark(self, file: FileRecord, tally: Tally) -> FileRecord:
+        return life.mark_file(self.faults, file, self.database.path(file.id), tally)
 
     # --- the life of a batch
 
@@ -219,7 +246,7 @@ class Engine:
 
     def _verdict(self, batch: BatchRecord, now: float) -> Verdict:
         file = self.database.file(batch.input_file_id, now)
-        if file is None:
+        if file is None or file.hidden_until > self._due(batch):
             return Verdict(errors=[missing_file(batch.input_file_id)])
         if file.purpose != "batch":
             return Verdict(errors=[wrong_purpose(file.id, file.purpose)])
@@ -236,7 +263,8 @@ class Engine:
         )
         verdict = validate_file(self._input(batch), rules)
         if not verdict.errors:
-            verdict.errors = self._over_limit(batch, verdict)
+            named = replace(batch, model=verdict.model)
+            verdict.errors = life.refusals(named) or self._over_limit(batch, verdict)
         return verdict
 
     def _over_limit(self, batch: BatchRecord, verdict: Verdict) -> list[BatchError]:
@@ -258,9 +286,12 @@ class Engine:
         if batch.progress.settled < batch.total:
             if self._settle(batch, now):
                 return True
-            if now < batch.expires_at:
+            deadline = self._deadline(batch)
+            if now < deadline:
                 return False
-            changed = replace(batch, ending="expired", finalizing_at=batch.expires_at)
+            if (error := life.failure(batch)) is not None:
+                return self.fail(batch, [error], deadline)
+            changed = replace(batch, ending="expired", finalizing_at=deadline)
         else:
             due = self._due(batch)
             if now < due:
@@ -284,11 +315,14 @@ class Engine:
         due = self._due(batch)
         if now < due:
             return False
+        if life.races(batch):
+            changed = replace(batch, status="completed", finalizing_at=due, completed_at=due)
+            return self._end(batch, changed, due)
         return self._end(batch, replace(batch, status="cancelled", cancelled_at=due), due)
 
     def _settle(self, batch: BatchRecord, now: float) -> bool:
         """Write the lines that are ready; false when there is none."""
-        chunk = self.runner.chunk(batch, self._input(batch), now)
+        chunk = self.answering.chunk(batch, self._input(batch), now)
         return chunk is not None and self._commit(batch, chunk)
 
     def _commit(self, batch: BatchRecord, chunk: Chunk) -> bool:
@@ -297,33 +331,21 @@ class Engine:
             self.database.path(file_id) for file_id in (batch.output_file_id, batch.error_file_id)
         )
         progress = write_chunk(chunk, output, errors, shuffle=self.rules.shuffle)
-        self.database.replace_batch(batch, replace(batch, progress=progress))
+        self.database.replace_batch(batch, replace(batch, progress=progress), also=chunk.commits)
         return True
 
     def _end(self, batch: BatchRecord, changed: BatchRecord, now: float) -> bool:
-        files: list[FileRecord] = []
-        for kind, file_id, length in (
-            ("output", batch.output_file_id, batch.progress.output_bytes),
-            ("error", batch.error_file_id, batch.progress.error_bytes),
-        ):
-            path = self.database.path(file_id)
-            if not length:
-                path.unlink(missing_ok=True)
-                continue
-            # A chunk that lost against a cancel may have left bytes behind.
-            os.truncate(path, length)
-            files.append(
-                FileRecord(
-                    id=file_id,
-                    bytes=length,
-                    created_at=now,
-                    filename=f"{batch.id}_{kind}.jsonl",
-                    purpose="batch_output",
-                    expires_at=now + (batch.output_expires_after or RETENTION),
-                )
-            )
-        if self.database.replace_batch(batch, changed, files):
+        tally = Tally()
+        changed, files = finish_files(self.database, changed, now)
+        marked = [self._mark(file, tally) for file in files]
+        if self.database.replace_batch(batch, changed, marked, (tally.write,)):
             self._input(batch).unlink(missing_ok=True)
+            for old, new in (
+                (batch.output_file_id, changed.output_file_id),
+                (batch.error_file_id, changed.error_file_id),
+            ):
+                if old != new:
+                    self.database.path(old).unlink(missing_ok=True)
         return True
 
     # --- the input, kept under a second name so that deleting the file harms no running batch

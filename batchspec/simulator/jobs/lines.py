@@ -11,7 +11,7 @@ from typing import NamedTuple
 from pydantic_core import from_json, to_json
 
 from batchspec.simulator.endpoints.port import Endpoint, Reply
-from batchspec.simulator.jobs.database import open_private
+from batchspec.simulator.jobs.database import Write, open_private
 from batchspec.simulator.jobs.records import BatchRecord, Progress
 from batchspec.simulator.wire import Json
 
@@ -46,6 +46,8 @@ class Chunk:
     place: Place
     output: list[bytes] = field(default_factory=list[bytes])
     errors: list[bytes] = field(default_factory=list[bytes])
+    commits: list[Write] = field(default_factory=list[Write])
+    """What is to be stored in the same transaction."""
 
 
 def run_chunk(batch: BatchRecord, path: Path, endpoint: Endpoint, limit: int, now: float) -> Chunk:
@@ -79,6 +81,12 @@ def run_chunk(batch: BatchRecord, path: Path, endpoint: Endpoint, limit: int, no
         reasoning_tokens=before.reasoning_tokens + tokens[3],
     )
     return chunk
+
+
+def requests_of(chunk: Chunk, path: Path) -> Iterator[Json]:
+    """Parse the lines of the input that a chunk answers, in their order."""
+    count = chunk.place.settled - chunk.progress.settled
+    return (line for line, _ in read_lines(path, chunk.progress, count))
 
 
 def kept_chunk(batch: BatchRecord, path: Path, find: Callable[[int], Reply | None]) -> Chunk:

@@ -27,6 +27,11 @@ class FileRecord:
     filename: str
     purpose: str
     expires_at: float | None
+    hidden_until: float = 0.0
+    """Before, whoever asks for it is told that it cannot be found."""
+    hidden_from_create: bool = False
+    """Whether that holds for a batch that names it, too."""
+    listed_from: float = 0.0
 
     def to_wire(self) -> Json:
         return {
@@ -131,6 +136,9 @@ class BatchRecord:
     total: int = 0
     enqueued_tokens: int = 0
     progress: Progress = field(default_factory=Progress)
+    listed_from: float = 0.0
+    faults: tuple[str, ...] = ()
+    """What goes wrong with it, as JSON documents; drawn when it was created."""
 
     @property
     def terminal(self) -> bool:
