@@ -75,6 +75,9 @@ test-lowest: $(INSTALLED) ## Apply and test with the oldest libraries pyproject.
 	rm -rf state/lowest && BATCHSPEC_STATE=state/lowest \
 		$(LOWEST)/bin/batchspec apply --simulate --auto-approve
 
+conformance-foreign: $(INSTALLED) ## Install two servers of other people and hold client and suite against them
+	BATCHSPEC_FOREIGN=1 $(BIN)/python -m pytest tests/conformance/test_foreign.py
+
 bench: $(INSTALLED) ## Measure against the floor, see docs/performance.md; BENCH="--rows 1000000"
 	$(BIN)/python tests/benchmarks/scale.py $(BENCH)
 
@@ -88,6 +91,6 @@ lock: $(INSTALLED) ## Pin anew what CI and make install; UPGRADE=1 takes the new
 	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) pyproject.toml --output-file requirements.lock
 
 clean: ## Remove what the targets made: environments, caches, builds, simulated state
-	rm -rf $(VENV) $(LOWEST) build dist state/simulation state/lowest
+	rm -rf $(VENV) $(LOWEST) .foreign build dist state/simulation state/lowest
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

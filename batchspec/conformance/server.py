@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NoReturn
 
 import httpx2
@@ -243,12 +242,6 @@ def read_line(line: bytes) -> Json:
 def missing(value: Mapping[str, object], keys: Iterable[str]) -> list[str]:
     """Return the keys that are not there, not even with null."""
     return [key for key in keys if key not in value]
-
-
-def in_order(times: Iterable[object]) -> bool:
-    """Tell whether the moments that are known follow one another."""
-    known = [moment for moment in times if isinstance(moment, int)]
-    return all(earlier <= later for earlier, later in pairwise(known))
 
 
 def _accepted(response: httpx2.Response) -> httpx2.Response:

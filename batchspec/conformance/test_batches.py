@@ -7,7 +7,7 @@ import pytest
 from batchspec.conformance.bodies import Json
 from batchspec.conformance.checks import check
 from batchspec.conformance.scenarios import TOKEN, Finished
-from batchspec.conformance.server import Server, in_order, missing
+from batchspec.conformance.server import Server, missing
 from batchspec.conformance.test_create import KEYS
 
 _NEXT = {
@@ -67,9 +67,9 @@ def test_nulls(clean: Finished) -> None:
 @check("batches.completed.times", "should", "paid", "spec: Batch")
 def test_times(clean: Finished) -> None:
     """An ended batch tells when it began, was finalized and completed, in this order."""
-    times = [clean.batch.get(name) for name in _TIMES]
-    assert all(type(moment) is int for moment in times)
-    assert in_order(times)
+    times = [clean.batch[name] for name in _TIMES]
+    assert [type(moment) for moment in times] == [int] * len(_TIMES)
+    assert times == sorted(times)
 
 
 @check("batches.completed.metadata", "must", "paid", "spec: Batch")
@@ -88,7 +88,8 @@ def test_counts(clean: Finished) -> None:
 @check("batches.completed.model", "cosmetic", "paid", "spec: Batch")
 def test_model(server: Server, clean: Finished) -> None:
     """A batch tells the model it ran on."""
-    assert str(clean.batch.get("model")).startswith(server.target.model)
+    asked = server.target.model
+    assert str(clean.batch.get("model"))[: len(asked)] == asked  # a date may follow
 
 
 @check("batches.completed.usage", "should", "paid", "spec: Batch")

@@ -52,4 +52,4 @@ def test_tools(server: Server, project: SmallProject) -> None:
     project.apply(server, "tools")
     items = project.results(server, "tools")
     assert [item["outcome"] for item in items] == ["succeeded"] * 2
-    assert all(item["turns"] > 1 for item in items)
+    assert min(item["turns"] for item in items) > 1

@@ -36,7 +36,7 @@ def test_ids(clean: Finished) -> None:
     """Every line has an id of its own, which begins with batch_req_."""
     ids = [str(line.get("id")) for line in clean.results.all]
     assert len(set(ids)) == len(ids)
-    assert all(id_.startswith("batch_req_") for id_ in ids)
+    assert {id_[:10] for id_ in ids} == {"batch_req_"}
 
 
 @check("lines.body-is-object", "must", "paid", "spec: BatchRequestOutput")
@@ -79,7 +79,8 @@ def test_usage(server: Server, clean: Finished) -> None:
 @check("lines.model", "should", "paid", "spec: the endpoint's own response")
 def test_model(server: Server, clean: Finished) -> None:
     """An answer tells the model it came from."""
-    assert str(clean.results.body("plain")["model"]).startswith(server.target.model)
+    asked = server.target.model
+    assert str(clean.results.body("plain")["model"])[: len(asked)] == asked  # a date may follow
 
 
 @check("lines.tool-call", "should", "paid", "guide: function calling")

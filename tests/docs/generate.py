@@ -5,13 +5,14 @@ import inspect
 import os
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
-from documents import DOCUMENTS, generated, run
+from documents import DOCUMENTS, ROOT, generated, run
 from pydantic import BaseModel
 
 from batchspec import config
@@ -97,7 +98,21 @@ def conformance() -> str:
     return "\n".join(lines)
 
 
-PARTS = {"conformance": conformance, "diagram": diagram, "settings": settings}
+def departures() -> str:
+    """Return a table of what other people's servers are known to do otherwise."""
+    lines = ["| server | check | what it does |", "| --- | --- | --- |"]
+    for path in sorted((ROOT / "tests" / "conformance" / "departures").glob("*.toml")):
+        reasons = tomllib.loads(path.read_text(encoding="utf-8"))["departures"]
+        lines += [f"| {path.stem} | `{check}` | {reason} |" for check, reason in reasons.items()]
+    return "\n".join(lines)
+
+
+PARTS = {
+    "conformance": conformance,
+    "departures": departures,
+    "diagram": diagram,
+    "settings": settings,
+}
 
 
 def rewrite(document: Path) -> None:
