@@ -20,6 +20,24 @@ def test_the_embedded_server_conforms(suite: Suite) -> None:
     assert run.code == 0, run.said
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "skipped"),
+    [
+        ("/v1/responses", NO_KEYS),
+        ("/v1/embeddings", NO_KEYS | {"lines.tool-call", "lines.schema"}),
+    ],
+)
+def test_the_embedded_server_conforms_at_every_endpoint(
+    suite: Suite, endpoint: str, skipped: set[str]
+) -> None:
+    """Clients and jobs speak to one endpoint, which is that of the first test."""
+    run = suite("--endpoint", endpoint, "-k", "not client and not job")
+    assert run.failures() == {}
+    assert run.ids("skipped") == skipped
+    assert len(run.ids("passed")) > 120
+    assert run.code == 0, run.said
+
+
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Server]:
     """The server as a process, at the pace that people see."""
