@@ -12,11 +12,28 @@ if TYPE_CHECKING:
     import uvicorn
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket for `serve`.
+
+    Args:
+        host: The address or the name to listen on.
+        port: 0 for any free one.
+
+    Raises:
+        OSError: The port is taken, or there is no such address here.
+    """
+    family, *_, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    return socket.create_server(address[:2], family=family, backlog=2_048)
+
+
 def serve(
     app: Starlette,
     *,
     host: str = "127.0.0.1",
     port: int = 8765,
+    listener: socket.socket | None = None,
     on_listening: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, and let open answers end first.
@@ -25,9 +42,14 @@ def serve(
         app: What `create_app` made.
         host: The address to listen on; the default is reached from this machine only.
         port: 0 for any free one.
+        listener: What `listen` made, where the caller had to know beforehand that it can be had.
         on_listening: Told the base URL for clients, once connections are accepted.
+
+    Raises:
+        OSError: It cannot listen there.
     """
-    _server(app, host, port, on_listening).run()
+    with listener or listen(host, port) as taken:
+        _server(app, host, on_listening).run(sockets=[taken])
 
 
 @contextmanager
@@ -45,11 +67,12 @@ def serving(app: Starlette) -> Generator[str]:
 
     def run() -> None:
         try:
-            server.run()
+            with listen("127.0.0.1", 0) as taken:
+                server.run(sockets=[taken])
         finally:
             listening.set()
 
-    server = _server(app, "127.0.0.1", 0, tell)
+    server = _server(app, "127.0.0.1", tell)
     thread = threading.Thread(target=run, name="simulator-server")
     thread.start()
     listening.wait()
@@ -62,9 +85,7 @@ def serving(app: Starlette) -> Generator[str]:
         thread.join()
 
 
-def _server(
-    app: Starlette, host: str, port: int, on_listening: Callable[[str], None]
-) -> "uvicorn.Server":
+def _server(app: Starlette, host: str, on_listening: Callable[[str], None]) -> "uvicorn.Server":
     import uvicorn  # noqa: PLC0415  only those who serve need it
 
     from batchspec.simulator.connections import DroppingProtocol  # noqa: PLC0415  so does this
@@ -77,8 +98,6 @@ def _server(
 
     config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
         http=DroppingProtocol,
         log_level="warning",
         access_log=False,
