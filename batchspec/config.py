@@ -5,21 +5,24 @@ nested key), then `batchspec.toml`, then `[tool.batchspec]` in pyproject.toml, t
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     SecretStr,
+    Tag,
     ValidationError,
     field_validator,
-    model_validator,
 )
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -69,10 +72,18 @@ class Limits(BaseModel):
     """Prompt tokens in open batches, by model."""
 
 
-class ProviderSettings(BaseModel):
-    """How one provider is reached. The key itself is never here, only where it is found."""
+class CommonSettings(BaseModel):
+    """What every provider has. A key itself is never here, only where it is found."""
 
     model_config = _STRICT
+
+    limits: Limits = Limits()
+    prices: dict[str, ModelPrices] = Field(default_factory=dict[str, ModelPrices])
+    """By model; they win over the built-in list."""
+
+
+class OpenAISettings(CommonSettings):
+    """A provider of the Files and Batches API."""
 
     type: Literal["openai"] = "openai"
     """What it speaks: the Files and Batches API, with chat completions."""
@@ -80,19 +91,47 @@ class ProviderSettings(BaseModel):
     """The environment variable that holds the key."""
     base_url: str | None = None
     """Where it is; none: `OPENAI_BASE_URL` for `openai`, else the SDK's own default."""
-    limits: Limits = Limits()
-    prices: dict[str, ModelPrices] = Field(default_factory=dict[str, ModelPrices])
-    """By model; they win over the built-in list."""
 
-    @model_validator(mode="before")
+
+class LiveSettings(CommonSettings):
+    """An endpoint that answers at once; the embedded server runs batches against it, in process."""
+
+    type: Literal["live"]
+    """An endpoint that answers at once: Ollama, vLLM, llama.cpp and the like."""
+    base_url: str
+    """Where it is, up to and with `/v1`."""
+    api_key_env: str | None = None
+    """The environment variable that holds a key; none: no key is sent."""
+    concurrency: int = Field(default=8, ge=1, le=1_000)
+    """Requests under way at a time."""
+    timeout: float = Field(default=600.0, gt=0)
+    """Seconds one request may take."""
+    retries: int = Field(default=5, ge=0)
+    """Further tries of a request that failed in passing, before its row counts as failed once."""
+    patience: float = Field(default=60.0, ge=0)
+    """Seconds an endpoint that answered before may be away until the run ends."""
+
+    @field_validator("base_url")
     @classmethod
-    def _only_batch_apis(cls, values: object) -> object:
-        if (_table(values) or {}).get("type") == "live":
-            raise ValueError(
-                'type = "live" comes later. Remove this provider for now; '
-                "`--simulate` runs the same specs without any endpoint"
-            )
-        return values
+    def _is_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(f"{value!r} is no URL such as http://127.0.0.1:11434/v1")
+        return value
+
+
+def _type(settings: object) -> str:
+    table = _table(settings)
+    kind = getattr(settings, "type", "openai") if table is None else table.get("type", "openai")
+    return str(kind)
+
+
+ProviderSettings = Annotated[
+    Annotated[OpenAISettings, Tag("openai")] | Annotated[LiveSettings, Tag("live")],
+    Discriminator(_type),
+]
+"""How one provider is reached; `type` says which it is."""
+_TYPES: Mapping[str, type[BaseModel]] = {"openai": OpenAISettings, "live": LiveSettings}
 
 
 class SimulatorSettings(BaseModel):
@@ -142,7 +181,10 @@ class Settings(BaseModel):
     def _openai_is_always_there(
         cls, value: dict[str, ProviderSettings]
     ) -> dict[str, ProviderSettings]:
-        return {"openai": ProviderSettings()} | value
+        for name in value:
+            if not re.match(NAME_PATTERN, name):
+                raise ValueError(f"{name!r} is no name; a provider is named like {'my-laptop'!r}")
+        return {"openai": OpenAISettings()} | value
 
     def provider(self, name: str) -> ProviderSettings:
         """Return the settings of a provider.
@@ -158,8 +200,8 @@ class Settings(BaseModel):
                 f"A new one is declared as [providers.{name}] in batchspec.toml."
             ) from None
 
-    def api_key(self, provider: str) -> SecretStr:
-        """Read a provider's key from the environment, now.
+    def api_key(self, provider: str) -> SecretStr | None:
+        """Read a provider's key from the environment, now; None where it takes none.
 
         Raises:
             ConfigurationError: The variable is not set, or the environment is that of `--simulate`,
@@ -171,6 +213,8 @@ class Settings(BaseModel):
                 f"provider {provider!r}. Use `--simulate` for it, or choose another environment."
             )
         variable = self.provider(provider).api_key_env
+        if variable is None:
+            return None
         value = os.environ.get(variable, "").strip()
         if not value:
             raise ConfigurationError(
@@ -279,7 +323,7 @@ def _told(errors: Iterable[ErrorDetails], origins: Iterable[_Origin]) -> str:
 
 
 def _problem(error: ErrorDetails, origins: Iterable[_Origin]) -> str:
-    path = error["loc"]
+    path, kind = _told_path(error["loc"])
     # A missing key stands nowhere; its table does.
     found = path[:-1] if error["type"] == "missing" else path
     place = next((o.name for o in origins if _holds(o.values, found)), "the configuration")
@@ -287,10 +331,19 @@ def _problem(error: ErrorDetails, origins: Iterable[_Origin]) -> str:
     if place == _ENVIRONMENT:
         name = ENV_PREFIX + "__".join(str(part) for part in path).upper()
     if error["type"] == "extra_forbidden":
-        known = _known_keys(path[:-1])
+        known = _known_keys(path[:-1], kind)
         return f"{place}: there is no key {name!r}. {did_you_mean(str(path[-1]), known)}"
     message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "union_tag_invalid":
+        name, message = f"{name}.type", f"{_type(error['input'])!r} is none of openai, live"
     return f"{place}: {name}: {message}."
+
+
+def _told_path(path: tuple[int | str, ...]) -> tuple[tuple[int | str, ...], type[BaseModel]]:
+    """Return the path of a value as it is written, and which settings a provider on it has."""
+    if path[0] == "providers" and len(path) > 2 and (kind := _TYPES.get(str(path[2]))):
+        return (*path[:2], *path[3:]), kind
+    return path, OpenAISettings
 
 
 def _holds(values: object, path: tuple[int | str, ...]) -> bool:
@@ -300,15 +353,20 @@ def _holds(values: object, path: tuple[int | str, ...]) -> bool:
     return table is not None and path[0] in table and _holds(table[str(path[0])], path[1:])
 
 
-def _known_keys(path: tuple[int | str, ...]) -> Iterable[str]:
-    """Return the keys of the table at a path; providers and prices are tables by name."""
+def _known_keys(path: tuple[int | str, ...], kind: type[BaseModel]) -> Iterable[str]:
+    """Return the keys of the table at a path; providers and prices are tables by name.
+
+    Args:
+        path: Of the table.
+        kind: The settings of the provider in whose table it stands.
+    """
     match path:
         case ():
             return Settings.model_fields
         case ("simulator",):
             return SimulatorSettings.model_fields
         case ("providers", _):
-            return ProviderSettings.model_fields
+            return kind.model_fields
         case ("providers", _, "limits"):
             return Limits.model_fields
         case _:

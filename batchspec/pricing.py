@@ -2,7 +2,7 @@
 
 The rate of a model comes from the first of these that has one:
 
-1. the project's own configuration;
+1. the project's own configuration, where an endpoint of the user's own is free by default;
 2. the batch rate in genai-prices, which was read off the provider's page;
 3. the list price in genai-prices. It is not halved: models without a batch rate are mostly those
    the batch API does not take, and a price that is too high surprises nobody.
@@ -10,7 +10,7 @@ The rate of a model comes from the first of these that has one:
 A model that none of them knows has no price: `None`, never 0.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -81,6 +81,9 @@ class Rates:
         )
 
 
+_FREE = Rates(tiers=(Tier(-1, Decimal(0), Decimal(0), Decimal(0)),), basis="configured")
+
+
 @dataclass(frozen=True, slots=True)
 class PriceList:
     """Prices of all models; implements `ports.Prices`.
@@ -92,6 +95,8 @@ class PriceList:
         default_factory=dict[str, Mapping[str, OwnPrices]]
     )
     """By provider and model."""
+    free: Collection[str] = ()
+    """Providers whose models cost nothing unless stated: endpoints of the user's own."""
     _found: dict[tuple[str, str], Rates | None] = field(
         default_factory=dict[tuple[str, str], Rates | None], repr=False
     )
@@ -101,7 +106,10 @@ class PriceList:
         key = (provider, model)
         if key not in self._found:
             own = self.own.get(provider, {}).get(model)
-            self._found[key] = _listed(provider, model) if own is None else _configured(own)
+            if own is not None:
+                self._found[key] = _configured(own)
+            else:
+                self._found[key] = _FREE if provider in self.free else _listed(provider, model)
         return self._found[key]
 
     def cost(self, provider: str, model: str, usage: Usage) -> Decimal | None:

@@ -85,7 +85,17 @@ def test_a_further_provider_and_its_prices_stand_beside_openai(tmp_path: Path) -
             "providers.openai.prices.x.output: Field required.",
         ),
         ("retries = -1", "retries: Input should be greater than or equal to 0."),
-        ('[providers.laptop]\ntype = "live"\nconcurrency = 8', 'type = "live" comes later.'),
+        ('[providers.laptop]\ntype = "live"', "providers.laptop.base_url: Field required."),
+        (
+            '[providers.laptop]\ntype = "live"\nbase_url = "localhost:11434"',
+            "providers.laptop.base_url: 'localhost:11434' is no URL such as http://127",
+        ),
+        (
+            '[providers.laptop]\ntype = "live"\nbase_url = "http://x/v1"\ntimeot = 3',
+            "there is no key 'providers.laptop.timeot'. Did you mean 'timeout'?",
+        ),
+        ('[providers.laptop]\ntype = "life"', "providers.laptop.type: 'life' is none of"),
+        ('[providers."a/b"]\ntype = "openai"', "providers: 'a/b' is no name; a provider is named"),
         ('env = "a/b"', "env: String should match pattern"),
         ("retries = ", "is not valid TOML: Invalid value (at end of document)"),
     ],
@@ -99,7 +109,6 @@ def test_a_problem_names_the_file_and_the_way_out(tmp_path: Path, text: str, tol
     message = str(caught.value)
     assert told in message
     assert str(tmp_path / "batchspec.toml") in message
-    assert "concurrency" not in message
 
 
 def test_all_problems_of_all_sources_are_told_at_once(

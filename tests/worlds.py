@@ -17,7 +17,7 @@ import httpx2
 from starlette.applications import Starlette
 from starlette.types import Message, Receive, Scope, Send
 
-from batchspec.config import ModelPrices, ProviderSettings, Settings
+from batchspec.config import ModelPrices, OpenAISettings, Settings
 from batchspec.plan.changes import Plan
 from batchspec.ports import (
     BatchRecord,
@@ -219,7 +219,7 @@ class World:
         self.wire = Faults(self.app)
         self.hook = Recorder()
         self.settings = Settings(
-            providers={"openai": ProviderSettings(prices={"gpt-5-mini": PRICES})}, adopt_grace=60
+            providers={"openai": OpenAISettings(prices={"gpt-5-mini": PRICES})}, adopt_grace=60
         )
         self._projects: list[Project] = []
 

@@ -15,7 +15,7 @@ from batchspec.apply.rejudge import do_rejudge
 from batchspec.apply.run import do_adopt, do_pack, do_poll, do_submit
 from batchspec.apply.tools import do_tools
 from batchspec.apply.world import World
-from batchspec.ids import JobAddress
+from batchspec.ids import BatchId, JobAddress
 from batchspec.reconcile.actions import (
     Action,
     Adopt,
@@ -55,6 +55,8 @@ class Loop:
     running: dict[Subject, type[Action]] = field(default_factory=dict[Subject, "type[Action]"])
     signals: list[int] = field(default_factory=list[int])
     jobs: Sequence[JobProgress] = ()
+    _local: set[BatchId] = field(default_factory=set[BatchId])
+    """Open batches that run in this process: a detached run waits for them."""
     _changed: anyio.Event = field(default_factory=anyio.Event)
     _reported: float = 0.0
     _counting: float = 0.0
@@ -80,6 +82,7 @@ class Loop:
         while True:
             self._changed = anyio.Event()
             snapshot = await self._snapshot()
+            self._local = self._in_process(snapshot)
             now = self.world.clock.now()
             step = decide(snapshot, now)
             for action in step.actions:
@@ -113,13 +116,21 @@ class Loop:
 
     def _all_sent(self, actions: tuple[Action, ...], snapshot: Snapshot) -> bool:
         """Tell whether a detached run has sent what can be sent."""
-        if not self.detach or any(not isinstance(action, Poll) for action in actions):
+        if not self.detach or not all(self._left_alone(action) for action in actions):
             return False
-        return all(b.phase == "submitted" for b in snapshot.batches)
+        return all(b.phase == "submitted" and b.id not in self._local for b in snapshot.batches)
+
+    def _in_process(self, snapshot: Snapshot) -> set[BatchId]:
+        lanes = {r.lane.id for r in snapshot.lanes if r.lane.provider in self.world.local}
+        return {batch.id for batch in snapshot.batches if batch.lane in lanes}
+
+    def _left_alone(self, action: Action) -> bool:
+        """Tell whether a detached run leaves an action to a later one."""
+        return self.detach and isinstance(action, Poll) and action.batch not in self._local
 
     def _start(self, group: anyio.abc.TaskGroup, action: Action) -> None:
         kind = type(action)
-        if action.subject in self.running or (self.detach and kind is Poll):
+        if action.subject in self.running or self._left_alone(action):
             return
         if sum(other is kind for other in self.running.values()) >= _PARALLEL.get(kind, 8):
             return
@@ -202,8 +213,12 @@ class Loop:
                     return
                 self.world.hook.warning(
                     "Stopping: running calls end, then the state is saved. Batches at the "
-                    "provider continue. Interrupt again to stop at once."
+                    f"provider continue{self._but_here()}. Interrupt again to stop at once."
                 )
+
+    def _but_here(self) -> str:
+        names = ", ".join(sorted(self.world.local))
+        return f"; those of {names} run here and go on with the next apply" if names else ""
 
 
 async def _after(wait: Awaitable[Any], scope: anyio.CancelScope) -> None:

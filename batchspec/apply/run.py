@@ -13,9 +13,7 @@ from typing import NoReturn
 from batchspec.apply.world import World
 from batchspec.errors import ProviderError, StateError
 from batchspec.ids import BatchId, FileId, LaneId, RemoteId
-from batchspec.ports import (
-    Provider,
-)
+from batchspec.ports import Provider
 from batchspec.reconcile.observe import RejectedLines, Stopped, not_found, observe, oldest
 from batchspec.reconcile.pack import pack, room
 from batchspec.reconcile.retry import backoff
@@ -38,6 +36,7 @@ from batchspec.state.remote import (
     RemoteBatch,
     Throttled,
     Uncertain,
+    Unreachable,
 )
 
 _CLOCK_SLACK = 7200.0
@@ -104,9 +103,9 @@ async def do_submit(world: World, batch: BatchId) -> None:
     try:
         remote = await provider.client.create(file, lane.endpoint, provider.window, metadata)
     except Throttled as error:
-        await _not_now(world, record, error)
+        await _not_now(world, provider, record, error)
     except Uncertain as error:
-        await _unknown(world, record, error)
+        await _unknown(world, provider, record, error)
     except CallError as error:
         await _refused(world, provider, record, file, error)
     else:
@@ -173,11 +172,11 @@ def _written(world: World, provider: Provider, batch: BatchId, path: Path) -> Pa
     return path
 
 
-async def _not_now(world: World, record: BatchRecord, error: CallError) -> None:
+async def _not_now(world: World, provider: Provider, record: BatchRecord, error: CallError) -> None:
     """A create was refused in passing: nothing exists, try again later."""
-    now = world.clock.now()
+    now, pace = world.clock.now(), world.pace_of(provider)
     wait = error.retry_after or backoff(
-        record.creates + 1, first=world.pace.poll / 5, cap=world.pace.max_poll, name=record.id
+        record.creates + 1, first=pace.poll / 5, cap=pace.max_poll, name=record.id
     )
     await _commit(
         world,
@@ -191,10 +190,10 @@ async def _not_now(world: World, record: BatchRecord, error: CallError) -> None:
     )
 
 
-async def _unknown(world: World, record: BatchRecord, error: CallError) -> None:
+async def _unknown(world: World, provider: Provider, record: BatchRecord, error: CallError) -> None:
     """A create got no answer: the batch may exist; it is looked for, never created blindly."""
     now = world.clock.now()
-    wait = error.retry_after or world.pace.poll / 5
+    wait = error.retry_after or world.pace_of(provider).poll / 5
     reason = f"the answer to its creation was lost ({error}); it is being looked for"
     await _commit(world, CallFailed(id=record.id, at=now, next_at=now + wait, reason=reason))
 
@@ -209,7 +208,7 @@ async def _refused(
 
 
 async def _submitted(
-    world: World, record: BatchRecord, remote: RemoteBatch, *, adopted: bool
+    world: World, provider: Provider, record: BatchRecord, remote: RemoteBatch, *, adopted: bool
 ) -> None:
     now = world.clock.now()
     await _commit(
@@ -219,7 +218,7 @@ async def _submitted(
             remote_id=remote.id,
             status=remote.status,
             at=now,
-            next_at=now + world.pace.poll,
+            next_at=now + world.pace_of(provider).poll,
             adopted=adopted,
         ),
     )
@@ -236,7 +235,7 @@ async def do_adopt(world: World, batch: BatchId) -> None:
         if found:
             await _keep_oldest(world, provider, record, found, adopted=True)
         else:
-            await _commit(world, not_found(record, asked, world.pace))
+            await _commit(world, not_found(record, asked, world.pace_of(provider)))
 
 
 async def _created(provider: Provider, record: BatchRecord) -> list[RemoteBatch]:
@@ -264,7 +263,7 @@ async def _keep_oldest(
 ) -> None:
     """Record the oldest of the batches that creates of one record made; cancel the others."""
     kept, *doubles = oldest({remote.id: remote for remote in found}.values())
-    await _submitted(world, record, kept, adopted=adopted or kept.id != found[0].id)
+    await _submitted(world, provider, record, kept, adopted=adopted or kept.id != found[0].id)
     for surplus in doubles:
         await _cancel_double(world, provider, surplus.id, kept.id)
 
@@ -309,7 +308,8 @@ async def do_poll(world: World, batch: BatchId) -> None:
         holds = {r.lane.id: r.holds for r in await world.db(world.store.lanes)}.get(record.lane, 0)
         others = await world.db(world.store.open_batches)
         alone = not any(b.lane == record.lane and b.id != batch for b in others)
-        seen = observe(record, remote, world.clock.now(), world.pace, holds, alone=alone)
+        now, pace = world.clock.now(), world.pace_of(provider)
+        seen = observe(record, remote, now, pace, holds, alone=alone)
         match seen:
             case RejectedLines():
                 await world.db(world.store.reject_lines, seen.event, seen.lines)
@@ -356,15 +356,17 @@ async def call_failed(
     """Record a failed call about a batch.
 
     Raises:
-        ProviderError: Trying again is pointless: a refused key, an unknown batch, or a provider
-            that has not answered once in this run.
+        ProviderError: A person must mend something: a refused key, an unknown batch, a provider
+            that has not answered once in this run, or one that is away.
     """
-    now = world.clock.now()
+    now, pace = world.clock.now(), world.pace_of(provider)
     failures = record.failures + 1
     wait = error.retry_after or backoff(
-        failures, first=world.pace.poll / 3, cap=world.pace.max_poll, name=record.id
+        failures, first=pace.poll / 3, cap=pace.max_poll, name=record.id
     )
     await _commit(world, CallFailed(id=record.id, at=now, next_at=now + wait, reason=str(error)))
+    if isinstance(error, Unreachable):
+        raise ProviderError(f"{provider.name!r} is away: {error}. Nothing is lost; apply again.")
     if isinstance(error, Refused) or (isinstance(error, NotFound) and failures >= _NOT_FOUND):
         raise ProviderError(_stop_message(provider, error))
     if isinstance(error, Uncertain) and provider.name not in world.answered:

@@ -71,6 +71,8 @@ class World:
     lineage: str
     mint: Callable[[], BatchId]
     pace: Pace = field(default_factory=Pace)
+    local: Mapping[str, Pace] = field(default_factory=dict[str, Pace])
+    """Providers whose batches run in this process, each with a pace of its own."""
     waiting: dict[JobAddress, tuple[JobAddress, ...]] = field(
         default_factory=dict[JobAddress, tuple[JobAddress, ...]]
     )
@@ -87,6 +89,10 @@ class World:
     async def db(self, function: Callable[..., T], *args: Any) -> T:
         """Run a blocking function on the state in a worker thread, one at a time."""
         return await anyio.to_thread.run_sync(lambda: function(*args), limiter=self.one_writer)
+
+    def pace_of(self, provider: Provider) -> Pace:
+        """Return how often to look at the batches of a provider."""
+        return self.local.get(provider.name, self.pace)
 
     def provider(self, name: str) -> Provider:
         """Return a provider by its name in the configuration.

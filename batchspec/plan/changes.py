@@ -67,6 +67,8 @@ class JobPlan:
     waits_for: tuple[JobAddress, ...] = ()
     """Jobs to be final before this one's rows are known; `requests` is then an upper bound."""
     removed: bool = False
+    runs_at: str | None = None
+    """The live endpoint the batches run against in this process; None if they run elsewhere."""
 
     @property
     def changes(self) -> bool:

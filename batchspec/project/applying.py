@@ -1,6 +1,6 @@
 """Applying a plan: take the lease, record what was agreed, run the loop, give the lease back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from decimal import Decimal
 from functools import cache
@@ -87,31 +87,43 @@ class Applying:
             return ApplyResult(jobs=jobs, nothing=True)
         with ExitStack() as stack:
             stack.callback(self._drop)
-            providers = self._connect(stack)
             store = project.store()
             store.acquire(project.mint(), "apply")
             stack.callback(store.release)
-            idle = await anyio.to_thread.run_sync(self._agree)
-            world = self._world(providers)
-            for lane, file in idle:
-                provider = world.provider(store.lane(lane).provider)
-                await delete_input(world, provider, file)
-            with self._desired.imports():
-                loop = Loop(world, detach=self._detach)
-                try:
-                    await loop.run()
-                finally:
-                    for provider in providers.values():
-                        if provider.client is not project.providers[provider.name].client:
-                            await provider.client.close()
-            ended = loop.jobs
-            if loop.signals:  # it may have ended before they were counted
-                ended = await anyio.to_thread.run_sync(store.progress)
-            return ApplyResult(
-                jobs=tuple(job for job in ended if not job.removed),
-                waiting=tuple(loop.world.waiting),
-                signal=loop.signals[0] if loop.signals else None,
+            connections = Connections(
+                project.settings, project.directory, project.root, project.simulated
             )
+            try:
+                return await self._apply(connections, store)
+            finally:
+                # An interrupt must not have to wait for requests that are being answered here.
+                await anyio.to_thread.run_sync(connections.close, abandon_on_cancel=True)
+
+    async def _apply(self, connections: Connections, store: StateStore) -> ApplyResult:
+        providers = self._connect(connections)
+        idle = await anyio.to_thread.run_sync(self._agree)
+        world = self._world(connections, providers)
+        for lane, file in idle:
+            provider = world.provider(store.lane(lane).provider)
+            await delete_input(world, provider, file)
+        if self._detach and world.local:
+            self._hook.warning(_not_detached(world.local))
+        with self._desired.imports():
+            loop = Loop(world, detach=self._detach)
+            try:
+                await loop.run()
+            finally:
+                for provider in providers.values():
+                    if provider.client is not self._project.providers[provider.name].client:
+                        await provider.client.close()
+        ended = loop.jobs
+        if loop.signals:  # it may have ended before they were counted
+            ended = await anyio.to_thread.run_sync(store.progress)
+        return ApplyResult(
+            jobs=tuple(job for job in ended if not job.removed),
+            waiting=tuple(loop.world.waiting),
+            signal=loop.signals[0] if loop.signals else None,
+        )
 
     def _progress(self) -> tuple[JobProgress, ...]:
         with self._project.reader() as reader:
@@ -122,12 +134,9 @@ class Applying:
         if taken is not None:
             taken.draft.discard()
 
-    def _connect(self, stack: ExitStack) -> dict[str, Provider]:
+    def _connect(self, connections: Connections) -> dict[str, Provider]:
         """Connect the providers that have something to do, before anything is recorded."""
         project = self._project
-        connections = Connections(
-            project.settings, project.directory, project.root, project.simulated, stack
-        )
         with project.reader() as reader:
             used = {
                 reader.lane(batch.lane).provider for batch in reader.batches(open_only=True)
@@ -165,11 +174,8 @@ class Applying:
             draft.discard()
         return idle
 
-    def _world(self, providers: Mapping[str, Provider]) -> World:
+    def _world(self, connections: Connections, providers: Mapping[str, Provider]) -> World:
         project = self._project
-        connections = Connections(
-            project.settings, project.directory, project.root, project.simulated, ExitStack()
-        )
         store = project.store()
         return World(
             store=store,
@@ -181,6 +187,7 @@ class Applying:
             lineage=self._plan.lineage,
             mint=lambda: BatchId(project.mint()),
             pace=connections.pace(),
+            local=connections.local,
             waiting={job.address: job.waits_for for job in self._plan.jobs if job.waits_for},
             expand=self._expand,
             budget=self._budget(store),
@@ -241,6 +248,14 @@ class Applying:
                 planner.draft.discard()
                 raise
         project.store().agree(planner.draft, planner.plan_id, planner.events)
+
+
+def _not_detached(local: Iterable[str]) -> str:
+    names = ", ".join(sorted(local))
+    return (
+        f"{names} answers in this process, and nothing would run after it: batches there are "
+        "waited for, `--detach` leaves only those at other providers."
+    )
 
 
 def _priced(jobs: Sequence[JobPlan], allowed: Decimal, what: str) -> None:

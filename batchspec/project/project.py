@@ -24,7 +24,7 @@ from batchspec.ports import (
     Hook,
     Provider,
 )
-from batchspec.pricing import PriceList
+from batchspec.project import wiring
 from batchspec.project.applying import Applying, SilentHook
 from batchspec.project.checking import render_item, validate
 from batchspec.project.planning import (
@@ -36,7 +36,6 @@ from batchspec.project.planning import (
 )
 from batchspec.project.status import status_of
 from batchspec.project.values import ApplyResult, Graph, Rendered, Status, Validation
-from batchspec.project.wiring import SIMULATION, endpoints, make_providers, outside_a_loop
 from batchspec.results.read import Answers, Item
 from batchspec.spec.rows import Collect
 from batchspec.store.reader import StateReader
@@ -66,11 +65,11 @@ class Project:
         self.root = Path(root).resolve()
         self.settings = settings or load_settings(self.root, env=environment)
         self.simulated = simulate
-        self.environment = SIMULATION if simulate else environment or self.settings.env
+        self.environment = wiring.SIMULATION if simulate else environment or self.settings.env
         self.directory = self.root / self.settings.state / self.environment
         self.clock = clock or SystemClock()
-        self.prices = PriceList({n: p.prices for n, p in self.settings.providers.items()})
-        self.providers: dict[str, Provider] = make_providers(self.settings)
+        self.prices = wiring.price_list(self.settings)
+        self.providers: dict[str, Provider] = wiring.make_providers(self.settings)
         self.warnings: list[Diagnostic] = []
         """What went wrong without stopping anything, since the project was opened."""
         self._stack = ExitStack()
@@ -87,7 +86,7 @@ class Project:
             SpecError: Something is wrong with them; every problem is told.
         """
         self._desired = load_project(
-            self.root, providers=endpoints(self.settings), directory=self.settings.specs
+            self.root, providers=wiring.endpoints(self.settings), directory=self.settings.specs
         )
         return self._desired
 
@@ -234,6 +233,7 @@ class Project:
         chosen = planner.selection.targets or planner.selection.excludes
         removed = [] if chosen else self._removed(planner, reader)
         plans = [with_unknown(p, reader.batches(open_only=True)) for p in jobs.values()]
+        plans = plans if self.simulated else wiring.placed(plans, self.settings)
         self.check_protected(plans)
         return Plan(
             id=planner.plan_id,
@@ -299,7 +299,7 @@ class Project:
             LockedError: Another process is applying.
             ProviderError: A person must mend something; what was recorded stays.
         """
-        outside_a_loop()
+        wiring.outside_a_loop()
         return anyio.run(
             partial(self.apply_async, plan, hook=hook, detach=detach, max_cost=max_cost)
         )

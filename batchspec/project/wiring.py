@@ -1,19 +1,22 @@
 """Putting adapters together: which provider is which client, real or served in this process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit, urlunsplit
 
 import anyio
 
-from batchspec.config import Settings
+from batchspec.config import LiveSettings, Settings
 from batchspec.errors import ConfigurationError, UsageError
+from batchspec.plan.changes import JobPlan
 from batchspec.ports import (
     Client,
     Provider,
 )
+from batchspec.pricing import PriceList
 from batchspec.providers.openai.wire import ChatCompletionsWire
 from batchspec.reconcile.observe import Pace
 from batchspec.store.lookup import JobLookup
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 SIMULATION = "simulation"
 """The environment of `--simulate`, so that no simulated answer is mistaken for a paid one."""
 _SIMULATED_POLL = 0.1
+_LOCAL_PACE = Pace(poll=0.2, max_poll=2.0, grace=0.0)
+_FOREVER = 10 * 365 * 86_400.0
+"""Seconds until a batch against an endpoint of the user's own expires."""
 
 
 def endpoints(settings: Settings) -> dict[str, str]:
@@ -45,6 +51,28 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
     }
 
 
+def price_list(settings: Settings) -> PriceList:
+    """Return what tokens cost: as configured, as listed, or nothing on the user's own machine."""
+    providers = settings.providers.items()
+    free = frozenset(name for name, own in providers if isinstance(own, LiveSettings))
+    return PriceList({name: own.prices for name, own in providers}, free)
+
+
+def placed(plans: Sequence[JobPlan], settings: Settings) -> list[JobPlan]:
+    """Return the plans with the live endpoints their batches run against in this process."""
+    live = {
+        name: _without_secrets(own.base_url)
+        for name, own in settings.providers.items()
+        if isinstance(own, LiveSettings)
+    }
+    return [replace(plan, runs_at=live.get(plan.model.partition(":")[0])) for plan in plans]
+
+
+def _without_secrets(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
 class Unconnected:
     """Stands in a provider that nothing may be sent to; using it is a bug of ours."""
 
@@ -64,7 +92,9 @@ class Connections:
     """The state folder of the environment; the embedded server lives in it."""
     root: Path
     simulated: bool
-    stack: ExitStack
+    stack: ExitStack = field(default_factory=ExitStack)
+    local: dict[str, Pace] = field(default_factory=dict[str, Pace])
+    """How often to look at batches that run in this process, by provider."""
     _client: Client | None = None
 
     def connect(self, provider: Provider) -> Provider:
@@ -77,18 +107,51 @@ class Connections:
             return provider
         if self.simulated:
             return replace(provider, client=self._embedded())
+        key = self.settings.api_key(provider.name)
+        secret = None if key is None else key.get_secret_value()
+        own = self.settings.provider(provider.name)
+        if isinstance(own, LiveSettings):
+            return replace(provider, client=self._live(provider.name, own, secret))
         from batchspec.providers.openai.client import OpenAIClient  # noqa: PLC0415 - slow SDK
 
-        key = self.settings.api_key(provider.name).get_secret_value()
-        client: Client = OpenAIClient(api_key=key, base_url=self.settings.base_url(provider.name))
+        url = self.settings.base_url(provider.name)
+        client: Client = OpenAIClient(api_key=secret or "", base_url=url)
         return replace(provider, client=client)
 
+    def close(self) -> None:
+        """Close what was opened; requests that a live endpoint is answering get a moment to end."""
+        self.stack.close()
+
     def pace(self) -> Pace:
-        """Return how often to look."""
+        """Return how often to look at batches that run elsewhere."""
         if self.simulated:
             return Pace(poll=_SIMULATED_POLL, max_poll=1.0, grace=0.0)
         own = self.settings
         return Pace(poll=own.poll_interval, max_poll=own.max_poll_interval, grace=own.adopt_grace)
+
+    def _live(self, name: str, own: LiveSettings, key: str | None) -> Client:
+        """Make the embedded server that runs a provider's batches against its endpoint."""
+        from batchspec.providers.live.client import LiveClient  # noqa: PLC0415 - slow SDK
+        from batchspec.simulator import AppTransport, Upstream, create_app  # noqa: PLC0415
+        from batchspec.simulator import Pace as ServerPace  # noqa: PLC0415 - only here
+
+        upstream = Upstream(
+            own.base_url,
+            api_key=key,
+            concurrency=own.concurrency,
+            timeout=own.timeout,
+            retries=own.retries,
+            patience=own.patience,
+        )
+        app = create_app(
+            self.directory / "live" / name,
+            source=upstream,
+            pace=replace(ServerPace().times(0), window=_FOREVER),
+        )
+        runner = app.state.engine.runner
+        self.stack.callback(app.state.engine.close)
+        self.local[name] = _LOCAL_PACE
+        return LiveClient(AppTransport(app), lambda: runner.outage)
 
     def _embedded(self) -> Client:
         if self._client is None:

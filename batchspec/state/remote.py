@@ -57,5 +57,9 @@ class NotFound(CallError):  # noqa: N818 - reads as what happened
     """The provider does not know the id (any more)."""
 
 
+class Unreachable(CallError):  # noqa: N818 - reads as what happened
+    """What is to answer is not there; a person must start it. Nothing is lost by that."""
+
+
 class Uncertain(CallError):  # noqa: N818 - reads as what happened
     """No answer, 5xx, 408 or 409: it may or may not have been done."""

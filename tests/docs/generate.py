@@ -21,9 +21,10 @@ from batchspec.state.machine import state_diagram
 
 _TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("", config.Settings),
-    ("providers.NAME.", config.ProviderSettings),
+    ("providers.NAME.", config.OpenAISettings),
     ("providers.NAME.limits.", config.Limits),
     ("providers.NAME.prices.MODEL.", config.ModelPrices),
+    ("providers.LIVE.", config.LiveSettings),
     ("simulator.", config.SimulatorSettings),
 )
 
@@ -41,10 +42,14 @@ def settings() -> str:
 
 
 def _rows(prefix: str, model: type[BaseModel]) -> Iterator[str]:
-    said = _said(model)
+    said: dict[str, str] = {}
+    for base in reversed(model.__mro__[: model.__mro__.index(BaseModel)]):
+        said |= _said(base)
     for name, info in model.model_fields.items():
         if any(place.startswith(f"{prefix}{name}.") for place, _ in _TABLES):
             continue
+        if model is config.LiveSettings and name in config.CommonSettings.model_fields:
+            continue  # told above
         default = "required"
         if not info.is_required():
             default = f"`{_toml(info.get_default(call_default_factory=True))}`"

@@ -212,6 +212,8 @@ def _facts(job: JobPlan) -> list[tuple[str, str]]:
     turns = f", at most {job.max_turns} turns each" if job.max_turns > 1 else ""
     about = "at most " if job.waits_for else ""
     facts.append(("send", f"{about}{counted(job.requests, 'request')}{turns}, about {size}"))
+    if job.runs_at:
+        facts.append(("runs", f"in this process, against {clean(job.runs_at)}"))
     return [*facts, ("cost", _cost(job))]
 
 

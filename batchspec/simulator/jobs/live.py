@@ -188,7 +188,7 @@ class LiveRunner:
                 await self._save()
                 saving.cancel_scope.cancel()
         except Exception as error:
-            self._trouble = f"The work on batches has stopped: {error!r}."
+            self._trouble = f"the work on batches has stopped: {error!r}"
             raise
 
     def _stop(self) -> None:
@@ -277,7 +277,7 @@ class LiveRunner:
                 break
             except sqlite3.Error as error:
                 self._trouble = (
-                    f"Answers cannot be saved in {self._database.files.parent}: {error}."
+                    f"answers cannot be saved in {self._database.files.parent}: {error}."
                 )
                 if self._stopping.is_set():
                     return

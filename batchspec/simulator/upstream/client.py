@@ -131,7 +131,9 @@ class Upstream:
             if isinstance(found, Away):
                 self._away(found.reason)
                 if not patient:
-                    return Reply(503, HTTPFailure(503, found.reason).body)
+                    return Reply(
+                        503, HTTPFailure(503, f"The upstream is away: {found.reason}.").body
+                    )
                 continue
             self._present()
             # A busy upstream that answered somebody else meanwhile is working this one off.
@@ -149,8 +151,8 @@ class Upstream:
                     return await self._post(url, content)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:
             return Away(
-                f"Nothing answers at {self.base_url} ({_words(error)}). Start the server there, "
-                "or correct the base URL."
+                f"nothing answers at {self.base_url} ({_words(error)}); start the server there, "
+                "or correct the base URL"
             )
         except (httpx2.TimeoutException, TimeoutError):
             message = f"This request timed out: no answer came in {self._timeout:g} s."
@@ -171,8 +173,8 @@ class Upstream:
                 parts.append(part)
         if response.status_code == 401:
             return Away(
-                f"{self.base_url} refuses the key (HTTP 401). Set the environment variable that "
-                "`api_key_env` of the provider names to a key it takes."
+                f"{self.base_url} refuses the key (HTTP 401); set the environment variable with "
+                "the key, and name it as `api_key_env`"
             )
         found = read(response.status_code, response.headers, b"".join(parts), self._clock())
         if isinstance(found, Again) and found.wait is not None:

@@ -1,0 +1,1 @@
+"""Endpoints that answer at once; the embedded server runs their batches."""
