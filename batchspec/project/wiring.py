@@ -179,7 +179,11 @@ class Connections:
         except (ValueError, OSError) as error:
             raise ConfigurationError(f"simulator.answers is not right: {error}") from error
         app = create_app(
-            self.directory / "simulator", model=model, pace=ServerPace().times(own.pace)
+            self.directory / "simulator",
+            model=model,
+            pace=ServerPace().times(own.pace),
+            # Nobody wants to wait an hour of real time for an offline run.
+            creates_per_hour=None,
         )
         self.stack.callback(app.state.engine.close)
         return app

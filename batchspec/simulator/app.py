@@ -6,7 +6,6 @@ from pathlib import Path
 
 from anyio import to_thread
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -20,7 +19,6 @@ from batchspec.simulator.clock import FollowedClock, SimulatedClock, Timekeeper
 from batchspec.simulator.endpoints.chat import ChatCompletions
 from batchspec.simulator.endpoints.embeddings import Embeddings
 from batchspec.simulator.endpoints.port import Endpoint
-from batchspec.simulator.endpoints.response_store import ResponseStore
 from batchspec.simulator.endpoints.responses import Responses
 from batchspec.simulator.faults.drops import DROP
 from batchspec.simulator.faults.middleware import FaultMiddleware
@@ -29,6 +27,7 @@ from batchspec.simulator.http import admin, batches, files, live, responses
 from batchspec.simulator.http import webhooks as http_webhooks
 from batchspec.simulator.http.access import Access
 from batchspec.simulator.http.calls import CallLog, Calls
+from batchspec.simulator.http.front_door import KeyCheck, Marking
 from batchspec.simulator.jobs.database import Database
 from batchspec.simulator.jobs.engine import Engine, Rules
 from batchspec.simulator.jobs.live import LiveRunner
@@ -48,6 +47,7 @@ def create_app(  # noqa: PLR0913  one keyword per way in which simulators differ
     background: bool = True,
     models: Collection[str] | None = None,
     enqueued_token_limit: int | Mapping[str, int] | None = None,
+    creates_per_hour: int | None = 2_000,
     faults: Faults | None = None,
     access: Access | None = None,
     webhooks: Mapping[str, str] | None = None,
@@ -58,41 +58,40 @@ def create_app(  # noqa: PLR0913  one keyword per way in which simulators differ
         directory: Made when missing. An application made again over it goes on where the last one
             stopped; two at a time are not supported.
         clock: Says the time in unix seconds, never an earlier one; by default the real time. A
-            `SimulatedClock` goes on from where it stood when the directory was last used.
+            `SimulatedClock` goes on from where it stood at last.
         model: Where answers come from; by default from the request's own schemas.
         source: Answers requests live, many at a time, in place of a model.
         pace: How long a batch stays in each status.
         shuffle: Whether result lines come in another order than the requests.
         background: Whether a thread works on batches. Otherwise each request first does what is
-            due, so that a test with its own clock sees exactly what belongs to that time.
+            due, as tests with a clock of their own want it.
         models: The names that exist; by default any name does.
         enqueued_token_limit: Prompt tokens in open batches, for each model or by model.
+        creates_per_hour: How many batches may be created; None for no limit.
         faults: What goes wrong; by default nothing but what the directory remembers.
         access: Who may call `/admin`; by default everybody.
-        webhooks: Where to tell that a batch has ended, besides the endpoints that clients add:
-            secrets by URL.
+        webhooks: Secrets by URL of who is told that a batch has ended, besides whom clients add.
 
-    The application's `state.engine` is the `Engine`; whoever runs the application without lifespan
-    events closes it. `state.calls` are the `Calls` that came.
+    Its `state.engine` is closed by whoever sends no lifespan events; `state.calls` came so far.
     """
     rules = Rules(
         pace=pace or Pace(),
         shuffle=shuffle,
         models=None if models is None else frozenset(models),
         enqueued_token_limit=enqueued_token_limit,
+        creates_per_hour=creates_per_hour,
     )
-    answers, stored = model or SchemaModel(), ResponseStore()
-    served = _endpoints(answers, stored)
+    served = _endpoints(model or SchemaModel())
     engine = _engine(directory, clock, served, rules, faults=faults or Faults(), source=source)
-    app = _assemble(engine, _routes(engine, stored, access or Access()), background=background)
+    app = _assemble(engine, _routes(engine, access or Access()), background=background)
     app.state.courier = employ(engine.database, engine.clock, engine.faults, webhooks or {})
     return app
 
 
-def _endpoints(answers: Model, stored: ResponseStore) -> dict[str, Endpoint]:
+def _endpoints(answers: Model) -> dict[str, Endpoint]:
     served: list[Endpoint] = [
         ChatCompletions(answers),
-        Responses(answers, stored),
+        Responses(answers),
         Embeddings(answers),
     ]
     return {endpoint.path: endpoint for endpoint in served}
@@ -123,12 +122,12 @@ def _timekeeper(clock: Clock | None, database: Database) -> Timekeeper:
     return clock
 
 
-def _routes(engine: Engine, stored: ResponseStore, access: Access) -> list[BaseRoute]:
+def _routes(engine: Engine, access: Access) -> list[BaseRoute]:
     return [
         *files.routes(),
         *batches.routes(),
         *live.routes(engine),
-        *responses.routes(stored),
+        *responses.routes(engine.endpoints[Responses.path]),
         *http_webhooks.routes(access),
         *admin.routes(access, *http_webhooks.admin_routes()),
     ]
@@ -150,6 +149,7 @@ def _assemble(engine: Engine, routes: Sequence[BaseRoute], *, background: bool) 
         routes=routes,
         middleware=[
             Middleware(CallLog, calls=calls, clock=engine.clock),
+            Middleware(Marking, clock=engine.clock),
             Middleware(_Drive, engine=engine, background=background),
             Middleware(
                 FaultMiddleware,
@@ -157,6 +157,7 @@ def _assemble(engine: Engine, routes: Sequence[BaseRoute], *, background: bool) 
                 database=engine.database,
                 clock=engine.clock,
             ),
+            Middleware(KeyCheck),
         ],
         exception_handlers={
             HTTPFailure: _on_failure,
@@ -171,7 +172,7 @@ def _assemble(engine: Engine, routes: Sequence[BaseRoute], *, background: bool) 
 
 
 class _Drive:
-    """Marks every answer with a request id and lets the engine see the time pass."""
+    """Lets the engine see the time pass."""
 
     def __init__(self, app: ASGIApp, *, engine: Engine, background: bool) -> None:
         self.app = app
@@ -183,24 +184,22 @@ class _Drive:
             await self.app(scope, receive, send)
             return
 
-        async def mark(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["x-request-id"] = mint_request_id()
-            elif message["type"] == DROP and self.background:
+        async def watch(message: Message) -> None:
+            if message["type"] == DROP and self.background:
                 # What was committed goes on while the client waits in vain.
                 self.engine.wake()
             await send(message)
 
         if not self.background:
             await to_thread.run_sync(self.engine.advance, self.engine.clock())
-        await self.app(scope, receive, mark)
+        await self.app(scope, receive, watch)
         if self.background:
             self.engine.wake()
 
 
 async def _on_failure(_: Request, error: Exception) -> Response:
     failure = error if isinstance(error, HTTPFailure) else HTTPFailure(500, str(error))
-    return JSONResponse(failure.body, failure.status)
+    return JSONResponse(failure.body, failure.status, failure.headers)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:

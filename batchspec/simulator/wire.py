@@ -76,6 +76,7 @@ class HTTPFailure(Exception):  # noqa: N818  it is an answer of the service, not
         param: str | None = None,
         kind: str | None = None,
         extra: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -84,6 +85,7 @@ class HTTPFailure(Exception):  # noqa: N818  it is an answer of the service, not
         self.param = param
         self.kind = kind or ("server_error" if status >= 500 else "invalid_request_error")
         self.extra = extra or {}
+        self.headers = headers or {}
 
     @property
     def body(self) -> Json:

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from acceptance.proxy import Proxy, Trap
 
@@ -73,7 +73,8 @@ class Server:
             raise
 
     def get(self, path: str) -> bytes:
-        with urlopen(f"http://127.0.0.1:{self.port}/v1/{path}", timeout=30) as answer:
+        url, key = f"http://127.0.0.1:{self.port}/v1/{path}", {"authorization": "Bearer x"}
+        with urlopen(Request(url, headers=key), timeout=30) as answer:
             content: bytes = answer.read()
             return content
 

@@ -23,6 +23,8 @@ from batchspec.simulator import (
 from batchspec.simulator.jobs.engine import Engine
 
 ENDPOINT = "/v1/chat/completions"
+KEY = {"authorization": "Bearer simulated"}
+"""For calls that are made below the SDK."""
 START = 1_790_000_000.0
 PACE = Pace(validating=20, in_progress=100, finalizing=5, cancelling=60)
 
@@ -154,7 +156,7 @@ async def start(
 
     def begin(**options: Any) -> Simulation:
         app = make_app(**options)
-        http = httpx2.AsyncClient(transport=AppTransport(app))
+        http = httpx2.AsyncClient(transport=AppTransport(app), headers=KEY)
         client = openai.AsyncOpenAI(
             base_url="http://simulator/v1", api_key="simulated", http_client=http, max_retries=0
         )

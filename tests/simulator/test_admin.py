@@ -9,7 +9,7 @@ from openai.types import Batch
 from batchspec.simulator import Access, AppTransport, Pace
 from batchspec.simulator.http.calls import KEPT
 
-from .conftest import START, Simulation, request_line
+from .conftest import KEY, START, Simulation, request_line
 
 pytestmark = pytest.mark.anyio
 SLOW = Pace(validating=600, in_progress=80_000, finalizing=600, cancelling=600)
@@ -176,7 +176,7 @@ async def test_a_call_that_made_the_server_fail_is_a_500(
 
     monkeypatch.setattr(simulation.engine.database, "list_batches", fail)
     with pytest.raises(RuntimeError):
-        await admin.get("/v1/batches")
+        await admin.get("/v1/batches", headers=KEY)
     assert (await admin.get("/admin/calls")).json()["data"][0]["status"] == 500
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from batchspec.simulator import AppTransport, create_app
 
-from .conftest import ENDPOINT, PACE, START, Simulation, request_line
+from .conftest import ENDPOINT, KEY, PACE, START, Simulation, request_line
 
 pytestmark = pytest.mark.anyio
 KEYS = {
@@ -308,10 +308,34 @@ async def test_a_mistake_of_ours_is_a_500(simulation: Simulation) -> None:
     simulation.engine.close()
     app = create_app(simulation.engine.database.files.parent, clock=simulation.clock)
     app.state.engine.close()
-    async with httpx2.AsyncClient(transport=AppTransport(app)) as client:
+    async with httpx2.AsyncClient(transport=AppTransport(app), headers=KEY) as client:
         request = client.build_request("GET", "http://simulator/v1/batches")
         response = await client.send(request, stream=True)
         assert response.status_code == 500
         assert response.headers["x-request-id"]
         with pytest.raises(sqlite3.ProgrammingError):
             await response.aread()
+
+
+async def test_no_more_batches_an_hour_than_allowed(start: Callable[..., Simulation]) -> None:
+    simulation = start(creates_per_hour=2)
+    file_id = await simulation.upload(request_line("a"))
+    await simulation.create(file_id)
+    simulation.clock.advance(1_000)
+    await simulation.create(file_id)
+    simulation.clock.advance(600.5)
+    with pytest.raises(openai.RateLimitError) as refused:
+        await simulation.create(file_id)
+    assert refused.value.code == "rate_limit_exceeded"
+    assert refused.value.response.headers["retry-after"] == "2000"
+    assert len([batch async for batch in simulation.client.batches.list()]) == 2
+    simulation.clock.advance(1_999)
+    with pytest.raises(openai.RateLimitError):
+        await simulation.create(file_id)
+    simulation.clock.advance(1)
+    await simulation.create(file_id)
+    with pytest.raises(openai.RateLimitError):
+        await simulation.create(file_id)
+    simulation = start(creates_per_hour=None)
+    for _ in range(3):
+        await simulation.create(file_id)

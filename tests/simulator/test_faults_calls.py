@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from .conftest import START, Simulation, request_line
+from .conftest import KEY, START, Simulation, request_line
 from .faulty import BASE, create, look, raw, upload
 
 pytestmark = pytest.mark.anyio
@@ -130,7 +130,7 @@ LINES = [request_line(str(number)) for number in range(200)]
 async def content(simulation: Simulation, fault: str, **options: Any) -> httpx2.Response:
     file = await simulation.upload(*LINES)
     simulation.engine.faults.add(fault, **options)
-    request = httpx2.Request("GET", f"{BASE}/files/{file}/content")
+    request = httpx2.Request("GET", f"{BASE}/files/{file}/content", headers=KEY)
     return await simulation.client._client.send(request, stream=True)
 
 

@@ -112,7 +112,7 @@ def test_07_a_download_ends_in_the_middle(faulty: Server, ending: str) -> None:
 def test_07_a_download_is_compressed(faulty: Server) -> None:
     _, client = faulty({"fault": "gzip_download"})
     file = uploaded(client)
-    request = f"GET /v1/files/{file}/content HTTP/1.0\r\nhost: simulator\r\n\r\n".encode()
+    request = f"GET /v1/files/{file}/content HTTP/1.0\r\nauthorization: Bearer x\r\n\r\n".encode()
     head, _, body = ask(client, request).partition(b"\r\n\r\n")
     assert b"content-encoding: gzip" in head
     assert gzip.decompress(body) == CONTENT
@@ -123,7 +123,7 @@ def test_07_a_download_is_compressed(faulty: Server) -> None:
 def test_07_a_length_is_wrong(faulty: Server, off_by: int, *, fails: bool) -> None:
     _, client = faulty({"fault": "wrong_content_length", "off_by": off_by})
     file = uploaded(client)
-    request = f"GET /v1/files/{file}/content HTTP/1.0\r\nhost: simulator\r\n\r\n".encode()
+    request = f"GET /v1/files/{file}/content HTTP/1.0\r\nauthorization: Bearer x\r\n\r\n".encode()
     head, _, body = ask(client, request).partition(b"\r\n\r\n")
     assert f"content-length: {len(CONTENT) + off_by}".encode() in head
     assert body == CONTENT[: len(CONTENT) + min(0, off_by)]

@@ -168,3 +168,10 @@ async def test_a_file_gone_from_the_directory_is_not_found(simulation: Simulatio
     simulation.engine.database.path(file_id).unlink()
     with pytest.raises(openai.NotFoundError):
         await simulation.client.files.content(file_id)
+
+
+async def test_some_files_are_not_handed_out_again(simulation: Simulation) -> None:
+    for purpose in ("assistants", "user_data", "vision"):
+        file = await simulation.client.files.create(file=("a.txt", b"abc"), purpose=purpose)
+        with pytest.raises(openai.BadRequestError, match=f"of purpose: {purpose}"):
+            await simulation.client.files.content(file.id)

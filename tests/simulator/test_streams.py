@@ -35,7 +35,6 @@ async def events(simulation: Simulation, path: str, body: Body) -> list[tuple[st
     answer = await simulation.client._client.post(
         f"http://simulator/v1{path}",
         json=body | {"stream": True},
-        headers={"authorization": "Bearer simulated"},
     )
     assert answer.headers["content-type"].startswith("text/event-stream")
     *blocks, rest = answer.text.split("\n\n")

@@ -41,9 +41,9 @@ class Responses:
 
     max_inputs = None
 
-    def __init__(self, model: Model, stored: ResponseStore) -> None:
+    def __init__(self, model: Model) -> None:
         self.model = model
-        self.stored = stored
+        self.stored = ResponseStore()
 
     def count_tokens(self, body: Json) -> int:
         try:

@@ -28,6 +28,8 @@ from batchspec.simulator.wire import (
 
 MAX_BYTES = 200_000_000
 PURPOSES = ("fine-tune", "assistants", "batch", "user_data", "vision", "evals")
+_SEALED = frozenset({"assistants", "user_data", "vision"})
+"""Purposes whose files the service does not hand out again."""
 _READ = 2**20
 _ANCHORS = ("created_at",)
 
@@ -138,6 +140,9 @@ def _delete(request: Request) -> Response:
 
 def _content(request: Request) -> Response:
     file = _find(request)
+    if file.purpose in _SEALED:
+        message = f"Not allowed to download files of purpose: {file.purpose}"
+        raise HTTPFailure(400, message)
     try:
         return _Content(engine_of(request).database.path(file.id), file)
     except FileNotFoundError as error:

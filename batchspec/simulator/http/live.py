@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from batchspec.simulator.endpoints.chat import ChatCompletions
 from batchspec.simulator.endpoints.models import MODELS
+from batchspec.simulator.endpoints.port import Usage
 from batchspec.simulator.endpoints.responses import Responses
 from batchspec.simulator.http.reading import engine_of, read_body
 from batchspec.simulator.jobs.engine import Engine
@@ -21,6 +22,8 @@ _STREAMS: Mapping[str, Callable[[Json, Json], Iterator[bytes]]] = {
     ChatCompletions.path: chat_stream,
     Responses.path: response_stream,
 }
+_REQUESTS, _TOKENS = 10_000, 2_000_000
+"""Allowed in a minute, as headers say; nothing is refused for it."""
 
 
 def routes(engine: Engine) -> list[Route]:
@@ -36,9 +39,24 @@ async def _respond(request: Request) -> Response:
     reply = await engine.answering.respond(request.url.path, body, engine.clock())
     if reply.body is None:
         raise HTTPFailure(500, str((reply.error or {}).get("message")))
+    headers = _rate_limits(reply.usage)
     if body.get("stream") and reply.succeeded:
-        return _EventStream(_STREAMS[request.url.path](body, reply.body))
-    return Response(to_json(reply.body), reply.status, media_type="application/json")
+        return _EventStream(_STREAMS[request.url.path](body, reply.body), headers)
+    content = to_json(reply.body)
+    return Response(content, reply.status, headers, media_type="application/json")
+
+
+def _rate_limits(usage: Usage) -> dict[str, str]:
+    """What an account may still do within this minute, if the call is the only one."""
+    used = usage.input_tokens + usage.output_tokens
+    return {
+        "x-ratelimit-limit-requests": str(_REQUESTS),
+        "x-ratelimit-limit-tokens": str(_TOKENS),
+        "x-ratelimit-remaining-requests": str(_REQUESTS - 1),
+        "x-ratelimit-remaining-tokens": str(max(0, _TOKENS - used)),
+        "x-ratelimit-reset-requests": f"{60_000 // _REQUESTS}ms",
+        "x-ratelimit-reset-tokens": f"{60_000 * min(used, _TOKENS) // _TOKENS}ms",
+    }
 
 
 class _EventStream(Response):
@@ -46,8 +64,8 @@ class _EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: Iterator[bytes]) -> None:
-        super().__init__(headers={"cache-control": "no-cache"})
+    def __init__(self, events: Iterator[bytes], headers: Mapping[str, str]) -> None:
+        super().__init__(headers={"cache-control": "no-cache", **headers})
         del self.headers["content-length"]
         self._events = events
 

@@ -8,13 +8,20 @@ from starlette.routing import Route
 
 from batchspec.simulator.endpoints.item_ids import Origin
 from batchspec.simulator.endpoints.parameters import unserved
+from batchspec.simulator.endpoints.port import Endpoint
 from batchspec.simulator.endpoints.response_store import ResponseStore, Stored
+from batchspec.simulator.endpoints.responses import Responses
 from batchspec.simulator.endpoints.responses_items import type_of
 from batchspec.simulator.http.reading import parse_limit, parse_order
 from batchspec.simulator.wire import HTTPFailure, Json, page
 
 
-def routes(store: ResponseStore) -> list[Route]:
+def routes(endpoint: Endpoint) -> list[Route]:
+    """What can be done with the responses that an endpoint has stored."""
+    if not isinstance(endpoint, Responses):
+        return []
+    store = endpoint.stored
+
     def retrieve(request: Request) -> Response:
         if request.query_params.get("stream") == "true":
             raise unserved("stream", "what is stored is told at once.")

@@ -17,6 +17,7 @@ from batchspec.simulator.faults.runner import FaultyRunner
 from batchspec.simulator.faults.tally import Tally
 from batchspec.simulator.jobs.database import Database, insert_batch
 from batchspec.simulator.jobs.lines import Chunk, write_chunk
+from batchspec.simulator.jobs.quota import room_for_a_batch
 from batchspec.simulator.jobs.records import BatchError, BatchRecord, FileRecord
 from batchspec.simulator.jobs.results import finish_files
 from batchspec.simulator.jobs.runner import Runner, SerialRunner
@@ -40,6 +41,7 @@ class Rules:
     shuffle: bool = True
     models: frozenset[str] | None = None
     enqueued_token_limit: int | Mapping[str, int] | None = None
+    creates_per_hour: int | None = None
     enqueued_request_limit: int = 1_000_000
     """Requests for embeddings in open batches, of all models together."""
 
@@ -178,12 +180,17 @@ class Engine:
         return marked
 
     def add_batch(self, batch: BatchRecord) -> BatchRecord:
-        """Remember a new batch, and return it with its faults."""
+        """Remember a new batch, and return it with its faults.
+
+        Raises:
+            HTTPFailure: Too many were created within the hour.
+        """
         tally = Tally()
         path = self.database.path(batch.input_file_id)
         marked, others = life.mark_batch(self.faults, batch, path, self.rules.pace, tally)
         before = [partial(insert_batch, record=other) for other in others]
-        self.database.add_batch(marked, tally.write, *before)
+        room = room_for_a_batch(self.rules.creates_per_hour, batch.created_at)
+        self.database.add_batch(marked, room, tally.write, *before)
         return marked
 
     def _mark(self, file: FileRecord, tally: Tally) -> FileRecord:
