@@ -147,6 +147,7 @@ class Connections:
             self.directory / "live" / name,
             source=upstream,
             pace=replace(ServerPace().times(0), window=_FOREVER),
+            creates_per_hour=None,
         )
         runner = app.state.engine.runner
         self.stack.callback(app.state.engine.close)
