@@ -1,7 +1,7 @@
 """The suite as pytest runs it: options, departures, the server, and a report at the end."""
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from batchspec.conformance.checks import Check, every
 from batchspec.conformance.clients import ClientUnderTest
 from batchspec.conformance.departures import read_departures
 from batchspec.conformance.embedded import embedded_server
-from batchspec.conformance.report import Report
+from batchspec.conformance.report import PROPERTY, Report
 from batchspec.conformance.scenarios import Finished, Scenarios
 from batchspec.conformance.server import Server, Target
 from batchspec.conformance.timeline import MovableTime, RealTime, Timeline
@@ -76,7 +76,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_DEPARTURES] = departures
     facts = {name: getattr(config.option, name) for name in ("base_url", "model", "endpoint")}
     facts["base_url"] = facts["base_url"] or "the embedded server"
-    config.stash[_REPORT] = Report(facts)
+    config.stash[_REPORT] = Report(facts, departures)
+    config.pluginmanager.register(config.stash[_REPORT], "conformance-report")
 
 
 def _key(variable: str | None) -> str | None:
@@ -108,10 +109,19 @@ def _check(item: pytest.Item) -> Check | None:
     return mark.args[0] if mark else None
 
 
+def _guarded(config: pytest.Config) -> bool:
+    """Tell whether our other plugin shuts the network off for every test."""
+    try:
+        return bool(config.getini("batchspec_network") == "guard")
+    except ValueError:  # it is not loaded
+        return False
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let checks be chosen by what they cost and weigh, and departures fail as agreed."""
     departures = config.stash[_DEPARTURES]
+    host = httpx2.URL(config.option.base_url or "").host if _guarded(config) else ""
     for item in items:
         check = _check(item)
         if check is None:
@@ -119,21 +129,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item.add_marker(check.severity)
         item.add_marker(check.cost)
         item.extra_keyword_matches.add(check.id)
+        item.user_properties.append((PROPERTY, check.id))
+        if host:
+            item.add_marker(pytest.mark.batchspec_network(host))
         if check.id in departures:
             item.add_marker(pytest.mark.xfail(reason=departures[check.id], strict=True))
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item,
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note what came of a check."""
-    result = yield
-    check = _check(item)
-    if check is not None:
-        departure = item.config.stash[_DEPARTURES].get(check.id)
-        item.config.stash[_REPORT].add(check, result, departure)
-    return result
 
 
 def pytest_terminal_summary(

@@ -9,10 +9,12 @@ from typing import Literal
 
 import pytest
 
-from batchspec.conformance.checks import Check
+from batchspec.conformance.checks import Check, every
 
 Outcome = Literal["passed", "failed", "departed", "mended", "skipped"]
 """`departed`: fails as agreed. `mended`: agreed to fail, and does not."""
+PROPERTY = "conformance"
+"""The property of a test that names its check."""
 _TELLING: tuple[Outcome, ...] = ("failed", "mended")
 
 
@@ -26,18 +28,25 @@ class Finding:
 
 
 class Report:
-    """Collects findings."""
+    """Collects findings: a plugin that sees the results of all processes that run tests."""
 
-    def __init__(self, facts: Mapping[str, str | None]) -> None:
-        """Start a report about a server, known by some facts."""
+    def __init__(self, facts: Mapping[str, str | None], departures: Mapping[str, str]) -> None:
+        """Start a report about a server, known by some facts and by what it does otherwise."""
         self._facts = facts
+        self._departures = departures
+        self._checks = {check.id: check for check in every()}
         self._findings: dict[str, Finding] = {}
         self.left: list[str] = []
         """Files that could not be deleted."""
 
-    def add(self, check: Check, result: pytest.TestReport, departure: str | None) -> None:
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take in the result of one phase of a test."""
-        outcome, detail = _judge(result, departure)
+        id_ = dict(report.user_properties).get(PROPERTY)
+        if id_ in self._checks:
+            self._add(self._checks[str(id_)], report)
+
+    def _add(self, check: Check, result: pytest.TestReport) -> None:
+        outcome, detail = _judge(result, self._departures.get(check.id))
         found = self._findings.get(check.id)
         if found is None or (outcome != "passed" and found.outcome not in _TELLING):
             self._findings[check.id] = Finding(check, outcome, detail)

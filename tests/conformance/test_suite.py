@@ -40,34 +40,37 @@ def test_every_check_can_fail(suite: Suite, yes_man: str) -> None:
     assert run.code == 1
 
 
-def test_a_failure_is_told_in_a_table(suite: Suite, yes_man: str) -> None:
-    run = suite("--base-url", yes_man, "-m", "read and should", "-k", "list")
-    assert f"conformance of {yes_man}" in run.said
-    assert "checks: 3 failed" in run.said
-    line = r"^failed  should  list\.limit-101 +Failed: GET .*answered 200"
-    assert re.search(line, run.said, re.MULTILINE)
-
-
 def _departures(folder: Path, text: str) -> Path:
     path = folder / "departures.toml"
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def test_known_departures_fail_as_agreed(suite: Suite, yes_man: str, tmp_path: Path) -> None:
-    path = _departures(tmp_path, '[departures]\n"list.limit-*" = "It takes any limit."\n')
+def test_known_departures_fail_as_agreed_and_others_are_told(
+    suite: Suite, yes_man: str, tmp_path: Path
+) -> None:
+    path = _departures(tmp_path, '[departures]\n"list.limit-0" = "It takes any limit."\n')
     run = suite("--base-url", yes_man, "-k", "list.limit", "--departures", str(path))
-    assert run.code == 0, run.said
-    assert run.ids("departed") == {f"list.limit-{n}" for n in ("0", "101", "negative", "word")}
-    assert {c["detail"] for c in run.report["checks"]} == {"It takes any limit."}
+    assert run.ids("departed") == {"list.limit-0"}
+    assert run.ids("failed") == {"list.limit-101", "list.limit-negative", "list.limit-word"}
+    assert run.code == 1
+    assert f"conformance of {yes_man}" in run.said
+    assert "4 checks: 1 departed, 3 failed" in run.said
+    line = r"^failed  should  list\.limit-101 +Failed: GET .*answered 200"
+    assert re.search(line, run.said, re.MULTILINE)
+    details = {check["id"]: check["detail"] for check in run.report["checks"]}
+    assert details["list.limit-0"] == "It takes any limit."
 
 
 def test_a_departure_that_is_mended_is_told(suite: Suite, tmp_path: Path) -> None:
+    """And checks are chosen by what they cost."""
     path = _departures(tmp_path, '[departures]\n"list.shape" = "It has another shape."\n')
-    run = suite("-k", "list.shape", "--departures", str(path))
+    run = suite("-m", "read", "--departures", str(path))
     assert run.code == 1
     assert run.ids("mended") == {"list.shape"}
+    assert run.ids("failed") == set()
     assert "take it out of the departures" in run.said
+    assert {check["cost"] for check in run.report["checks"]} == {"read"}
 
 
 @pytest.mark.parametrize(
@@ -112,17 +115,21 @@ def test_options_that_make_no_sense_are_refused(
     assert "Traceback" not in run.said
 
 
+@pytest.mark.parametrize(("mode", "code"), [("guard", 0), ("fixtures", 5)])
+def test_where_every_test_is_guarded_the_server_may_be_reached(
+    suite: Suite, tmp_path: Path, mode: str, code: int
+) -> None:
+    """Nothing is run: checks that carry the guard's mark are counted, 5 says that there are none."""
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\nbatchspec_network = {mode}\n")
+    options = ("--collect-only", "-m", "batchspec_network", "-k", "list.limit-101")
+    run = suite("--base-url", "http://server.example/v1", *options)
+    assert run.code == code, run.said
+
+
 def test_an_admin_url_without_a_clock_is_told(suite: Suite, yes_man: str) -> None:
     run = suite("--base-url", yes_man, "--admin-url", f"{yes_man}/admin", "-k", "list.shape")
     assert "moves no clock" in run.said
     assert run.code == 1
-
-
-def test_reading_checks_change_nothing_on_the_server(suite: Suite) -> None:
-    """What they are chosen by: the cost that they declare."""
-    run = suite("-m", "read")
-    assert {check["cost"] for check in run.report["checks"]} == {"read"}
-    assert "list.shape" in run.ids("passed")
 
 
 def _modules() -> list[ModuleType]:
