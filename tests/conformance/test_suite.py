@@ -119,7 +119,7 @@ def test_options_that_make_no_sense_are_refused(
 def test_where_every_test_is_guarded_the_server_may_be_reached(
     suite: Suite, tmp_path: Path, mode: str, code: int
 ) -> None:
-    """Nothing is run: checks that carry the guard's mark are counted, 5 says that there are none."""
+    """Nothing is run: checks with the guard's mark are counted, and 5 says that there are none."""
     (tmp_path / "pytest.ini").write_text(f"[pytest]\nbatchspec_network = {mode}\n")
     options = ("--collect-only", "-m", "batchspec_network", "-k", "list.limit-101")
     run = suite("--base-url", "http://server.example/v1", *options)

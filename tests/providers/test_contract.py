@@ -14,6 +14,7 @@ from batchspec.conformance.server import Target
 from batchspec.conformance.test_client import *  # noqa: F403  the tests
 from batchspec.ids import FileId, RemoteId
 from batchspec.ports import Client
+from batchspec.providers.live.client import LiveClient
 from batchspec.providers.openai.client import OpenAIClient
 from batchspec.simulator import AppTransport, Pace, SimulatedClock, create_app
 from batchspec.state.remote import CallError, NotFound, RemoteBatch, Throttled, Uncertain
@@ -26,7 +27,11 @@ def _openai(transport: httpx2.AsyncBaseTransport) -> Client:
     return OpenAIClient(api_key="simulated", base_url=IN_PROCESS, transport=transport)
 
 
-@pytest.fixture(params=[_openai], ids=["openai"])
+def _live(transport: httpx2.AsyncBaseTransport) -> Client:
+    return LiveClient(transport, outage=lambda: None)
+
+
+@pytest.fixture(params=[_openai, _live], ids=["openai", "live"])
 def tested(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ClientUnderTest]:
     """A client of the embedded server in this process, whose clock stands still."""
     clock = SimulatedClock(speed=0)
