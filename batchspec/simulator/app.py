@@ -166,6 +166,8 @@ def _assemble(engine: Engine, routes: Sequence[BaseRoute], *, background: bool) 
         },
         lifespan=lifespan,
     )
+    # The service knows no path with a slash at its end.
+    app.router.redirect_slashes = False
     app.state.engine = engine
     app.state.calls = calls
     return app

@@ -4,9 +4,11 @@ import os
 import signal
 import socket
 import struct
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -25,6 +27,17 @@ class DroppingProtocol(H11Protocol):
         app: Any = partial(self._run, self.app)
         self.app = app
 
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, unless its answer has begun; the application hears no more."""
+        cycle: Any = self.cycle
+        if cycle is None or not cycle.response_started or cycle.response_complete:
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+        if cycle is not None:
+            cycle.disconnected = True
+            cycle.message_event.set()
+
     async def _run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_or_drop(message: Message) -> None:
             if message["type"] != DROP:
@@ -34,7 +47,9 @@ class DroppingProtocol(H11Protocol):
             while (await receive())["type"] != "http.disconnect":
                 pass
 
-        await app(scope, receive, send_or_drop)
+        # Who has hung up wants no answer.
+        with suppress(ClientDisconnect):
+            await app(scope, receive, send_or_drop)
 
     def _drop(self, kind: Drop) -> None:
         match kind:

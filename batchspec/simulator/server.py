@@ -1,5 +1,6 @@
 """Runs the application as a server process."""
 
+import logging
 import socket
 import threading
 from collections.abc import Callable, Generator
@@ -96,10 +97,13 @@ def _server(app: Starlette, host: str, on_listening: Callable[[str], None]) -> "
             if self.started:
                 on_listening(_base_url(host, self.servers[0].sockets[0].getsockname()[1]))
 
+    # What clients send wrong is their business: it is answered, and not logged.
+    logging.getLogger("python_multipart").addHandler(logging.NullHandler())
     config = uvicorn.Config(
         app,
         http=DroppingProtocol,
-        log_level="warning",
+        ws="none",
+        log_level="error",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=10,

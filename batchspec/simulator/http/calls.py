@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from itertools import count
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from batchspec.simulator.wire import Clock, Json
@@ -80,6 +81,8 @@ class CallLog:
 
         try:
             await self.app(scope, receive, note)
+        except ClientDisconnect:
+            raise
         except Exception:
             # The framework answers in the name of an application that fails.
             call.status = call.status or 500

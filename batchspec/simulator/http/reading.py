@@ -11,6 +11,9 @@ from starlette.requests import Request
 from batchspec.simulator.jobs.engine import Engine
 from batchspec.simulator.wire import HTTPFailure, Json, check_bounds, invalid_value, is_object
 
+MAX_BODY = 64 * 2**20
+"""Bytes of a body in JSON; our own bound, the service's is not known."""
+_JSON = "application/json"
 _ORDERS = ("asc", "desc")
 
 
@@ -21,8 +24,17 @@ def engine_of(request: Request) -> Engine:
 
 async def read_body(request: Request) -> Json:
     """The JSON object a call carries."""
+    content = await _read(request)
+    kind = request.headers.get("content-type", _JSON)
+    if kind.partition(";")[0].strip().lower() != _JSON:
+        message = (
+            f"Unsupported content type: '{kind}'. This API method only accepts '{_JSON}' requests, "
+            f"but you specified the header 'Content-Type: {kind}'. Please try again with a "
+            "supported content type."
+        )
+        raise HTTPFailure(415, message, code="unsupported_content_type")
     try:
-        body = from_json(await request.body())
+        body = from_json(content, allow_inf_nan=False)
     except ValueError as error:
         message = "We could not parse the JSON body of your request."
         raise HTTPFailure(400, message) from error
@@ -30,6 +42,19 @@ async def read_body(request: Request) -> Json:
         message = "We expected a JSON object as the body of your request."
         raise HTTPFailure(400, message)
     return body
+
+
+async def _read(request: Request) -> bytes:
+    """The body as it came, to its end also if it is too large: who still sends hears no answer."""
+    content, size = bytearray(), 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= MAX_BODY:
+            content += chunk
+    if size > MAX_BODY:
+        message = f"The request body is too large: {size} bytes, where {MAX_BODY} are the most."
+        raise HTTPFailure(413, message, code="request_too_large")
+    return bytes(content)
 
 
 Body = TypeVar("Body", bound=BaseModel)
