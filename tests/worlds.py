@@ -25,7 +25,7 @@ from batchspec.ports import (
 )
 from batchspec.project import ApplyResult, Item, Project
 from batchspec.providers.openai.client import OpenAIClient
-from batchspec.simulator import AppTransport, CallableModel, Pace, create_app
+from batchspec.simulator import AppTransport, CallableModel, Pace, SimulatedClock, create_app
 from batchspec.state.events import Event
 from batchspec.store.verify import verify
 
@@ -203,13 +203,14 @@ class World:
         *,
         model: Callable[[dict[str, Any]], Any] = echo,
         pace: Pace = PACE,
+        clock: SimulatedClock | None = None,
         **options: Any,
     ) -> None:
         self.root = root
-        self.clock = VirtualClock()
+        self.clock: VirtualClock | SimulatedClock = clock or VirtualClock()
         self.app: Starlette = create_app(
             root / "provider",
-            clock=self.clock.now,
+            clock=clock or self.clock.now,
             model=CallableModel(self._answer),
             pace=pace,
             background=False,

@@ -94,7 +94,7 @@ class BrokenLine(LineFault):
     fault: Literal["broken_line"] = "broken_line"
     behaviours: ClassVar = (36,)
     form: Literal["cut", "invalid_utf8", "line_separator"] = "cut"
-    """`line_separator` puts U+2028, which is no end of a line, into the answer."""
+    """`line_separator` puts U+2028, which ends no line, into a string beside the answer."""
 
     def spoil(self, result: Result) -> None:
         match self.form:
@@ -103,9 +103,8 @@ class BrokenLine(LineFault):
             case "invalid_utf8":
                 result.spoilers.append(lambda line: line[:-2] + b"\xff\xfe" + line[-2:])
             case "line_separator":
-                body = result.body()
-                if body is not None and body.text():
-                    body.say(f"{body.text()}\u2028")
+                response = result.document["response"] or {}
+                response["request_id"] = f"{response.get('request_id', '')}\u2028"
 
 
 class RequestTimeout(LineFault):
