@@ -144,6 +144,12 @@ class SimulatorSettings(BaseModel):
     (`tickets.triage`) or model (`gpt-*`) it is for; none: made up from the requests."""
     pace: float = Field(default=1.0, ge=0)
     """Factor on the time batches take."""
+    speed: float = Field(default=1.0, gt=0)
+    """Seconds that pass for the server in one of ours, so that its hours can be short."""
+    scenario: str | None = None
+    """What goes wrong: the name of a scenario, or a TOML or JSON file."""
+    seed: int = 0
+    """Of what a scenario draws."""
 
 
 class Settings(BaseModel):

@@ -73,8 +73,8 @@ def test_a_further_provider_and_its_prices_stand_beside_openai(tmp_path: Path) -
             "there is no key 'providers.openai.limits.min_request'. Did you mean 'min_requests'?",
         ),
         (
-            "[simulator]\nspeed = 2",
-            "there is no key 'simulator.speed'. Known: answers, pace.",
+            "[simulator]\nspede = 2",
+            "there is no key 'simulator.spede'. Did you mean 'speed'?",
         ),
         (
             "[providers.openai.prices.x]\nin = 2\noutput = 1",

@@ -24,6 +24,8 @@ from batchspec.store.lookup import JobLookup
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+    from batchspec.simulator import Faults
+
 SIMULATION = "simulation"
 """The environment of `--simulate`, so that no simulated answer is mistaken for a paid one."""
 _SIMULATED_POLL = 0.1
@@ -171,7 +173,7 @@ class Connections:
 
     def _app(self) -> "Starlette":
         from batchspec.simulator import Pace as ServerPace  # noqa: PLC0415 - only here
-        from batchspec.simulator import create_app, load_answers  # noqa: PLC0415 - only here
+        from batchspec.simulator import SimulatedClock, create_app, load_answers  # noqa: PLC0415
 
         own = self.settings.simulator
         jobs = self.stack.enter_context(JobLookup(self.directory))
@@ -181,13 +183,25 @@ class Connections:
             raise ConfigurationError(f"simulator.answers is not right: {error}") from error
         app = create_app(
             self.directory / "simulator",
+            clock=SimulatedClock(speed=own.speed),
             model=model,
             pace=ServerPace().times(own.pace),
             # Nobody wants to wait an hour of real time for an offline run.
             creates_per_hour=None,
+            faults=self._faults(),
         )
         self.stack.callback(app.state.engine.close)
         return app
+
+    def _faults(self) -> "Faults":
+        from batchspec.simulator import load_faults  # noqa: PLC0415 - only here
+
+        own = self.settings.simulator
+        wanted = [] if own.scenario is None else [own.scenario]
+        try:
+            return load_faults(wanted, seed=own.seed, root=self.root)
+        except (ValueError, OSError) as error:
+            raise ConfigurationError(f"simulator.scenario is not right: {error}") from error
 
 
 def outside_a_loop() -> None:

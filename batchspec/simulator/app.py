@@ -23,7 +23,7 @@ from batchspec.simulator.endpoints.responses import Responses
 from batchspec.simulator.faults.drops import DROP
 from batchspec.simulator.faults.middleware import FaultMiddleware
 from batchspec.simulator.faults.rules import Faults
-from batchspec.simulator.http import admin, batches, files, live, responses
+from batchspec.simulator.http import admin, admin_faults, batches, files, live, responses
 from batchspec.simulator.http import webhooks as http_webhooks
 from batchspec.simulator.http.access import Access
 from batchspec.simulator.http.calls import CallLog, Calls
@@ -129,7 +129,7 @@ def _routes(engine: Engine, access: Access) -> list[BaseRoute]:
         *live.routes(engine),
         *responses.routes(engine.endpoints[Responses.path]),
         *http_webhooks.routes(access),
-        *admin.routes(access, *http_webhooks.admin_routes()),
+        *admin.routes(access, *http_webhooks.admin_routes(), *admin_faults.routes()),
     ]
 
 

@@ -61,6 +61,41 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize(
+    ("scenario", "told"),
+    [
+        ("hostil", "Did you mean 'hostile'?"),
+        ("mine.toml", "mine.toml:1: there is no fault 'denid'. Did you mean 'denied'?"),
+        ("none.toml", "none.toml"),
+    ],
+)
+def test_a_scenario_that_is_not_right(run: Run, project: Path, scenario: str, told: str) -> None:
+    (project / "mine.toml").write_text('[[faults]]\nfault = "denid"\n')
+    (project / "batchspec.toml").write_text(f'[simulator]\nscenario = "{scenario}"\n')
+    refused = run("apply", "--simulate", "--auto-approve")
+    assert refused.code == ExitCode.ERROR
+    assert "simulator.scenario is not right" in refused.err
+    assert told in refused.err
+
+
+def test_a_scenario_holds_in_a_simulation(run: Run, project: Path) -> None:
+    (project / "mine.toml").write_text('[[faults]]\nfault = "refusal"\n')
+    (project / "batchspec.toml").write_text('[simulator]\nscenario = "mine.toml"\n')
+    assert run("apply", "--simulate", "--auto-approve").code == ExitCode.FAILED_ITEMS
+    assert run("results", "tickets.triage", "--simulate").out.count("refused") == 2
+
+
+def test_what_can_go_wrong_is_listed(run: Run) -> None:
+    assert "flaky-network" in run("simulator", "scenarios").out
+    listed = run("simulator", "faults").out
+    assert "rate_limited" in listed
+    one = run("simulator", "faults", "rate_limited").out
+    assert 'form = "seconds"' in one
+    assert json.loads(run("simulator", "faults", "--json").out)["faults"]
+    assert json.loads(run("simulator", "scenarios", "--json").out)["scenarios"]
+    assert "Did you mean 'rate_limited'?" in run("simulator", "faults", "rate_limted").err
+
+
 @pytest.mark.parametrize("template", NAMES)
 def test_every_template_works_offline(run: Run, template: str) -> None:
     """The two commands that `init` prints, and what they lead to."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
+import fault_tables
 from documents import DOCUMENTS, ROOT, generated, run
 from pydantic import BaseModel
 
@@ -117,6 +118,7 @@ PARTS = {
     "departures": departures,
     "diagram": diagram,
     "settings": settings,
+    **fault_tables.PARTS,
 }
 
 

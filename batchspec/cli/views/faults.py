@@ -27,16 +27,7 @@ def show_faults(entries: "Sequence[Entry]", *, as_json: bool) -> None:
 def show_scenarios(scenarios: "Sequence[Scenario]", *, as_json: bool) -> None:
     """Print names and titles."""
     if as_json:
-        documents = [
-            {
-                "name": scenario.name,
-                "title": scenario.title,
-                "description": scenario.description,
-                "faults": [fault.document() for fault in scenario.faults],
-            }
-            for scenario in scenarios
-        ]
-        print_json({"scenarios": documents})
+        print_json({"scenarios": [scenario.to_wire() for scenario in scenarios]})
         return
     width = max(len(scenario.name) for scenario in scenarios)
     for scenario in scenarios:

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from batchspec.simulator.faults.result import Result, text_of
 from batchspec.simulator.faults.rule import RequestFault
-from batchspec.simulator.wire import HTTPFailure
+from batchspec.simulator.wire import HTTPFailure, Json
 
 _FAILURES = {
     400: HTTPFailure(400, "Invalid request.", code="invalid_request"),
@@ -103,7 +103,7 @@ class BrokenLine(LineFault):
             case "invalid_utf8":
                 result.spoilers.append(lambda line: line[:-2] + b"\xff\xfe" + line[-2:])
             case "line_separator":
-                response = result.document["response"] or {}
+                response: Json = result.document["response"] or {}
                 response["request_id"] = f"{response.get('request_id', '')}\u2028"
 
 

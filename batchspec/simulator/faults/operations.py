@@ -17,6 +17,9 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
     ("models.retrieve", "GET", "/v1/models/.+"),
     ("chat.completions.create", "POST", "/v1/chat/completions"),
     ("responses.create", "POST", "/v1/responses"),
+    ("responses.retrieve", "GET", "/v1/responses/[^/]+"),
+    ("responses.delete", "DELETE", "/v1/responses/[^/]+"),
+    ("responses.input_items.list", "GET", "/v1/responses/[^/]+/input_items"),
     ("embeddings.create", "POST", "/v1/embeddings"),
     ("other", "[A-Z]+", "/v1/.*"),
 )

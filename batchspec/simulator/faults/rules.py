@@ -1,7 +1,7 @@
 """The faults of one simulator: rules, what they have struck so far, and the draw."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import RLock
@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 from batchspec.simulator.faults.catalogue import read_fault
 from batchspec.simulator.faults.ledger import Ledger, StoredRule
 from batchspec.simulator.faults.rule import Fault, Occasion
-from batchspec.simulator.faults.scenario import read_scenario
+from batchspec.simulator.faults.scenario import Scenario, read_scenario
 from batchspec.simulator.faults.tally import Tally, chance
 from batchspec.simulator.jobs.database import Database
 from batchspec.simulator.wire import Clock, Json
 
 F = TypeVar("F", bound=Fault)
+_HERE = Path()
 
 
 @dataclass(slots=True)
@@ -77,21 +78,34 @@ class Faults:
         Raises:
             FaultError: There is no such kind or option, or a value is not right; all is told.
         """
-        return self._add(read_fault({"fault": fault, **options}), id or self._unused(fault))
+        return self.add_table({"fault": fault, **options}, id=id)
 
-    def add_scenario(self, name_or_path: str | Path) -> list[str]:
+    def add_table(self, table: Mapping[str, Any], *, id: str | None = None) -> str:  # noqa: A002  its name on the wire
+        """Add a rule as it stands in a scenario file, and return its id.
+
+        Args:
+            table: The kind as `fault`, and its conditions and options.
+            id: As in `add`.
+
+        Raises:
+            FaultError: As in `add`.
+        """
+        fault = read_fault(table)
+        return self._add(fault, id or self._unused(fault.known_as()))
+
+    def add_scenario(self, scenario: str | Path | Scenario) -> list[str]:
         """Add all rules of a scenario and return their ids.
 
         Args:
-            name_or_path: A scenario that comes with the package, or a TOML or JSON file.
+            scenario: The name of one that comes with the package, or a TOML or JSON file.
 
         Raises:
             FaultError: There is no such scenario, or something in the file is not right.
             OSError: The file cannot be read.
         """
-        scenario = read_scenario(name_or_path)
-        named = enumerate(scenario.faults, start=1)
-        return [self._add(fault, f"{scenario.name}/{number}") for number, fault in named]
+        found = scenario if isinstance(scenario, Scenario) else read_scenario(scenario)
+        named = enumerate(found.faults, start=1)
+        return [self._add(fault, f"{found.name}/{number}") for number, fault in named]
 
     def remove(self, id: str) -> bool:  # noqa: A002  its name on the wire
         """Remove a rule; false when there is none of that id."""
@@ -232,8 +246,13 @@ class Faults:
         return fault.after <= age and (fault.until is None or age < fault.until)
 
 
-def load_faults(scenarios: Iterable[str | Path], *, seed: int = 0) -> Faults:
+def load_faults(scenarios: Iterable[str], *, seed: int = 0, root: Path = _HERE) -> Faults:
     """Return the rules of some scenarios.
+
+    Args:
+        scenarios: Names of scenarios that come with the package, or paths.
+        seed: Of every draw.
+        root: Where relative paths begin.
 
     Raises:
         FaultError: There is no such scenario, or something in a file is not right.
@@ -241,5 +260,5 @@ def load_faults(scenarios: Iterable[str | Path], *, seed: int = 0) -> Faults:
     """
     faults = Faults(seed)
     for scenario in scenarios:
-        faults.add_scenario(scenario)
+        faults.add_scenario(root / scenario if Path(scenario).suffix else scenario)
     return faults

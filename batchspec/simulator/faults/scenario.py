@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from batchspec.simulator.faults.catalogue import FaultError, read_fault
 from batchspec.simulator.faults.rule import Fault
-from batchspec.simulator.wire import is_array, is_object
+from batchspec.simulator.wire import Json, is_array, is_object
 from batchspec.spec.suggest import did_you_mean
 
 _KEYS = ("title", "description", "faults")
@@ -27,6 +27,14 @@ class Scenario:
     description: str
     faults: tuple[Fault, ...]
 
+    def to_wire(self) -> Json:
+        return {
+            "name": self.name,
+            "title": self.title,
+            "description": self.description,
+            "faults": [fault.document() for fault in self.faults],
+        }
+
 
 def shipped() -> list[Scenario]:
     """Return the scenarios that come with the package, by name."""
@@ -41,15 +49,24 @@ def read_scenario(name_or_path: str | Path) -> Scenario:
             place.
         OSError: The file cannot be read.
     """
-    texts, name = _texts(), str(name_or_path)
-    if name in texts:
-        return _parse(name, texts[name], name, toml=True)
     path = Path(name_or_path)
     if path.suffix not in {".toml", ".json"}:
-        known = did_you_mean(name, texts)
-        raise FaultError(f"There is no scenario {name!r}. {known} A file ends in .toml or .json.")
+        return shipped_scenario(str(name_or_path))
     text = path.read_text(encoding="utf-8")
     return _parse(path.stem, text, str(path), toml=path.suffix == ".toml")
+
+
+def shipped_scenario(name: str) -> Scenario:
+    """Return a scenario that comes with the package.
+
+    Raises:
+        FaultError: There is none of that name.
+    """
+    texts = _texts()
+    if name not in texts:
+        known = did_you_mean(name, texts)
+        raise FaultError(f"There is no scenario {name!r}. {known} A file ends in .toml or .json.")
+    return _parse(name, texts[name], name, toml=True)
 
 
 def _texts() -> dict[str, str]:
