@@ -80,6 +80,8 @@ class CommonSettings(BaseModel):
     limits: Limits = Limits()
     prices: dict[str, ModelPrices] = Field(default_factory=dict[str, ModelPrices])
     """By model; they win over the built-in list."""
+    record: str | None = None
+    """A JSON-lines file to which every answer is added; `--simulate` answers from it."""
 
 
 class OpenAISettings(CommonSettings):

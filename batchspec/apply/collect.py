@@ -188,6 +188,7 @@ class _Settling:
         self.matched = False
         self._counts = {"final": 0, "tools": 0, "pending": 0}
         self._overheads: dict[int, int] = {}
+        self._recorder = world.recorders.get(provider.name)
 
     def read(self, body: Body) -> None:
         """Settle the members a result file has replies for; the first reply of a member counts."""
@@ -223,6 +224,8 @@ class _Settling:
             if len(self._chunk) >= _CHUNK:
                 self._flush()
         self._flush()
+        if self._recorder is not None:
+            self._recorder.flush()
         self._collection.leave_unjudged(self._orphaned)
 
     def _judge(self, member: Member, result: Reply | LineError, ref: Any, line: bytes) -> Judged:
@@ -242,6 +245,8 @@ class _Settling:
                 settlement = _UNWANTED
         if not member.wanted and not isinstance(settlement, Answered):
             settlement = _UNWANTED
+        if self._recorder is not None and ref is not None and not isinstance(settlement, SendAgain):
+            self._keep(member, line or self._world.store.body(ref))
         if not isinstance(result, Reply):
             return Judged(member, settlement, ref, _NO_USAGE, 0.0)
         cost = None if self._meter is None else self._meter(result.usage)
@@ -252,6 +257,14 @@ class _Settling:
             request, size = self._next(member, line, settlement.feedback)
             return Judged(member, settlement, ref, result.usage, cost, request, size)
         return Judged(member, settlement, ref, result.usage, cost)
+
+    def _keep(self, member: Member, line: bytes) -> None:
+        """Keep what a request got in the end; what is sent again is not answered yet."""
+        store = self._world.store
+        messages = from_json(store.body(member.request).partition(b"\t")[0])
+        body = self._provider.wire.body(store.contract(member.contract), messages)
+        if self._recorder is not None:
+            self._recorder.record(member.custom_id, body, line)
 
     def _context(self, member: Member, local: LocalJob | None) -> RunContext[Any]:
         key, row = self._world.store.owner(member.conversation)

@@ -10,6 +10,7 @@ import anyio.to_thread
 from batchspec.desired.graph import DesiredJob
 from batchspec.errors import ProviderError
 from batchspec.ids import BatchId, JobAddress
+from batchspec.messages import JsonObject
 from batchspec.ports import (
     Clock,
     Hook,
@@ -51,6 +52,24 @@ class Budget(Protocol):
         ...
 
 
+class Recorder(Protocol):
+    """Keeps the answers of one provider outside of the state, to be replayed."""
+
+    def record(self, custom_id: str, body: JsonObject, line: bytes) -> None:
+        """Keep an answer; the same one may come again after a crash.
+
+        Args:
+            custom_id: Of the request.
+            body: Of the request.
+            line: Of the result file, as it came.
+        """
+        ...
+
+    def flush(self) -> None:
+        """Make durable what was recorded; called before the state says that it was read."""
+        ...
+
+
 @dataclass(slots=True, kw_only=True)
 class World:
     """Everything the loop touches, each behind a port.
@@ -83,6 +102,8 @@ class World:
     budget: Budget | None = None
     held: set[BatchId] = field(default_factory=set[BatchId])
     """Ended batches with replies of jobs that are not in the specs now: nobody can judge them."""
+    recorders: Mapping[str, Recorder] = field(default_factory=dict[str, Recorder])
+    """By provider; the others record nothing."""
     answered: set[str] = field(default_factory=set[str])
     """Providers that answered in this run; one that never did ends the run with a sentence."""
 

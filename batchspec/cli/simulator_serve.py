@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TOKEN_VARIABLE = "BATCHSPEC_SIMULATOR_ADMIN_TOKEN"  # noqa: S105  a name, no token
 _SECRET_VARIABLE = "OPENAI_WEBHOOK_SECRET"  # noqa: S105  likewise
+_UPSTREAM_KEY = "BATCHSPEC_UPSTREAM_API_KEY"
 _SHORTEST_TOKEN = 16
 Given = TypeVar("Given")
 
@@ -50,6 +51,25 @@ Given = TypeVar("Given")
     help="Source of answers, of all models or of those that fit a pattern: "
     "path/to/file.py:function or path/to/file.jsonl; by default they are made up from the "
     "requests. Can be given several times; the first that fits counts.",
+)
+@click.option(
+    "--upstream",
+    metavar="URL",
+    help="Get answers from this live endpoint (Ollama, vLLM, llama.cpp …), given up to and with "
+    f"/v1; a key is read from {_UPSTREAM_KEY}.",
+)
+@click.option(
+    "--concurrency",
+    default=8,
+    show_default=True,
+    type=click.IntRange(1, 1_000),
+    help="Requests to the upstream at a time.",
+)
+@click.option(
+    "--record",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep the upstream's answers in this file, and ask only for what is not in it.",
 )
 @click.option(
     "--models",
@@ -104,6 +124,9 @@ def serve(  # noqa: PLR0913  one argument per option
     port: int,
     directory: Path,
     answers: Sequence[str],
+    upstream: str | None,
+    concurrency: int,
+    record: Path | None,
     models: str | None,
     pace: float,
     speed: float,
@@ -122,6 +145,7 @@ def serve(  # noqa: PLR0913  one argument per option
     lifelike = server.Pace(validating=2, in_progress=6, finalizing=1, cancelling=2)
     settings: dict[str, Any] = {
         "model": _given("--answers", _model, answers),
+        "source": _given("--upstream", _source, upstream, concurrency, record, answers),
         "pace": lifelike.times(pace),
         "clock": _given("--start-at", _clock, start_at, speed),
         "models": models and [name.strip() for name in models.split(",")],
@@ -158,6 +182,24 @@ def _model(answers: Sequence[str]) -> Any:
     from batchspec.simulator import load_answers  # noqa: PLC0415
 
     return load_answers(dict(map(_route, answers))) if answers else None
+
+
+def _source(
+    upstream: str | None, concurrency: int, record: Path | None, answers: Sequence[str]
+) -> Any:
+    from batchspec.simulator import Recording, RecordingSource, Upstream  # noqa: PLC0415
+    from batchspec.simulator.addresses import parse_url  # noqa: PLC0415
+
+    if upstream is None:
+        if record is not None:
+            raise ValueError("--record keeps what an upstream answers: name one with --upstream.")
+        return None
+    if answers:
+        raise ValueError("answers come either from --answers or from --upstream; leave out one.")
+    parse_url(upstream)
+    key = os.environ.get(_UPSTREAM_KEY)
+    source = Upstream(upstream, api_key=key, concurrency=concurrency, on_outage=warn)
+    return source if record is None else RecordingSource(source, Recording(record, growing=True))
 
 
 def _route(answers: str) -> tuple[str, str]:

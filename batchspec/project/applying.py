@@ -123,6 +123,7 @@ class Applying:
             jobs=tuple(job for job in ended if not job.removed),
             waiting=tuple(loop.world.waiting),
             signal=loop.signals[0] if loop.signals else None,
+            note=connections.note(),
         )
 
     def _progress(self) -> tuple[JobProgress, ...]:
@@ -188,6 +189,7 @@ class Applying:
             mint=lambda: BatchId(project.mint()),
             pace=connections.pace(),
             local=connections.local,
+            recorders=connections.recorders(),
             waiting={job.address: job.waits_for for job in self._plan.jobs if job.waits_for},
             expand=self._expand,
             budget=self._budget(store),

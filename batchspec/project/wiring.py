@@ -17,6 +17,12 @@ from batchspec.ports import (
     Provider,
 )
 from batchspec.pricing import PriceList
+from batchspec.project.recording import (
+    FileRecorder,
+    open_recordings,
+    replay_note,
+    replaying,
+)
 from batchspec.providers.openai.wire import ChatCompletionsWire
 from batchspec.reconcile.observe import Pace
 from batchspec.store.lookup import JobLookup
@@ -24,7 +30,7 @@ from batchspec.store.lookup import JobLookup
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-    from batchspec.simulator import Faults
+    from batchspec.simulator import Faults, RecordedModel
 
 SIMULATION = "simulation"
 """The environment of `--simulate`, so that no simulated answer is mistaken for a paid one."""
@@ -98,6 +104,7 @@ class Connections:
     local: dict[str, Pace] = field(default_factory=dict[str, Pace])
     """How often to look at batches that run in this process, by provider."""
     _client: Client | None = None
+    _replays: "list[RecordedModel]" = field(default_factory=list["RecordedModel"])
 
     def connect(self, provider: Provider) -> Provider:
         """Return a provider with a client; one that has its client already stays as it is.
@@ -123,6 +130,21 @@ class Connections:
     def close(self) -> None:
         """Close what was opened; requests that a live endpoint is answering get a moment to end."""
         self.stack.close()
+
+    def recorders(self) -> dict[str, FileRecorder]:
+        """Open the files to which answers of providers are added.
+
+        Raises:
+            ConfigurationError: A file cannot be read.
+        """
+        if self.simulated:
+            return {}
+        recordings = open_recordings(self.settings, self.root, self.stack)
+        return {name: FileRecorder(recording) for name, recording in recordings.items()}
+
+    def note(self) -> str | None:
+        """Return what there is to say in the end."""
+        return replay_note(self._replays)
 
     def pace(self) -> Pace:
         """Return how often to look at batches that run elsewhere."""
@@ -181,6 +203,8 @@ class Connections:
             model = load_answers(own.answers, root=self.root, job_of=jobs) if own.answers else None
         except (ValueError, OSError) as error:
             raise ConfigurationError(f"simulator.answers is not right: {error}") from error
+        recordings = open_recordings(self.settings, self.root, self.stack)
+        model, self._replays = replaying(recordings, model)
         app = create_app(
             self.directory / "simulator",
             clock=SimulatedClock(speed=own.speed),

@@ -4,6 +4,7 @@ from batchspec.simulator.answers.functions import CallableModel
 from batchspec.simulator.answers.loading import load_answers, load_model
 from batchspec.simulator.answers.port import Answer, Model, Question, Replay, ToolCall
 from batchspec.simulator.answers.recorded import RecordedModel
+from batchspec.simulator.answers.recording import Recording
 from batchspec.simulator.answers.routing import JobOf, RoutedModel
 from batchspec.simulator.answers.schema_model import SchemaModel
 from batchspec.simulator.app import create_app
@@ -15,6 +16,7 @@ from batchspec.simulator.server import serve, serving
 from batchspec.simulator.transport import AppTransport
 from batchspec.simulator.upstream.client import Upstream
 from batchspec.simulator.upstream.port import Source
+from batchspec.simulator.upstream.recorder import RecordingSource
 from batchspec.simulator.wire import Clock, HTTPFailure, Pace
 
 __all__ = [
@@ -31,6 +33,8 @@ __all__ = [
     "Pace",
     "Question",
     "RecordedModel",
+    "Recording",
+    "RecordingSource",
     "Replay",
     "RoutedModel",
     "Rule",

@@ -1,6 +1,5 @@
 """An upstream: asks a live endpoint over HTTP, again where that may help, many at a time."""
 
-import ipaddress
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -11,6 +10,7 @@ import anyio
 import httpx2
 from pydantic_core import to_json
 
+from batchspec.simulator.addresses import is_loopback
 from batchspec.simulator.endpoints.port import Reply
 from batchspec.simulator.upstream.reading import Again, Away, failure, read
 from batchspec.simulator.upstream.waiting import Sleep, Waiting, backoff
@@ -88,7 +88,7 @@ class Upstream:
             timeout=httpx2.Timeout(self._timeout, connect=min(_CONNECT, self._timeout)),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=self.concurrency),
             # A proxy of the environment is meant for other machines.
-            trust_env=not is_loopback(self._url),
+            trust_env=not is_loopback(httpx2.URL(self._url).host),
         )
         self._stack = AsyncExitStack()
         await self._stack.enter_async_context(self._http)
@@ -198,14 +198,6 @@ class Upstream:
         if self.outage is None and now - self._away_since >= patience:
             self.outage = reason
             self._on_outage(reason)
-
-
-def is_loopback(url: str) -> bool:
-    host = httpx2.URL(url).host
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def shown(url: str) -> str:

@@ -11,7 +11,7 @@ from batchspec.simulator.upstream.waiting import retry_after
 from batchspec.simulator.wire import HTTPFailure, Json, is_object
 
 _MOST = 2**53
-_PASSING = {408, 409, 429}
+PASSING = {408, 409, 429}
 _SHOWN = 200
 """Characters of a body without sense that a message shows."""
 
@@ -53,7 +53,7 @@ def read(status: int, headers: Mapping[str, str], content: bytes, now: float) ->
     if body is None:
         body = HTTPFailure(status, f"HTTP {status} of the upstream: {_excerpt(content)}").body
     reply = Reply(status, body)
-    if status not in _PASSING and status < 500:
+    if status not in PASSING and status < 500:
         return reply
     wait = retry_after(headers, now)
     return Again(reply, wait, throttled=status == 429 or (status == 503 and wait is not None))

@@ -1,0 +1,67 @@
+"""A source that asks only what was not answered before: it keeps what it is told."""
+
+from typing import Self
+
+from pydantic_core import from_json
+
+from batchspec.simulator.answers.recording import Recording
+from batchspec.simulator.endpoints.port import Reply
+from batchspec.simulator.upstream.port import Source
+from batchspec.simulator.upstream.reading import PASSING, usage_of
+from batchspec.simulator.wire import Json, is_object
+
+
+class RecordingSource:
+    """Implements `Source`: answers from a recording, else from another source, and records that.
+
+    What may pass (no answer, too many requests, an error of the server) is not recorded.
+    """
+
+    def __init__(self, source: Source, recording: Recording) -> None:
+        self._source = source
+        self._recording = recording
+
+    @property
+    def concurrency(self) -> int:
+        return self._source.concurrency
+
+    @property
+    def outage(self) -> str | None:
+        return self._source.outage
+
+    async def __aenter__(self) -> Self:
+        await self._source.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._source.__aexit__(*error)
+        self._recording.flush(durably=True)
+
+    async def turn(self) -> None:
+        await self._source.turn()
+
+    def stop(self) -> None:
+        self._source.stop()
+
+    async def ask(
+        self, endpoint: str, body: Json, custom_id: str | None = None, *, patient: bool = True
+    ) -> Reply:
+        line = self._recording.find(custom_id, body, strict=True)
+        if line is not None:
+            return _replayed(line)
+        reply = await self._source.ask(endpoint, body, custom_id, patient=patient)
+        if reply.succeeded or (400 <= reply.status < 500 and reply.status not in PASSING):
+            response = {"status_code": reply.status, "request_id": "", "body": reply.body}
+            self._recording.append(custom_id, body, response, None)
+            self._recording.flush()
+        return reply
+
+
+def _replayed(line: Json) -> Reply:
+    response = line.get("response")
+    if not is_object(response):
+        return Reply(0, None, error=line.get("error"))
+    body = response.get("body")
+    body = from_json(body) if isinstance(body, str) else body
+    found: Json = body if is_object(body) else {}
+    return Reply(int(response.get("status_code") or 200), found, usage_of(found))

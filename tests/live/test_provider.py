@@ -1,0 +1,161 @@
+"""Provider `type = "live"`: whole runs against a live endpoint, killed, stopped and cut off."""
+
+import signal
+from pathlib import Path
+
+import pytest
+from upstream import Rule, UpstreamProcess, until
+
+from batchspec.cli.main import main
+
+from .conftest import Folder
+
+EVERYBODY = {f"Say r{n}." for n in range(30)}
+
+
+def test_a_conversation_with_tools_runs_on_a_live_endpoint(
+    folder: Folder, server: UpstreamProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.path)
+    assert main(["init", "--template", "tools"]) == 0
+    spec = folder.path / "specs/support.py"
+    spec.write_text(spec.read_text().replace("openai:gpt-5-mini", "laptop:llama"))
+    folder.live(server)
+    assert folder.run("validate") == 0
+    assert folder.run("plan") == 0
+    assert "in this process, against " + server.base_url in folder.said
+    assert "est. $0.00" in folder.said
+    assert server.seen["calls"] == 0
+    assert folder.apply() == 0, folder.said
+    assert "tool calls run" in folder.said
+    assert all(answer["text"] for answer in folder.results(job="support.answer").values())
+    calls = server.seen["calls"]
+    assert folder.apply() == 0
+    assert server.seen["calls"] == calls
+
+
+def test_a_price_of_ones_own_counts(folder: Folder, server: UpstreamProcess) -> None:
+    folder.live(server)
+    prices = "\n[providers.laptop.prices.llama]\ninput = 100\noutput = 100\n"
+    folder.write("batchspec.toml", (folder.path / "batchspec.toml").read_text() + prices)
+    folder.ask(3)
+    assert folder.apply("--max-cost", "0.0001") == 7
+    assert server.seen["calls"] == 0
+    assert folder.apply() == 0
+    assert "$0.00 " not in folder.said
+
+
+def test_a_killed_run_asks_no_finished_line_again(folder: Folder, server: UpstreamProcess) -> None:
+    server.rules(Rule(times=12), Rule(hold=True))
+    folder.live(server)
+    folder.ask(30)
+    process = folder.start("apply", "--auto-approve")
+    until(lambda: folder.saved() == 12)
+    process.kill()
+    assert folder.end(process) == -signal.SIGKILL
+    first = server.wait(answered=12)["answered"]
+    server.reset()
+    assert folder.apply() == 0, folder.said
+    second = server.seen["answered"]
+    assert sorted(first + second) == sorted(EVERYBODY)
+    assert len(folder.results()) == 30
+
+
+def test_an_interrupt_lets_running_calls_end_and_saves_them(
+    folder: Folder, server: UpstreamProcess
+) -> None:
+    server.rules(Rule(times=12), Rule(hold=True))
+    folder.live(server)
+    folder.ask(30)
+    process = folder.start("apply", "--auto-approve")
+    server.wait(answered=12, active=4)
+    process.send_signal(signal.SIGINT)
+    until(lambda: "Stopping" in folder.said)
+    # What is released too early is answered all the same; it never gets beyond what was running.
+    server.rules(Rule(match="nobody"))
+    server.release()
+    assert folder.end(process) == 130, folder.said
+    first = server.seen["answered"]
+    assert len(first) >= 16
+    server.reset()
+    assert folder.apply() == 0, folder.said
+    assert sorted(first + server.seen["answered"]) == sorted(EVERYBODY)
+
+
+def test_an_endpoint_that_is_not_running_is_told(folder: Folder, server: UpstreamProcess) -> None:
+    folder.live(server)
+    folder.ask(30)
+    server.kill()
+    assert folder.run("plan") == 0
+    assert folder.apply() == 1
+    assert f"nothing answers at {server.base_url}" in folder.said
+    assert "Traceback" not in folder.said
+    server.start()
+    assert folder.apply() == 0, folder.said
+    assert sorted(server.seen["answered"]) == sorted(EVERYBODY)
+
+
+def test_an_endpoint_that_comes_back_costs_nothing(folder: Folder, server: UpstreamProcess) -> None:
+    server.rules(Rule(times=10), Rule(hold=True))
+    folder.live(server, retries=0)
+    folder.ask(30)
+    process = folder.start("apply", "--auto-approve")
+    until(lambda: folder.saved() == 10)
+    server.kill()
+    server.start()
+    assert folder.end(process) == 0, folder.said
+    assert len(folder.results()) == 30
+
+
+def test_a_refused_key_ends_the_run_and_is_not_shown(
+    folder: Folder, server: UpstreamProcess
+) -> None:
+    server.rules(Rule(status=401))
+    folder.live(server, api_key_env="LAPTOP_KEY", patience=0)
+    folder.ask(3)
+    assert folder.apply() == 1
+    assert "set LAPTOP_KEY" in folder.said
+    folder.variables["LAPTOP_KEY"] = "a-very-secret-key"
+    assert folder.apply() == 1
+    assert "refuses the key" in folder.said
+    server.reset()
+    assert folder.apply() == 0, folder.said
+    assert server.seen["authorization"] == "Bearer a-very-secret-key"
+    kept = [path for path in folder.path.rglob("*") if path.is_file()]
+    assert kept
+    assert not [path for path in kept if b"very-secret" in path.read_bytes()]
+
+
+def test_rows_the_endpoint_refuses_fail_with_its_words(
+    folder: Folder, server: UpstreamProcess
+) -> None:
+    server.rules(Rule(match="r2.", status=400, body='{"error":{"message":"too long for llama"}}'))
+    folder.live(server)
+    folder.ask(4)
+    assert folder.apply() == 4
+    assert folder.run("results", "m.ask", "--failed", "--format", "jsonl") == 0
+    assert "too long for llama" in folder.said
+    assert folder.said.count("\n") == 1
+
+
+def test_detach_waits_for_what_would_not_run_afterwards(
+    folder: Folder, server: UpstreamProcess
+) -> None:
+    folder.live(server)
+    folder.ask(5)
+    assert folder.apply("--detach") == 0
+    assert "nothing would run after it" in folder.said
+    assert len(folder.results()) == 5
+
+
+@pytest.mark.parametrize("environment", ["simulation"])
+def test_the_simulation_environment_reaches_no_endpoint(
+    folder: Folder, server: UpstreamProcess, environment: str
+) -> None:
+    folder.live(server)
+    folder.ask(2)
+    assert folder.apply("--env", environment) == 1
+    assert "kept for simulated answers" in folder.said
+    assert folder.apply("--simulate") == 0, folder.said
+    assert server.seen["calls"] == 0
+    assert not Path(folder.path / "state/simulation/live").exists()
