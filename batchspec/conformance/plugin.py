@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import httpx2
@@ -156,11 +156,14 @@ def place(
 ) -> Iterator[tuple[str, Timeline]]:
     """Where the server is, and how its time passes."""
     url, admin_url = request.config.option.base_url, request.config.option.admin_url
-    if url:
-        yield url.rstrip("/"), MovableTime(admin_url) if admin_url else RealTime()
-    else:
+    if not url:
         with embedded_server(tmp_path_factory.mktemp("embedded")) as started:
             yield started
+    elif admin_url:
+        with closing(MovableTime(admin_url)) as time:
+            yield url.rstrip("/"), time
+    else:
+        yield url.rstrip("/"), RealTime()
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 import httpx2
@@ -29,7 +29,7 @@ class Target:
     """
 
     base_url: str
-    api_key: str | None
+    api_key: str | None = field(repr=False)
     model: str
     endpoint: str
     deadline: float

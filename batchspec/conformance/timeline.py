@@ -1,5 +1,6 @@
 """How the time of a server passes: as it does for everybody, or as we say."""
 
+import os
 import time
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -11,6 +12,7 @@ from batchspec.errors import ConfigurationError
 
 HURRY = 100.0
 """How much faster than real time a clock runs when it may."""
+_TOKEN_VARIABLE = "BATCHSPEC_SIMULATOR_ADMIN_TOKEN"  # noqa: S105  a name, no token
 
 
 class Timeline(Protocol):
@@ -47,8 +49,14 @@ class MovableTime:
             ConfigurationError: Nothing there tells a time.
         """
         self._url = f"{admin_url.rstrip('/')}/clock"
-        self._http = httpx2.Client(timeout=60)
-        self._speed = self._tell("GET")
+        token = os.environ.get(_TOKEN_VARIABLE)
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx2.Client(headers=headers, timeout=60)
+        try:
+            self._speed = self._tell("GET")
+        except ConfigurationError:
+            self.close()
+            raise
 
     def sleep(self, seconds: float) -> None:
         """Move the clock on."""
@@ -62,6 +70,10 @@ class MovableTime:
             yield
         finally:
             self._tell("POST", speed=self._speed)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
 
     def _tell(self, method: str, **move: float) -> float:
         """Read or move the clock; returns its speed."""

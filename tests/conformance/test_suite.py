@@ -15,6 +15,7 @@ from starlette.routing import Route
 from batchspec.conformance import checks
 from batchspec.conformance.checks import Check
 from batchspec.conformance.departures import read_departures
+from batchspec.conformance.timeline import MovableTime
 from batchspec.errors import ConfigurationError
 from batchspec.simulator import serving
 
@@ -33,11 +34,28 @@ def yes_man() -> Iterator[str]:
         yield url
 
 
-def test_every_check_can_fail(suite: Suite, yes_man: str) -> None:
-    run = suite("--base-url", yes_man, "--deadline", "5", "-k", "not job")
-    assert run.ids("passed") == set()
-    assert run.ids("skipped") == {"errors.wrong-key-401"}
+def test_every_check_can_fail_and_the_key_is_never_told(suite: Suite, yes_man: str) -> None:
+    """The longest tracebacks are asked for, with all variables."""
+    options = ("--base-url", yes_man, "--deadline", "5", "--api-key-env", "SOME_KEY", "--tb=long")
+    run = suite(*options, "--showlocals", "-k", "not job", SOME_KEY="sk-conformance-secret")
+    assert run.ids("failed") == {check["id"] for check in run.report["checks"]}
+    assert len(run.ids("failed")) > 140
     assert run.code == 1
+    assert "sk-conformance-secret" not in run.said
+    assert "sk-conformance-secret" not in str(run.report)
+
+
+async def _doorkeeper(request: Request) -> JSONResponse:
+    known = request.headers["authorization"] == "Bearer right"
+    return JSONResponse({} if known else {"error": {"message": "No."}}, 200 if known else 401)
+
+
+def test_a_server_that_asks_for_keys_refuses_a_wrong_one(suite: Suite) -> None:
+    app = Starlette(routes=[Route("/{path:path}", _doorkeeper)])
+    with serving(app) as url:
+        options = ("--base-url", url, "--api-key-env", "SOME_KEY", "-k", "wrong-key")
+        run = suite(*options, SOME_KEY="right")
+    assert run.ids("passed") == {"errors.wrong-key-401"}
 
 
 def _departures(folder: Path, text: str) -> Path:
@@ -124,6 +142,23 @@ def test_where_every_test_is_guarded_the_server_may_be_reached(
     options = ("--collect-only", "-m", "batchspec_network", "-k", "list.limit-101")
     run = suite("--base-url", "http://server.example/v1", *options)
     assert run.code == code, run.said
+
+
+async def _guarded_clock(request: Request) -> JSONResponse:
+    known = request.headers.get("authorization") == "Bearer of-the-admin"
+    return JSONResponse({"speed": 1.0}, 200 if known else 401)
+
+
+def test_a_clock_that_asks_for_a_token_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Route("/admin/clock", _guarded_clock, methods=["GET", "POST"])
+    with serving(Starlette(routes=[clock])) as url:
+        admin_url = f"{url.removesuffix('/v1')}/admin"
+        with pytest.raises(ConfigurationError, match="401"):
+            MovableTime(admin_url)
+        monkeypatch.setenv("BATCHSPEC_SIMULATOR_ADMIN_TOKEN", "of-the-admin")
+        time = MovableTime(admin_url)
+        time.sleep(5)
+        time.close()
 
 
 def test_an_admin_url_without_a_clock_is_told(suite: Suite, yes_man: str) -> None:
