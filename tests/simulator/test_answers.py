@@ -72,6 +72,15 @@ def test_text_speaks_of_the_prompt() -> None:
     assert ask({"messages": [{"role": "system", "content": "7"}]}).content
 
 
+def test_answers_are_of_many_lengths() -> None:
+    texts = [ask(body_of(f"Tell me about glacier number {n}")).content or "" for n in range(200)]
+    sentences = sorted(text.count(".") for text in texts)
+    assert sentences[0] == 1
+    assert sentences[100] in {1, 2}
+    assert 6 <= sentences[-1] <= 9
+    assert len(set(texts)) > 100
+
+
 def test_a_schema_is_fulfilled() -> None:
     schema = {"type": "object", "properties": {"a": {"enum": [3, 4]}}, "required": ["a"]}
     wrapper = {"type": "json_schema", "json_schema": {"name": "A", "schema": schema}}

@@ -19,6 +19,12 @@ _SENTENCES = (
 )  # fmt: skip
 
 
+_PARAGRAPHS = frozenset(
+    {"content", "description", "explanation", "rationale", "reasoning", "summary", "text"}
+)
+"""Those among them that are often longer."""
+
+
 class Unsatisfiable(Exception):  # noqa: N818  a property of a schema, not a failure
     """No value was found for a schema."""
 
@@ -125,7 +131,7 @@ def _plausible(voice: Voice, name: str) -> str:
     if name in _EXPRESSIONS:
         return voice.expression()
     if name in _SENTENCES:
-        return voice.sentence()
+        return voice.answer(4) if name in _PARAGRAPHS else voice.sentence()
     if name == "id" or name.endswith("_id"):
         return f"{voice.word().lower()}-{voice.random.randint(1, 999)}"
     return voice.phrase()

@@ -52,9 +52,10 @@ class Voice:
         )
         return f"{opening} {self.phrase(3, 9)}."
 
-    def answer(self) -> str:
-        """One to three sentences."""
-        return " ".join(self.sentence() for _ in range(self.random.randint(1, 3)))
+    def answer(self, longest: int = 9) -> str:
+        """Sentences: mostly one or two, now and then as many as `longest`."""
+        draw = self.random.random()
+        return " ".join(self.sentence() for _ in range(1 + int(longest * draw**3)))
 
     def expression(self) -> str:
         """Arithmetic that can be evaluated: the text's own, or made of its numbers."""
