@@ -12,7 +12,6 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-import anyio
 import httpx2
 from starlette.applications import Starlette
 from starlette.types import Message, Receive, Scope, Send
@@ -33,30 +32,6 @@ START = 1_790_000_000.0
 PACE = Pace(validating=5, in_progress=20, finalizing=2, cancelling=5)
 BASE_URL = "http://simulator/v1"
 PRICES = ModelPrices.model_validate({"input": "1", "output": "2"})
-
-
-class VirtualClock:
-    """Implements `ports.Clock`; time jumps to the next moment somebody waits for.
-
-    A moment of real time passes before each jump, so that what runs in threads gets on.
-    """
-
-    def __init__(self, now: float = START) -> None:
-        self.time = now
-        self._waiting: list[float] = []
-
-    def now(self) -> float:
-        return self.time
-
-    async def sleep_until(self, when: float) -> None:
-        self._waiting.append(when)
-        try:
-            while self.time < when:
-                await anyio.sleep(0.001)
-                if when == min(self._waiting):
-                    self.time = max(self.time, when)
-        finally:
-            self._waiting.remove(when)
 
 
 # --- a provider that misbehaves
@@ -207,10 +182,10 @@ class World:
         **options: Any,
     ) -> None:
         self.root = root
-        self.clock: VirtualClock | SimulatedClock = clock or VirtualClock()
+        self.clock = clock or SimulatedClock(START, speed=0)
         self.app: Starlette = create_app(
             root / "provider",
-            clock=clock or self.clock.now,
+            clock=self.clock,
             model=CallableModel(self._answer),
             pace=pace,
             background=False,

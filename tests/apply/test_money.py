@@ -260,7 +260,7 @@ def test_of_two_batches_with_one_token_the_older_is_kept(world: World) -> None:
     async def twice(scope: Any, receive: Any, send: Any) -> None:
         await twin(scope, receive, send)
         if (scope["method"], scope["path"]) == ("POST", "/v1/batches"):
-            world.clock.time += 1
+            world.clock.advance(1)
             body = world.remote()[0]
             copy = {k: body[k] for k in ("input_file_id", "endpoint", "completion_window")}
             await _post(twin, {**copy, "metadata": body["metadata"]})
@@ -284,7 +284,8 @@ async def _post(app: Any, body: Any) -> None:
 
     scope = {
         "type": "http", "method": "POST", "path": "/v1/batches", "raw_path": b"/v1/batches",
-        "headers": [(b"content-type", b"application/json")], "query_string": b"", "root_path": "",
+        "headers": [(b"content-type", b"application/json"), (b"authorization", b"Bearer any")],
+        "query_string": b"", "root_path": "",
         "scheme": "http", "server": ("simulator", 80), "client": ("127.0.0.1", 0),
         "http_version": "1.1", "asgi": {"version": "3.0"},
     }  # fmt: skip
@@ -488,7 +489,7 @@ def test_results_that_are_gone_are_told_and_not_paid_again(world: World) -> None
     world.wire.faults.append(gone)
     with pytest.raises(ProviderError, match="account and project"):
         world.apply()
-    world.clock.time += 30 * 86_400
+    world.clock.advance(30 * 86_400)
     assert world.apply().failed == 1
     assert "does not have the result file any more" in (world.items()["a"].reason or "")
     assert world.created == 1

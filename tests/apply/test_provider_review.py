@@ -87,7 +87,7 @@ def test_a_first_create_looks_for_no_doubles(world: World) -> None:
 def test_a_lost_batch_is_found_in_a_list_that_begins_with_the_oldest(world: World) -> None:
     world.job("a")
     world.apply()
-    world.clock.time += 50_000
+    world.clock.advance(50_000)
     world.job("a", "b")
     world.wire.faults += [Fault(*CREATE, after=True), listing(list.reverse)]
     world.apply()

@@ -6,15 +6,18 @@ import json
 import os
 import pty
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from watchfiles import watch
 
 from batchspec.cli.init import NAMES
 from batchspec.errors import ExitCode
@@ -259,13 +262,27 @@ def test_detach_returns_before_the_end_and_apply_goes_on(run: Run, project: Path
     assert run("apply", "--simulate", "--auto-approve").code == ExitCode.FAILED_ITEMS
 
 
-def _waits(process: "subprocess.Popen[str]", folder: Path) -> None:
-    until = time.monotonic() + 30
-    while not list(folder.rglob("simulator/*")):
+def _submits(process: "subprocess.Popen[str]", project: Path) -> None:
+    """Return once a process that applies has a batch at the provider."""
+    state, until = project / "state" / "simulation" / "batchspec.db", time.monotonic() + 120
+    # The first look may come after the last change, so there is one each second as well.
+    for _ in watch(project, watch_filter=None, step=10, rust_timeout=1_000, yield_on_timeout=True):
+        if _batches(state):
+            return
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    time.sleep(0.5)
+        assert time.monotonic() < until, "it hangs"
+
+
+def _batches(state: Path) -> int:
+    if not state.exists():
+        return 0
+    with closing(sqlite3.connect(f"file:{state}?mode=ro", uri=True)) as connection:
+        try:
+            query = "SELECT count(*) FROM batches WHERE phase = 'submitted'"
+            return int(connection.execute(query).fetchone()[0])
+        except sqlite3.OperationalError:
+            # It is being made.
+            return 0
 
 
 @pytest.mark.parametrize(
@@ -278,7 +295,7 @@ def test_an_interrupt_says_how_to_go_on(
     with (project / "batchspec.toml").open("a") as file:
         file.write("pace = 1000\n")
     process = start("apply", "--simulate", "--auto-approve")
-    _waits(process, project)
+    _submits(process, project)
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == code, err
@@ -292,7 +309,7 @@ def test_two_applies_do_not_run_at_once(start: Start, run: Run, project: Path) -
     with (project / "batchspec.toml").open("a") as file:
         file.write("pace = 1000\n")
     process = start("apply", "--simulate", "--auto-approve")
-    _waits(process, project)
+    _submits(process, project)
     second = run("apply", "--simulate", "--auto-approve")
     assert second.code == ExitCode.LOCKED
     assert f"process {process.pid}" in second.err

@@ -7,7 +7,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -216,7 +215,6 @@ def test_sigterm_ends_with_143(start: Callable[..., "subprocess.Popen[str]"]) ->
     process = start("simulator", "serve", "--port", "0")
     assert process.stderr is not None
     process.stderr.readline()
-    time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=20)
     assert process.returncode in {0, ExitCode.TERMINATED}

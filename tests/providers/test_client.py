@@ -9,11 +9,11 @@ import httpx2
 import pytest
 import uvicorn
 from openai.types import Batch
-from worlds import BASE_URL, Fault, Faults, VirtualClock, failure, rewriting_json
+from worlds import BASE_URL, START, Fault, Faults, failure, rewriting_json
 
 from batchspec.ids import FileId, RemoteId
 from batchspec.providers.openai.client import OpenAIClient, remote_batch
-from batchspec.simulator import AppTransport, Pace, create_app
+from batchspec.simulator import AppTransport, Pace, SimulatedClock, create_app
 from batchspec.state.records import RequestCounts
 from batchspec.state.remote import (
     CallError,
@@ -38,13 +38,13 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def clock() -> VirtualClock:
-    return VirtualClock()
+def clock() -> SimulatedClock:
+    return SimulatedClock(START, speed=0)
 
 
 @pytest.fixture
-def faults(tmp_path: Path, clock: VirtualClock) -> Iterator[Faults]:
-    app = create_app(tmp_path / "server", clock=clock.now, pace=PACE, background=False)
+def faults(tmp_path: Path, clock: SimulatedClock) -> Iterator[Faults]:
+    app = create_app(tmp_path / "server", clock=clock, pace=PACE, background=False)
     yield Faults(app)
     app.state.engine.close()
 
@@ -78,15 +78,15 @@ async def submission(
 
 
 async def test_a_batch_goes_its_way(
-    client: OpenAIClient, clock: VirtualClock, input_file: Path
+    client: OpenAIClient, clock: SimulatedClock, input_file: Path
 ) -> None:
     """Upload, create, look, download, delete."""
     batch = await submitted(client, input_file)
     assert (batch.status, batch.metadata) == ("validating", {"batchspec": "t"})
     assert batch.input_file_id is not None
-    clock.time += 60
+    clock.advance(60)
     assert (await client.retrieve(batch.id)).status == "in_progress"
-    clock.time += 600
+    clock.advance(600)
     done = await client.retrieve(batch.id)
     assert (done.status, done.counts) == ("completed", RequestCounts(1, 1, 0))
     assert done.output_file_id is not None
@@ -253,28 +253,28 @@ async def test_a_download_that_breaks_off_is_an_error(
 
 
 async def test_the_list_is_read_down_to_a_time_and_no_further(
-    client: OpenAIClient, clock: VirtualClock, input_file: Path
+    client: OpenAIClient, clock: SimulatedClock, input_file: Path
 ) -> None:
     for n in range(4):
         await submitted(client, input_file, str(n))
-        clock.time += 100
-    found = [b.metadata["batchspec"] async for b in client.recent(clock.time - 250)]
+        clock.advance(100)
+    found = [b.metadata["batchspec"] async for b in client.recent(clock() - 250)]
     assert found == ["3", "2"]
 
 
 async def test_a_list_that_is_not_newest_first_is_read_on(
-    client: OpenAIClient, clock: VirtualClock, faults: Faults, input_file: Path
+    client: OpenAIClient, clock: SimulatedClock, faults: Faults, input_file: Path
 ) -> None:
     for n in range(3):
         await submitted(client, input_file, str(n))
-        clock.time += 100
+        clock.advance(100)
 
     def ascending(body: bytes) -> bytes:
         page = json.loads(body)
         return json.dumps({**page, "data": page["data"][::-1]}).encode()
 
     faults.faults.append(Fault(*LIST, rewrite=ascending))
-    found = [b.metadata["batchspec"] async for b in client.recent(clock.time - 250)]
+    found = [b.metadata["batchspec"] async for b in client.recent(clock() - 250)]
     assert found == ["1", "2"]
 
 
@@ -309,13 +309,13 @@ async def test_entries_of_a_list_that_cannot_be_read_are_skipped(
 
 
 async def test_a_batch_can_be_cancelled_until_it_is_done(
-    client: OpenAIClient, clock: VirtualClock, input_file: Path
+    client: OpenAIClient, clock: SimulatedClock, input_file: Path
 ) -> None:
     first = await submitted(client, input_file)
-    clock.time += 50
+    clock.advance(50)
     assert (await client.cancel(first.id)).status == "cancelling"
     second = await submitted(client, input_file)
-    clock.time += 5000
+    clock.advance(5000)
     with pytest.raises(Uncertain, match="HTTP 409"):
         await client.cancel(second.id)
 
@@ -341,13 +341,13 @@ async def test_a_batch_can_be_cancelled_until_it_is_done(
 )
 async def test_odd_batches_are_read(
     submission: tuple[OpenAIClient, RemoteBatch],
-    clock: VirtualClock,
+    clock: SimulatedClock,
     faults: Faults,
     changes: dict[str, object],
     seen: tuple[str, RequestCounts],
 ) -> None:
     client, batch = submission
-    clock.time += 25
+    clock.advance(25)
     faults.faults.append(Fault(*BATCH, rewrite=rewriting_json(**changes)))
     found = await client.retrieve(batch.id)
     assert (found.status, found.counts) == seen
