@@ -14,6 +14,7 @@ from worlds import PACE, START, World
 from batchspec.errors import BatchspecError
 from batchspec.simulator import SimulatedClock, load_faults
 from batchspec.simulator.faults.scenario import shipped
+from batchspec.state.events import BatchObserved, Event
 
 SCENARIOS = [scenario.name for scenario in shipped()]
 ROWS = 6
@@ -116,6 +117,29 @@ def test_without_faults_everything_succeeds(under: Callable[..., World]) -> None
     assert len(found) == 3 * ROWS
     assert {outcome for outcome, _ in found.values()} == {"succeeded"}
     assert set(world.asked.values()) == {1}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_what_was_cancelled_too_late_is_kept(under: Callable[..., World], seed: int) -> None:
+    """Somebody cancels all batches as soon as they run; what was answered all the same counts."""
+    world = under("cancel-race", seed=seed)
+
+    def cancel(event: Event) -> None:
+        if isinstance(event, BatchObserved) and event.status == "in_progress":
+            world.cancel_remotely()
+
+    world.hook.react = cancel
+    apply(world)
+    statuses = {batch["status"] for batch in world.remote()}
+    assert statuses <= {"completed", "cancelled"}
+    found = outcomes(world)
+    assert {outcome for outcome, _ in found.values()} <= {"succeeded", "cancelled"}
+    if statuses == {"completed"}:
+        assert {outcome for outcome, _ in found.values()} == {"succeeded"}
+    assert set(world.asked.values()) == {1}  # type: ignore[attr-defined]
+    world.hook.react = lambda _: None
+    apply(world)
+    assert {outcome for outcome, _ in outcomes(world).values()} == {"succeeded"}
 
 
 @pytest.fixture(scope="module")

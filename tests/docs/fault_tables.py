@@ -1,7 +1,7 @@
 """The tables of docs/faults.md."""
 
 from batchspec.simulator.faults.behaviours import BEHAVIOURS
-from batchspec.simulator.faults.catalogue import catalogue
+from batchspec.simulator.faults.catalogue import Option, catalogue
 from batchspec.simulator.faults.files import FileFault
 from batchspec.simulator.faults.rule import Fault, ModelFault, OperationFault, RequestFault
 from batchspec.simulator.faults.scenario import shipped
@@ -34,9 +34,15 @@ def faults() -> str:
     lines = ["| fault | no. | meaning | options and defaults |", "| --- | --- | --- | --- |"]
     for entry in catalogue():
         numbers = ", ".join(map(str, entry.behaviours))
-        told = (f"`{o.name} = {o.default}` {o.meaning}".strip() for o in entry.options)
+        told = map(_told, entry.options)
         lines.append(f"| `{entry.name}` | {numbers} | {entry.meaning} | {'<br>'.join(told)} |")
     return "\n".join(lines)
+
+
+def _told(option: Option) -> str:
+    others = [choice for choice in option.choices if choice != option.default]
+    instead = f" (or {', '.join(f'`{other}`' for other in others)})" if others else ""
+    return f"`{option.name} = {option.default}`{instead} {option.meaning}".strip()
 
 
 def scenarios() -> str:

@@ -123,6 +123,16 @@ async def test_16_creates_are_limited_as_if_by_the_hour(simulation: Simulation) 
     assert answers[1].json()["error"]["code"] == "rate_limit_exceeded"
 
 
+async def test_16_creates_are_limited_by_the_hour(start: Callable[..., Simulation]) -> None:
+    simulation = start(creates_per_hour=2)
+    file = await simulation.upload(*TEN)
+    answers = [await create(simulation, file) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert float(answers[2].headers["retry-after"]) > 0
+    simulation.clock.advance(3_600)
+    assert (await create(simulation, file)).status_code == 200
+
+
 # --- progress
 
 

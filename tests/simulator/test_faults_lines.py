@@ -343,6 +343,16 @@ async def test_41_the_model_refuses(simulation: Simulation) -> None:
     assert item["content"] == [{"type": "refusal", "refusal": "No."}]
 
 
+async def test_41_a_stream_tells_what_went_wrong_too(simulation: Simulation) -> None:
+    simulation.engine.faults.add("refusal", text="No.")
+    stream = await simulation.client.chat.completions.create(
+        model="gpt-5-mini", messages=[{"role": "user", "content": "Oslo?"}], stream=True
+    )
+    parts = [chunk.choices[0].delta async for chunk in stream if chunk.choices]
+    assert "".join(part.refusal or "" for part in parts) == "No."
+    assert not any(part.content for part in parts)
+
+
 @pytest.mark.parametrize("form", ["length", "content_filter", "failed"])
 async def test_42_an_answer_is_cut(simulation: Simulation, form: str) -> None:
     message = await chat_message(simulation, "cut_answer", form=form)

@@ -253,3 +253,20 @@ async def test_a_full_disk_holds_everything_and_loses_nothing(
     batch = await simulation.until(await simulation.submit(*lines()), "completed")
     assert server.seen["calls"] == len(NAMES)
     assert len(await simulation.lines(batch.output_file_id)) == len(NAMES)
+
+
+async def test_faults_strike_answers_of_an_upstream(run: Run) -> None:
+    simulation = run(concurrency=4)
+    simulation.engine.faults.add("line_error", status=503, custom_id="r7")
+    simulation.engine.faults.add("refusal", custom_id="r8")
+    simulation.engine.faults.add("doubled_line", custom_id="r9")
+    batch = await simulation.until(await simulation.submit(*lines()), "completed")
+    assert batch.request_counts is not None
+    assert (batch.request_counts.completed, batch.request_counts.failed) == (39, 1)
+    results = await simulation.lines(batch.output_file_id)
+    (failed,) = await simulation.lines(batch.error_file_id)
+    assert (failed["custom_id"], failed["response"]["status_code"]) == ("r7", 503)
+    found = Counter(line["custom_id"] for line in results)
+    assert found == Counter([*(name for name in NAMES if name != "r7"), "r9"])
+    (refused,) = [line for line in results if line["custom_id"] == "r8"]
+    assert refused["response"]["body"]["choices"][0]["message"]["refusal"]

@@ -21,7 +21,9 @@ def show_faults(entries: "Sequence[Entry]", *, as_json: bool) -> None:
         stdout().print(f"{entry.name:<{width}}  {numbers:<6}  {entry.meaning}")
     if len(entries) == 1:
         for option in entries[0].options:
-            stdout().print(f"  {option.name} = {option.default}  {option.meaning}".rstrip())
+            choices = f"  ({' | '.join(option.choices)})" if option.choices else ""
+            told = f"  {option.name} = {option.default}{choices}  {option.meaning}"
+            stdout().print(told.rstrip())
 
 
 def show_scenarios(scenarios: "Sequence[Scenario]", *, as_json: bool) -> None:

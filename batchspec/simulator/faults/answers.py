@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 from batchspec.simulator.faults.bodies import Body, Called, Cut
 from batchspec.simulator.faults.lines import LineFault
 from batchspec.simulator.faults.result import Result, text_of
-from batchspec.simulator.wire import HTTPFailure, is_array, is_object
+from batchspec.simulator.wire import HTTPFailure, Json, is_array, is_object
 
 
 class AnswerFault(LineFault):
@@ -106,15 +106,15 @@ class OddContent(AnswerFault):
     form: Literal["schema_violation", "fenced", "text_beside_tool_call", "empty"] = (
         "schema_violation"
     )
-    """`text_beside_tool_call` leaves alone an answer that calls no tool."""
+    """`text_beside_tool_call` leaves alone an answer that calls no tool, `schema_violation` and
+    `fenced` one to a request that asks for text."""
 
     def twist(self, body: Body, result: Result) -> None:
-        _ = result
         if self.form == "text_beside_tool_call":
             if calls := body.calls():
                 body.call(calls)
                 body.say("Let me look that up.")
-        elif not body.calls():
+        elif not body.calls() and (self.form == "empty" or _asks_for_json(result.request)):
             body.say(self._changed(body.text()))
 
     def _changed(self, text: str) -> str:
@@ -125,6 +125,12 @@ class OddContent(AnswerFault):
                 return ""
             case _:
                 return text_of(_violated(text))
+
+
+def _asks_for_json(request: Json) -> bool:
+    text = request.get("text")
+    asked = text.get("format") if is_object(text) else request.get("response_format")
+    return is_object(asked) and asked.get("type") != "text"
 
 
 def _violated(text: str) -> Any:

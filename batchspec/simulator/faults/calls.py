@@ -42,7 +42,6 @@ class ResetAfterCommit(CallFault):
     fault: Literal["reset_after_commit"] = "reset_after_commit"
     behaviours: ClassVar = (2,)
     on: Patterns = _CHANGES
-    """Of upload, create and cancel if nothing else is said."""
 
     async def play(self, call: Call) -> None:
         await call.commit()
@@ -130,7 +129,6 @@ class CreateLimit(CallFault):
     fault: Literal["create_limit"] = "create_limit"
     behaviours: ClassVar = (16,)
     on: Patterns = ("batches.create",)
-    """Creating batches if nothing else is said."""
     retry_after: float = Field(default=60.0, ge=0)
     """Seconds."""
 
@@ -162,7 +160,6 @@ class CancelConflict(CallFault):
     fault: Literal["cancel_conflict"] = "cancel_conflict"
     behaviours: ClassVar = (26,)
     on: Patterns = ("batches.cancel",)
-    """Cancelling if nothing else is said."""
     status: str = "finalizing"
     """What the answer says the batch's status to be."""
 

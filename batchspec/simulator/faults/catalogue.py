@@ -3,20 +3,21 @@
 import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args, get_origin
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
 from batchspec.simulator.faults.answers import ANSWERS
 from batchspec.simulator.faults.batches import BATCHES
 from batchspec.simulator.faults.calls import CALLS
-from batchspec.simulator.faults.files import FILES
+from batchspec.simulator.faults.files import FILES, FileFault
 from batchspec.simulator.faults.lines import LINES
 from batchspec.simulator.faults.rule import Fault, OperationFault, RequestFault
 from batchspec.simulator.faults.tenants import TENANTS
 from batchspec.simulator.faults.transfers import TRANSFERS
 from batchspec.simulator.faults.views import VIEWS
-from batchspec.simulator.faults.webhooks import WEBHOOKS
+from batchspec.simulator.faults.webhooks import WEBHOOKS, WebhookFault
 from batchspec.spec.suggest import did_you_mean
 
 CATALOGUE: Mapping[str, type[Fault]] = {
@@ -35,8 +36,12 @@ CATALOGUE: Mapping[str, type[Fault]] = {
 }
 """By name, in the order in which they are documented."""
 
-CONDITIONS = frozenset({*OperationFault.model_fields, *RequestFault.model_fields})
-"""What is no option of a kind of its own."""
+_CONDITIONS = {
+    name: info.default
+    for kind in (OperationFault, RequestFault, FileFault, WebhookFault)
+    for name, info in kind.model_fields.items()
+}
+"""What is no option of a kind of its own, unless it begins with another value there."""
 
 
 class FaultError(ValueError):
@@ -86,6 +91,8 @@ class Option:
     name: str
     default: str
     meaning: str
+    choices: tuple[str, ...] = ()
+    """Its values, if it takes only these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +125,18 @@ def catalogue(name: str | None = None) -> list[Entry]:
 
 def _entry(name: str, kind: type[Fault]) -> Entry:
     meaning = " ".join(inspect.cleandoc(kind.__doc__ or "").split())
-    own = {key for key in kind.model_fields if key not in CONDITIONS or key in kind.__annotations__}
     options = tuple(
-        Option(key, _toml(info.default), " ".join((info.description or "").split()))
+        _option(key, info)
         for key, info in kind.model_fields.items()
-        if key in own and key != "fault"
+        if key != "fault" and (key not in _CONDITIONS or info.default != _CONDITIONS[key])
     )
     return Entry(name, kind.behaviours, meaning, options)
+
+
+def _option(name: str, info: FieldInfo) -> Option:
+    kinds = get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
+    meaning = " ".join((info.description or "").split())
+    return Option(name, _toml(info.default), meaning, tuple(map(_toml, kinds)))
 
 
 def _toml(value: object) -> str:

@@ -58,7 +58,6 @@ class FileExpires(FileFault):
     fault: Literal["file_expires"] = "file_expires"
     behaviours: ClassVar = (11,)
     purpose: str = "batch_output"
-    """Only for files whose purpose matches: result files if nothing else is said."""
     seconds: float = Field(default=3_600.0, ge=0)
 
     def mark(self, file: FileRecord) -> FileRecord:

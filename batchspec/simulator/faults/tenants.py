@@ -54,7 +54,6 @@ class InsertedBatch(CallFault):
     fault: Literal["inserted_batch"] = "inserted_batch"
     behaviours: ClassVar = (46,)
     on: Patterns = _LISTS
-    """Listing batches if nothing else is said."""
 
     async def play(self, call: Call) -> None:
         call.database.add_batch(foreign_batch(call.clock()))
@@ -67,7 +66,6 @@ class ShortPages(CallFault):
     fault: Literal["short_pages"] = "short_pages"
     behaviours: ClassVar = (49,)
     on: Patterns = _LISTS
-    """Listing batches if nothing else is said."""
     maximum: PositiveInt = 1
     """Entries of a page."""
 

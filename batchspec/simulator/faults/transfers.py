@@ -23,7 +23,6 @@ class UploadRefused(CallFault):
     fault: Literal["upload_refused"] = "upload_refused"
     behaviours: ClassVar = (8,)
     on: Patterns = _UPLOADS
-    """Uploads if nothing else is said."""
     reason: Literal["extension", "empty", "too_large", "proxy_too_large", "over_quota"] = (
         "over_quota"
     )
@@ -55,7 +54,6 @@ class SlowDownload(CallFault):
     fault: Literal["slow_download"] = "slow_download"
     behaviours: ClassVar = (7,)
     on: Patterns = _DOWNLOADS
-    """Downloads if nothing else is said."""
     bytes_per_second: PositiveInt = 65_536
 
     async def play(self, call: Call) -> None:
@@ -77,7 +75,6 @@ class TruncatedDownload(CallFault):
     fault: Literal["truncated_download"] = "truncated_download"
     behaviours: ClassVar = (7,)
     on: Patterns = _DOWNLOADS
-    """Downloads if nothing else is said."""
     share: float = Field(default=0.5, ge=0, lt=1)
     """How much of the file comes."""
     ending: Literal["close", "reset"] = "close"
@@ -92,7 +89,6 @@ class WrongContentLength(CallFault):
     fault: Literal["wrong_content_length"] = "wrong_content_length"
     behaviours: ClassVar = (7,)
     on: Patterns = _DOWNLOADS
-    """Downloads if nothing else is said."""
     off_by: int = 10
     """Bytes; a negative number announces, and sends, fewer than there are."""
 
@@ -110,7 +106,6 @@ class GzipDownload(CallFault):
     fault: Literal["gzip_download"] = "gzip_download"
     behaviours: ClassVar = (7,)
     on: Patterns = _DOWNLOADS
-    """Downloads if nothing else is said."""
 
     async def play(self, call: Call) -> None:
         await call.proceed(_compressing(call.send))
