@@ -178,7 +178,8 @@ def test_an_output_tool_comes_last() -> None:
 async def test_an_answer_is_cut_at_the_token_limit(simulation: Simulation) -> None:
     text = "a long and winding question about everything " * 9
     batch = await simulation.finish(
-        request_line("old", text, max_tokens=4), request_line("new", text, max_completion_tokens=4)
+        request_line("old", text, model="gpt-4o", max_tokens=4),
+        request_line("new", text, model="gpt-4o", max_completion_tokens=4),
     )
     for line in await simulation.lines(batch.output_file_id):
         body = line["response"]["body"]

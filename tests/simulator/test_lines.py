@@ -78,6 +78,21 @@ async def test_a_success_has_the_shape_of_the_service(simulation: Simulation) ->
         ({"temperature": "hot"}, "temperature", "invalid_type",
          "Invalid type for 'temperature': expected a decimal, but got a string instead."),
         ({"n": True}, "n", "invalid_type", None),
+        ({"temperature": 0.7}, "temperature", "unsupported_value",
+         ("Unsupported value: 'temperature' does not support 0.7 with this model. Only the default "
+         "(1) value is supported.")),
+        ({"max_tokens": 9}, "max_tokens", "unsupported_parameter",
+         ("Unsupported parameter: 'max_tokens' is not supported with this model. Use "
+         "'max_completion_tokens' instead.")),
+        ({"stop": "."}, "stop", "unsupported_parameter",
+         "Unsupported parameter: 'stop' is not supported with this model."),
+        ({"model": "o4-mini-2025-04-16", "top_p": 0.5}, "top_p", "unsupported_parameter", None),
+        ({"stop": ["a"] * 5, "model": "gpt-4o"}, "stop", "array_above_max_length", None),
+        ({"stop": [3], "model": "gpt-4o"}, "stop[0]", "invalid_type", None),
+        ({"logprobs": True}, "logprobs", "unsupported_parameter",
+         "The simulator does not support 'logprobs': it computes no probabilities."),
+        ({"functions": [{"name": "f"}]}, "functions", "unsupported_parameter", None),
+        ({"modalities": ["text", "audio"]}, "modalities", "unsupported_parameter", None),
         ({"temperature": 2.5}, "temperature", "decimal_above_max_value",
          ("Invalid 'temperature': decimal above maximum value. Expected a value <= 2, but got 2.5 "
          "instead.")),
@@ -105,7 +120,8 @@ async def test_a_success_has_the_shape_of_the_service(simulation: Simulation) ->
 async def test_a_bad_request_is_a_line_of_the_error_file(
     simulation: Simulation, body: dict[str, Any], param: str, code: str | None, message: str | None
 ) -> None:
-    batch = await simulation.finish(request_line("a", **body), request_line("b"))
+    other = request_line("b", model=body.get("model", "gpt-5-mini"))
+    batch = await simulation.finish(request_line("a", **body), other)
     assert batch.request_counts is not None
     assert (batch.request_counts.completed, batch.request_counts.failed) == (1, 1)
     (line,) = await simulation.lines(batch.error_file_id)
@@ -123,7 +139,10 @@ async def test_a_bad_request_is_a_line_of_the_error_file(
         strict(CLOSED),
         strict({**CLOSED, "properties": {"a": {"$ref": "#/$defs/B"}}, "$defs": {"B": CLOSED}}),
         strict({**CLOSED, "properties": {"a": {"type": ["string", "null"], "format": "date"}}}),
-        {"temperature": None, "max_tokens": 5, "tools": [TOOL], "tool_choice": "auto"},
+        {"temperature": None, "max_completion_tokens": 5, "tools": [TOOL], "tool_choice": "auto"},
+        {"temperature": 1.0, "top_p": 1, "presence_penalty": 0, "logprobs": False, "stop": None},
+        {"model": "gpt-4o", "temperature": 0.7, "max_tokens": 9, "stop": ["a", "b"], "n": 3},
+        {"model": "gpt-5.4", "temperature": 0.2, "modalities": ["text"]},
         {"response_format": {"type": "json_object"}, "user": "json"},
     ],
 )
@@ -207,3 +226,12 @@ async def test_models_are_listed(start: Callable[..., Simulation]) -> None:
     names = {model.id async for model in simulation.client.models.list()}
     assert "gpt-5-mini" in names
     assert (await simulation.client.models.retrieve("org/any")).id == "org/any"
+
+
+async def test_several_choices_are_several_answers(simulation: Simulation) -> None:
+    body = (await simulation.answers(request_line("a", n=5)))["a"]
+    assert [choice["index"] for choice in body["choices"]] == [0, 1, 2, 3, 4]
+    assert len({choice["message"]["content"] for choice in body["choices"]}) > 2
+    one = (await simulation.answers(request_line("a")))["a"]
+    assert one["usage"]["prompt_tokens"] == body["usage"]["prompt_tokens"]
+    assert body["usage"]["completion_tokens"] > one["usage"]["completion_tokens"]

@@ -91,14 +91,14 @@ async def test_both_endpoints_ask_in_the_same_words(start: Callable[..., Simulat
         response_line(
             "a", items, instructions="Be brief.", tools=[TOOL], max_output_tokens=90,
             tool_choice={"type": "function", "name": "look"}, reasoning={"effort": "low"},
-            temperature=0.5, text=schema(CLOSED),
+            temperature=0.5, text=schema(CLOSED), model="gpt-5.4-mini",
         )
     )  # fmt: skip
     (question,) = model.asked
     function = {"name": "look", "arguments": "{}"}
     assert question.endpoint == "/v1/responses"
     assert question.chat == {
-        "model": "gpt-5-mini",
+        "model": "gpt-5.4-mini",
         "temperature": 0.5,
         "messages": [
             {"role": "system", "content": "Be brief."},
@@ -219,6 +219,7 @@ async def test_thoughts_are_told_when_asked_for(start: Callable[..., Simulation]
             "invalid_value",
         ),
         ({"temperature": 3}, "temperature", "decimal_above_max_value"),
+        ({"temperature": 0.5}, "temperature", "unsupported_parameter"),
         ({"max_output_tokens": 5}, "max_output_tokens", "integer_below_min_value"),
         ({"truncation": "maybe"}, "truncation", "invalid_value"),
         ({"reasoning": {"effort": "huge"}}, "reasoning.effort", "invalid_value"),

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from batchspec.simulator.endpoints.fixed_settings import check_settings
 from batchspec.simulator.endpoints.parameters import (
     FLAG,
     LIST,
@@ -105,6 +106,7 @@ def check_request(body: Json) -> None:
     """Raise the failure the service would answer with."""
     _PARAMETERS.check(body)
     check_stream_options(body)
+    check_settings(body)
     _check_messages(body["messages"])
     tools = body.get("tools")
     if tools is not None:

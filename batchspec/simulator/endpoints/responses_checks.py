@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from batchspec.simulator.endpoints.fixed_settings import check_response_settings
 from batchspec.simulator.endpoints.parameters import (
     FLAG,
     LIST,
@@ -105,6 +106,7 @@ def check_parameters(body: Json) -> None:
     """Raise the failure the service would answer with; the input's items are judged elsewhere."""
     _PARAMETERS.check(body)
     check_stream_options(body)
+    check_response_settings(body)
     _check_tools(body.get("tools") or ())
     _check_choice(body.get("tool_choice"), body.get("tools") or ())
     _check_one_of("truncation", body.get("truncation"), ("auto", "disabled"))
