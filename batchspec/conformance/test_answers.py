@@ -65,6 +65,13 @@ def test_body_not_json(server: Server) -> None:
     refused(server.request("POST", "/batches", content=b"{", headers=headers), 400)
 
 
+@check("errors.no-key-401", "should", "read", "guide: authentication")
+def test_no_key(server: Server) -> None:
+    """A call without a key is answered with 401."""
+    with httpx2.Client(timeout=60) as stranger:
+        refused(stranger.get(f"{server.target.base_url}/batches"), 401)
+
+
 @check("errors.wrong-key-401", "must", "read", "guide: authentication")
 def test_wrong_key(server: Server) -> None:
     """A wrong key is answered with 401, where keys are asked for."""

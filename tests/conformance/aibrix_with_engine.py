@@ -6,11 +6,15 @@ way to name such a server.
 
 import sys
 
-from aibrix.batch.client.sources import GatewayEndpointSource
+import httpx
+from aibrix.batch.client.channel import HttpChannel
+from aibrix.batch.client.sources.static import _SingleChannelSource
 from aibrix.metadata import app
 
 if __name__ == "__main__":
     name, engine, *options = sys.argv
-    app.NoopEndpointSource = lambda: GatewayEndpointSource(engine)
+    http = httpx.AsyncClient(headers={"authorization": "Bearer engine"})
+    channel = HttpChannel(engine, client=http)
+    app.NoopEndpointSource = lambda: _SingleChannelSource(channel, capacity=4)
     sys.argv = [name, *options]
     app.main()
