@@ -5,17 +5,19 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import anyio
 import httpx2
 import openai
+import psutil
 import pytest
 from openai.types import Batch
 from starlette.applications import Starlette
 from upstream import Rule, UpstreamProcess
 
 from batchspec.simulator import AppTransport, Pace, Upstream, create_app
+from batchspec.simulator.endpoints.port import Reply
 
 from .conftest import Simulation as SimulationBase
 from .conftest import request_line
@@ -270,3 +272,42 @@ async def test_faults_strike_answers_of_an_upstream(run: Run) -> None:
     assert found == Counter([*(name for name in NAMES if name != "r7"), "r9"])
     (refused,) = [line for line in results if line["custom_id"] == "r8"]
     assert refused["response"]["body"]["choices"][0]["message"]["refusal"]
+
+
+class Instant:
+    """A source that answers at once, with some kilobytes."""
+
+    concurrency, outage = 64, None
+    reply = Reply(200, {"choices": [], "text": "x" * 4_000})
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None: ...
+
+    async def turn(self) -> None: ...
+
+    async def ask(self, *request: object, patient: bool = True) -> Reply:
+        await anyio.lowlevel.checkpoint()
+        return self.reply
+
+    def stop(self) -> None: ...
+
+
+async def test_twenty_thousand_lines_take_no_more_memory_than_a_few(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "Upstream", lambda *_: Instant())
+    simulation = run()
+    names = [f"r{n}" for n in range(20_000)]
+    await simulation.until(await simulation.submit(*lines(names[:1_000])), "completed")
+    batch = await simulation.submit(*lines(names))
+    process = psutil.Process()
+    before = most = process.memory_info().rss
+    with anyio.fail_after(120):
+        while batch.status != "completed":
+            batch = await simulation.client.batches.retrieve(batch.id)
+            most = max(most, process.memory_info().rss)
+    assert batch.request_counts is not None
+    assert batch.request_counts.completed == 20_000
+    assert (most - before) / 2**20 < 40  # the replies have 80

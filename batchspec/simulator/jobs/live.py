@@ -37,6 +37,8 @@ _READ_AHEAD = 16
 _MOST_UNSAVED = 1_000
 """Replies that wait to be saved before nothing further is asked."""
 _SAVE_AGAIN = 1.0
+_GATHER = 0.05
+"""Seconds in which replies are gathered to be saved together."""
 _CALLERS = 64
 """Live requests that are waited for at a time; each takes a thread."""
 _STREAMING = {"stream", "stream_options"}
@@ -91,10 +93,9 @@ class LiveRunner:
 
     Strategy: an event loop in a thread of its own has as many workers as the source answers
     requests at a time. Each takes a line, of one open batch after the other, only when it can be
-    asked for. Replies are saved in groups, each of as many as came while the group before was
-    written, and the counts of the batch with them: a process that was killed asks again for the
-    lines without a saved reply. Result files are written once every line has one, or none may get
-    any more.
+    asked for. Replies are saved in groups, twenty times a second, and the counts of the batch with
+    them: a process that was killed asks again for the lines without a saved reply. Result files
+    are written once every line has one, or none may get any more.
 
     Args:
         source: Answers requests.
@@ -264,6 +265,9 @@ class LiveRunner:
     async def _save_all(self) -> None:
         while True:
             await self._came.wait()
+            if any(batch.running for batch in self._batches.values()):
+                # Each commit takes the interpreter from those who ask.
+                await sleep(_GATHER)
             self._came = Event()
             await self._save()
 

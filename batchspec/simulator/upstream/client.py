@@ -80,22 +80,33 @@ class Upstream:
         """Open connections in the event loop that will ask."""
         self._waiting = Waiting(self._clock, self._sleep)
         self._slots = anyio.Semaphore(self.concurrency)
-        headers = {"content-type": "application/json"}
-        if self._key:
-            headers["authorization"] = f"Bearer {self._key}"
-        self._http = httpx2.AsyncClient(
-            headers=headers,
-            timeout=httpx2.Timeout(self._timeout, connect=min(_CONNECT, self._timeout)),
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=self.concurrency),
-            # A proxy of the environment is meant for other machines.
-            trust_env=not is_loopback(httpx2.URL(self._url).host),
-        )
+        self._idle: list[httpx2.AsyncClient] = []
         self._stack = AsyncExitStack()
-        await self._stack.enter_async_context(self._http)
+        # Made once, since it takes longer than many requests; without TLS nothing is verified.
+        tls = httpx2.URL(self._url).scheme == "https"
+        self._verify = httpx2.create_ssl_context() if tls else False
         return self
 
     async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()
+
+    async def _client(self) -> httpx2.AsyncClient:
+        """Make a client for one request at a time.
+
+        One with a pool looks at all its connections for every request, which takes longer than the
+        request when there are many.
+        """
+        headers = {"content-type": "application/json"}
+        if self._key:
+            headers["authorization"] = f"Bearer {self._key}"
+        client = httpx2.AsyncClient(
+            headers=headers,
+            timeout=httpx2.Timeout(self._timeout, connect=min(_CONNECT, self._timeout)),
+            verify=self._verify,
+            # A proxy of the environment is meant for other machines.
+            trust_env=not is_loopback(httpx2.URL(self._url).host),
+        )
+        return await self._stack.enter_async_context(client)
 
     def stop(self) -> None:
         """Begin no further try; requests that are under way may end."""
@@ -147,8 +158,12 @@ class Upstream:
         try:
             async with self._slots:
                 await self._waiting.turn()
-                with anyio.fail_after(self._timeout):
-                    return await self._post(url, content)
+                client = self._idle.pop() if self._idle else await self._client()
+                try:
+                    with anyio.fail_after(self._timeout):
+                        return await self._post(client, url, content)
+                finally:
+                    self._idle.append(client)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:
             return Away(
                 f"nothing answers at {self.base_url} ({_words(error)}); start the server there, "
@@ -162,8 +177,10 @@ class Upstream:
         except httpx2.HTTPError as error:
             return Again(failure("connection_lost", f"no whole answer ({_words(error)})"))
 
-    async def _post(self, url: str, content: bytes) -> Reply | Again | Away:
-        async with self._http.stream("POST", url, content=content) as response:
+    async def _post(
+        self, client: httpx2.AsyncClient, url: str, content: bytes
+    ) -> Reply | Again | Away:
+        async with client.stream("POST", url, content=content) as response:
             parts: list[bytes] = []
             size = 0
             async for part in response.aiter_bytes():
