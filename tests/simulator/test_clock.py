@@ -269,9 +269,9 @@ async def test_an_advance_finishes_a_batch_in_the_background(
     simulation = start(background=True, pace=pace)
     batch = await simulation.submit(*(request_line(f"r{n}") for n in range(20)))
     simulation.clock.advance(DAY)
-    thread = simulation.engine._thread
-    assert thread is not None
-    await to_thread.run_sync(thread.join)
+    # It ends when nothing is open, perhaps already.
+    if (thread := simulation.engine._thread) is not None:
+        await to_thread.run_sync(thread.join)
     record = simulation.engine.database.batch(batch.id)
     assert record is not None
     assert (record.status, record.completed_at) == ("completed", START + 80_660)

@@ -1,12 +1,13 @@
 """Keys, and the headers of the service."""
 
 import re
+from collections.abc import Callable
 
 import httpx2
 import openai
 import pytest
 
-from batchspec.simulator import AppTransport
+from batchspec.simulator import AppTransport, CallableModel, HTTPFailure
 
 from .conftest import KEY, Simulation
 
@@ -64,3 +65,13 @@ async def test_live_answers_tell_limits(simulation: Simulation) -> None:
         "http://simulator/v1/chat/completions", json=BODY, headers=KEY
     )
     assert used == answer.json()["usage"]["total_tokens"]
+
+
+async def test_what_the_model_raises_may_have_headers(start: Callable[..., Simulation]) -> None:
+    def answer(_: object) -> str:
+        raise HTTPFailure(429, "Slow down.", headers={"retry-after": "7"})
+
+    simulation = start(model=CallableModel(answer))
+    with pytest.raises(openai.RateLimitError) as refused:
+        await simulation.client.chat.completions.create(**BODY)  # type: ignore[call-overload]
+    assert refused.value.response.headers["retry-after"] == "7"

@@ -29,7 +29,7 @@ def failures_answered(respond: Respond[_Self]) -> Respond[_Self]:
         try:
             return respond(self, body, custom_id, now)
         except HTTPFailure as failure:
-            return Reply(failure.status, failure.body)
+            return Reply(failure.status, failure.body, headers=failure.headers)
         except Exception as error:  # noqa: BLE001  whatever it is, the line fails and not the batch
             _log.exception("the request %r could not be answered", custom_id)
             message = f"The server had an error while processing your request: {error!r}"

@@ -1,5 +1,6 @@
 """What an endpoint must bring so that batches of its requests can be run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +26,8 @@ class Reply:
     usage: Usage = Usage()
     error: Json | None = None
     """The `error` of the line when there is no HTTP answer."""
+    headers: Mapping[str, str] | None = None
+    """What a live answer says besides; lines have no headers."""
 
     @property
     def succeeded(self) -> bool:

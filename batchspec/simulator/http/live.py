@@ -39,7 +39,7 @@ async def _respond(request: Request) -> Response:
     reply = await engine.answering.respond(request.url.path, body, engine.clock())
     if reply.body is None:
         raise HTTPFailure(500, str((reply.error or {}).get("message")))
-    headers = _rate_limits(reply.usage)
+    headers = {**_rate_limits(reply.usage), **(reply.headers or {})}
     if body.get("stream") and reply.succeeded:
         return _EventStream(_STREAMS[request.url.path](body, reply.body), headers)
     content = to_json(reply.body)
