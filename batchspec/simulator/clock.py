@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from threading import TIMEOUT_MAX, Condition, Lock, get_ident
+from threading import Condition, Lock, get_ident
 from typing import Protocol
 
 import anyio
@@ -15,6 +15,8 @@ from batchspec.simulator.wire import Clock
 
 LATEST = 253_402_300_799.0
 """The last second of the year 9999, which is as far as a date can be written."""
+_NAP = 60.0
+"""Real seconds after which who waits looks again: a machine that slept has not counted them."""
 _GLANCE = 0.05
 """Seconds between two looks at a clock that tells nobody when it moves."""
 
@@ -189,7 +191,7 @@ class SimulatedClock:
         with self.observed(wake):
             left = self._real_seconds_until(moment)
             if left > 0:
-                condition.wait(min(left, TIMEOUT_MAX))
+                condition.wait(min(left, _NAP))
 
     def _real_seconds_until(self, moment: float) -> float:
         with self._lock:
@@ -229,7 +231,7 @@ class SimulatedClock:
             if left == math.inf and self._jump(when):
                 return True
             if left > 0:
-                with anyio.move_on_after(left):
+                with anyio.move_on_after(min(left, _NAP)):
                     await moved.wait()
         return self() >= when
 

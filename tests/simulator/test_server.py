@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx2
 import openai
 import pytest
 from click.testing import CliRunner
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 from batchspec.cli.simulator import simulator
 
 from .conftest import jsonl, request_line
+from .receiver import Receiver
 
 ROOT = Path(__file__).parents[2]
 RUN = "from batchspec.cli.simulator import simulator; simulator()"
@@ -24,10 +26,10 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Started]]:
     """Starts server processes over one directory."""
     started: list[Started] = []
 
-    def begin(*options: str) -> Started:
+    def begin(*options: str, **variables: str) -> Started:
         command = [sys.executable, "-W", "error", "-c", RUN, "serve", "--port", "0", *options]
         command += ["--directory", str(tmp_path / "simulator")]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
         process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
         assert process.stderr is not None
         told = process.stderr.readline().decode()
@@ -72,6 +74,28 @@ def test_a_killed_server_process_finds_its_batches_again(
 
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) in {0, -signal.SIGTERM, 128 + signal.SIGTERM}
+
+
+def test_a_killed_server_process_still_tells_that_a_batch_has_ended(
+    serve: Callable[..., Started],
+) -> None:
+    secret, receiver = "whsec_c2VjcmV0", Receiver([500])
+    options = ("--pace", "0", "--webhook", receiver.url)
+    process, client = serve(*options, OPENAI_WEBHOOK_SECRET=secret)
+    file = client.files.create(file=("in.jsonl", jsonl(request_line("a"))), purpose="batch")
+    batch = client.batches.create(
+        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+    )
+    first = receiver.get()
+    process.kill()
+    process.wait()
+
+    _, client = serve(*options, OPENAI_WEBHOOK_SECRET=secret)
+    httpx2.post(str(client.base_url.join("/admin/clock")), json={"advance": "1h"})
+    second = receiver.get()
+    assert first.id == second.id
+    assert second.unwrap(secret).data.id == batch.id
+    receiver.close()
 
 
 def test_the_command_takes_answers_from_a_file(
