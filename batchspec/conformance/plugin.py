@@ -95,7 +95,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         return ["conformance: of the embedded server"]
     return [
         f"conformance: of {url}, with model {config.option.model}",
-        "conformance: asks the model about 20 small questions in 6 batches; about 30 more batches",
+        "conformance: asks the model about 15 small questions in 7 batches; about 25 more batches",
         "conformance: fail validation and cost nothing; files are deleted, batches stay listed;",
         'conformance: -m "not paid" asks no model, -m read changes nothing',
     ]
