@@ -97,7 +97,7 @@ async def do_collect(world: World, batch: BatchId) -> None:
     try:
         event = await world.db(_settle_all, world, provider, record, bodies, lost)
     except _NothingOfOurs:
-        reason = "the result files hold no answer to ours, though the provider counts some as answered"
+        reason = "the result files hold no answer to ours, though some requests were answered"
         await call_failed(world, provider, record, Throttled(reason))
         return
     world.hook.event(event)
