@@ -46,7 +46,7 @@ def origin_of(item_id: object) -> Origin | None:
 
 def encrypted_content(reasoning_id: str) -> str:
     """What stands for a model's sealed thoughts; follows from the item's id."""
-    return "gAAAAAB" + "".join(_digest(str(part), reasoning_id) for part in range(4))
+    return "gAAAAAB" + blake2b(reasoning_id.encode(), digest_size=60).hexdigest()
 
 
 def _digest(kind: str, text: str) -> str:
