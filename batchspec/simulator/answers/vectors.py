@@ -9,6 +9,7 @@ _WORDS = 400
 """How many words of a text are looked at."""
 _PLACES = 16
 """Components that a word moves, each up or down."""
+_STEPS = 1e8
 _NOISE = 0.05 / 2**15
 
 
@@ -25,8 +26,9 @@ def unit_vector(text: str, size: int) -> list[float]:
     for word in text.lower().split()[:_WORDS]:
         for place, sign in _moves(word, size):
             values[place] += sign
-    length = hypot(*values) or 1.0
-    return [round(value / length, 8) for value in values]
+    scale = _STEPS / (hypot(*values) or 1.0)
+    # Eight decimals, as the service sends; `round` takes six times as long.
+    return [int(value * scale) / _STEPS for value in values]
 
 
 @lru_cache(maxsize=4_096)
