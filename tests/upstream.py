@@ -90,6 +90,8 @@ class Endpoint:
         elif path.startswith("/control/"):
             query = dict(parse_qsl(scope["query_string"].decode()))
             await _answer(send, 200, to_json(await self._control(path[9:], query, body)))
+        elif not path.startswith("/v1/"):
+            await _answer(send, 404, b"404 page not found", {"content-type": "text/plain"})
         elif path == "/v1/models":
             await _answer(send, 200, b'{"object":"list","data":[]}')
         else:

@@ -36,6 +36,8 @@ SIMULATION = "simulation"
 """The environment of `--simulate`, so that no simulated answer is mistaken for a paid one."""
 _SIMULATED_POLL = 0.1
 _LOCAL_PACE = Pace(poll=0.2, max_poll=2.0, grace=0.0)
+_LIVE_WIRE = ChatCompletionsWire(renamed={})
+"""Not every server of one's own knows the newer name of `max_tokens`."""
 _FOREVER = 10 * 365 * 86_400.0
 """Seconds until a batch against an endpoint of the user's own expires."""
 
@@ -51,7 +53,7 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
         name: Provider(
             name=name,
             client=cast("Client", Unconnected(name)),
-            wire=ChatCompletionsWire(),
+            wire=_LIVE_WIRE if isinstance(own, LiveSettings) else ChatCompletionsWire(),
             max_requests=min(own.limits.max_requests, ChatCompletionsWire.max_requests),
             max_bytes=min(own.limits.max_bytes, ChatCompletionsWire.max_bytes),
         )

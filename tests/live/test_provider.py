@@ -34,6 +34,20 @@ def test_a_conversation_with_tools_runs_on_a_live_endpoint(
     assert server.seen["calls"] == calls
 
 
+def test_the_bound_of_a_reply_has_the_name_that_local_servers_know(
+    folder: Folder, server: UpstreamProcess
+) -> None:
+    folder.live(server)
+    folder.ask(1)
+    spec = folder.path / "specs/m.py"
+    spec.write_text(
+        spec.read_text().replace("prompt=", 'settings={"max_tokens": 50},\n    prompt=')
+    )
+    assert folder.run("render", "m.ask") == 0
+    assert '"max_tokens": 50' in folder.said
+    assert folder.apply() == 0, folder.said
+
+
 def test_a_price_of_ones_own_counts(folder: Folder, server: UpstreamProcess) -> None:
     folder.live(server)
     prices = "\n[providers.laptop.prices.llama]\ninput = 100\noutput = 100\n"

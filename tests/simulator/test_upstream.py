@@ -275,6 +275,14 @@ class TestAway:
         assert seen[-1] is True
         assert time.now - started > 60
 
+    async def test_a_base_url_that_leads_nowhere_is_no_fault_of_a_line(
+        self, server: UpstreamProcess, upstream: Make
+    ) -> None:
+        made = await upstream(base_url=server.base_url.removesuffix("/v1"))
+        reply = await ask(made, patient=False)
+        assert reply.status == 503
+        assert "end in /v1" in str(made.outage)
+
     async def test_a_refused_key_is_no_fault_of_a_line(
         self, server: UpstreamProcess, upstream: Make, time: Time
     ) -> None:

@@ -40,15 +40,22 @@ _SECRET = re.compile(r"(?<![A-Za-z0-9])sk-[\w*-]{6,}")
 
 
 class ChatCompletionsWire:
-    """Implements `ports.Wire` for chat completions."""
+    """Implements `ports.Wire` for chat completions.
+
+    Args:
+        renamed: Settings that the endpoint knows by another name.
+    """
 
     endpoint: str = "/v1/chat/completions"
     max_requests: int = 50_000
     max_bytes: int = 200_000_000
 
+    def __init__(self, *, renamed: Mapping[str, str] = _RENAMED) -> None:
+        self._renamed = renamed
+
     def body(self, contract: Contract, messages: Sequence[Any]) -> JsonObject:
         """Return the request body as the provider gets it."""
-        return {**_fixed(contract), "messages": list(messages)}
+        return {**self._fixed(contract), "messages": list(messages)}
 
     def line_parts(self, contract: Contract) -> tuple[bytes, bytes]:
         """Return what stands in a line between the custom_id and the messages, and after them.
@@ -56,12 +63,42 @@ class ChatCompletionsWire:
         A line is `b'{"custom_id":"' + custom_id + first + messages + second`, without a newline;
         built by concatenation, because rows share all but two values.
         """
-        fixed = to_json(_fixed(contract))
+        fixed = to_json(self._fixed(contract))
         first = b'","method":"POST","url":"%s","body":%s,"messages":' % (
             self.endpoint.encode(),
             fixed[:-1],
         )
         return first, b"}}"
+
+    def _fixed(self, contract: Contract) -> JsonObject:
+        """Return the body without its messages."""
+        settings = dict(contract.settings)
+        extra: JsonObject = settings.pop("extra_body", None) or {}
+        body: JsonObject = {"model": contract.model}
+        body.update({self._renamed.get(name, name): value for name, value in settings.items()})
+        if contract.tools:
+            body["tools"] = [
+                {
+                    "type": "function",
+                    "function": {
+                        "name": tool.name,
+                        "description": tool.description,
+                        "parameters": tool.parameters,
+                        "strict": tool.strict,
+                    },
+                }
+                for tool in contract.tools
+            ]
+        if contract.output is not None:
+            schema: JsonObject = {
+                "name": contract.output.name,
+                "schema": contract.output.schema,
+                "strict": contract.output.strict,
+            }
+            if contract.output.description:
+                schema["description"] = contract.output.description
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return {**body, **extra}
 
     def decode(self, line: bytes) -> Line:
         """Judge one line of a result file alone; never raises."""
@@ -111,37 +148,6 @@ def count(value: object) -> int:
 
 def _is_object(value: object) -> TypeGuard[JsonObject]:
     return isinstance(value, dict)
-
-
-def _fixed(contract: Contract) -> JsonObject:
-    """Return the body without its messages."""
-    settings = dict(contract.settings)
-    extra: JsonObject = settings.pop("extra_body", None) or {}
-    body: JsonObject = {"model": contract.model}
-    body.update({_RENAMED.get(name, name): value for name, value in settings.items()})
-    if contract.tools:
-        body["tools"] = [
-            {
-                "type": "function",
-                "function": {
-                    "name": tool.name,
-                    "description": tool.description,
-                    "parameters": tool.parameters,
-                    "strict": tool.strict,
-                },
-            }
-            for tool in contract.tools
-        ]
-    if contract.output is not None:
-        schema: JsonObject = {
-            "name": contract.output.name,
-            "schema": contract.output.schema,
-            "strict": contract.output.strict,
-        }
-        if contract.output.description:
-            schema["description"] = contract.output.description
-        body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return {**body, **extra}
 
 
 def _parse(line: bytes) -> Any:

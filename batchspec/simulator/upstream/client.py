@@ -1,8 +1,8 @@
 """An upstream: asks a live endpoint over HTTP, again where that may help, many at a time."""
 
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 from typing import Self
 
@@ -136,6 +136,8 @@ class Upstream:
         while True:
             answers = self._answers
             found = await self._try(url, content)
+            if isinstance(found, Reply) and found.status == 404 and not self._answers:
+                found = await self._astray() or found
             if isinstance(found, Reply):
                 self._present(answered=True)
                 return found
@@ -154,16 +156,33 @@ class Upstream:
             if found.wait is None:
                 await self._waiting.pause(backoff(max(tries, 1), self._random))
 
+    async def _astray(self) -> Away | None:
+        """Tell a base URL that leads nowhere from a model that does not exist."""
+        try:
+            async with self._slot() as client:
+                models = await client.get(f"{self._url}/models")
+        except httpx2.HTTPError:
+            return None
+        if models.status_code != 404:
+            return None
+        return Away(f"there is no API at {self.base_url} (HTTP 404); most base URLs end in /v1")
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncGenerator[httpx2.AsyncClient]:
+        """Wait for a place and for the end of a pause."""
+        async with self._slots:
+            await self._waiting.turn()
+            client = self._idle.pop() if self._idle else await self._client()
+            try:
+                yield client
+            finally:
+                self._idle.append(client)
+
     async def _try(self, url: str, content: bytes) -> Reply | Again | Away:
         try:
-            async with self._slots:
-                await self._waiting.turn()
-                client = self._idle.pop() if self._idle else await self._client()
-                try:
-                    with anyio.fail_after(self._timeout):
-                        return await self._post(client, url, content)
-                finally:
-                    self._idle.append(client)
+            async with self._slot() as client:
+                with anyio.fail_after(self._timeout):
+                    return await self._post(client, url, content)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:
             return Away(
                 f"nothing answers at {self.base_url} ({_words(error)}); start the server there, "
