@@ -53,6 +53,13 @@ async def test_03_a_read_times_out(simulation: Simulation, *, committed: bool) -
     assert len((await raw(simulation, "GET", "/batches")).json()["data"]) == committed
 
 
+async def test_03_a_connection_without_answer_can_be_closed(simulation: Simulation) -> None:
+    simulation.engine.faults.add("read_timeout", closes_after=60)
+    with pytest.raises(httpx2.RemoteProtocolError):
+        await raw(simulation, "GET", "/batches")
+    assert simulation.clock() == START + 60
+
+
 async def test_03_an_answer_takes_its_time(simulation: Simulation) -> None:
     simulation.engine.faults.add("slow_answer", seconds=30)
     assert (await raw(simulation, "GET", "/files")).status_code == 200

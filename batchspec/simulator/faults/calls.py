@@ -55,11 +55,18 @@ class ReadTimeout(CallFault):
     behaviours: ClassVar = (3,)
     committed: bool = False
     """Whether the call takes effect all the same."""
+    closes_after: float | None = Field(default=None, ge=0)
+    """Seconds of the server's clock after which it closes the connection; none: it never does, and
+    the SDK waits for ten minutes."""
 
     async def play(self, call: Call) -> None:
         if self.committed:
             await call.commit()
-        await call.drop("hang")
+        if self.closes_after is None:
+            await call.drop("hang")
+        else:
+            await call.clock.sleep(self.closes_after)
+            await call.drop("close")
 
 
 class ServerError(CallFault):
