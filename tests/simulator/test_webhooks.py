@@ -1,3 +1,4 @@
+import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -132,6 +133,8 @@ async def test_endpoints_are_listed_page_by_page(simulation: Simulation) -> None
         ({"url": "https://[/"}, "url", "invalid_value"),
         ({"url": "https://a b/"}, "url", "invalid_value"),
         ({"url": "https://host:99999/"}, "url", "invalid_value"),
+        ({"url": "https://[::1]x/"}, "url", "invalid_value"),
+        ({"url": "https://ü-.example/"}, "url", "invalid_value"),
         ({"url": "/hook"}, "url", "invalid_value"),
         ({"secret": "mine"}, "secret", "unknown_parameter"),
     ],
@@ -275,15 +278,34 @@ async def test_a_delivery_is_given_up_after_72_hours(
     assert (given_up.attempts, given_up.status) == (13, 503)
 
 
+@pytest.mark.parametrize("url", ["{url}", "http://a..localhost/", "http://{long}.localhost/"])
 async def test_a_receiver_that_is_not_there_is_tried_again(
-    simulation: Simulation, receiver: Receiver
+    simulation: Simulation, receiver: Receiver, url: str
 ) -> None:
+    """Also where its name is none that could be looked up."""
     receiver.close()
-    await register(simulation, receiver.url)
+    await register(simulation, url.format(url=receiver.url, long="a" * 70))
     await ended(simulation, "completed")
     [delivery] = when(simulation, lambda found: found[0].attempts == 1)
     assert (delivery.state, delivery.status) == ("waiting", None)
     assert delivery.error
+
+
+async def test_a_database_that_cannot_be_written_ends_the_deliveries(
+    simulation: Simulation, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an attempt that is not remembered would be made again at once, for ever."""
+    await register(simulation, receiver.url)
+
+    def fail(*_: object) -> None:
+        raise sqlite3.OperationalError("disk full")
+
+    monkeypatch.setattr(courier(simulation).outbox, "settle", fail)
+    await ended(simulation, "completed")
+    receiver.get()
+    when(simulation, lambda _: not courier(simulation)._busy)
+    assert receiver.received.empty()
+    assert courier(simulation)._closed
 
 
 async def test_what_was_not_delivered_survives_a_restart(

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import httpx2
 from anyio import to_thread
 from pydantic_core import to_json
 from starlette.middleware import Middleware
@@ -15,7 +14,7 @@ from starlette.routing import Route
 from batchspec.simulator.addresses import is_loopback, parse_url
 from batchspec.simulator.http.access import Access, Guard
 from batchspec.simulator.http.reading import engine_of, parse_limit, read_body
-from batchspec.simulator.webhooks.courier import Courier
+from batchspec.simulator.webhooks.courier import Courier, DeliveryError
 from batchspec.simulator.webhooks.outbox import KEPT
 from batchspec.simulator.webhooks.records import (
     EVENT_TYPES,
@@ -163,7 +162,7 @@ async def _test(request: Request) -> Response:
     )
     try:
         status = await to_thread.run_sync(_courier(request).send, record, delivery)
-    except httpx2.HTTPError as error:
+    except DeliveryError as error:
         message = f"The webhook endpoint could not be reached: {error}."
         raise HTTPFailure(400, message, code="webhook_endpoint_unreachable") from error
     return JSONResponse(

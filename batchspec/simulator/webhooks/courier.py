@@ -1,6 +1,7 @@
 """Takes events to their endpoints, under the server's clock, and again when that fails."""
 
 import math
+import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -31,6 +32,10 @@ _TIMEOUT = 10.0
 """Real seconds a receiver has to answer."""
 _LAST_WORDS = 2.0
 """Real seconds that what is on its way when the server stops has to arrive."""
+
+
+class DeliveryError(Exception):
+    """An endpoint could not be reached, or did not answer."""
 
 
 class Courier:
@@ -99,8 +104,15 @@ class Courier:
         """Make one attempt now, and return the status of the answer.
 
         Raises:
-            httpx2.HTTPError: There was none.
+            DeliveryError: There was none.
         """
+        try:
+            return self._post(endpoint, delivery)
+        # Names that no resolver takes are a `ValueError`, clients that are closed a `RuntimeError`.
+        except (httpx2.HTTPError, ValueError, RuntimeError) as error:
+            raise DeliveryError(str(error) or type(error).__name__) from error
+
+    def _post(self, endpoint: EndpointRecord, delivery: Delivery) -> int:
         oddity = delivery.oddity
         keys = endpoint.secrets(self.configured.get(endpoint.id), self._clock())
         timestamp = int(self._real() - oddity.stale)
@@ -131,14 +143,6 @@ class Courier:
     # --- at work
 
     def _work(self) -> None:
-        while (found := self._next()) is not None:
-            thread = Thread(target=self._deliver, args=found, name="webhook", daemon=True)
-            with self._condition:
-                self._busy[found[1].endpoint_id] = thread
-            thread.start()
-
-    def _next(self) -> tuple[int, Delivery, EndpointRecord] | None:
-        """Wait for something that is due; nothing when the thread is not needed any more."""
         with self._condition:
             while not self._closed:
                 found = self.outbox.next(self._busy)
@@ -146,22 +150,29 @@ class Courier:
                     break
                 due = found[1].due_at if found and len(self._busy) < _AT_ONCE else math.inf
                 if found and due <= self._clock():
-                    return found
-                self._clock.wait_until(self._condition, due)
+                    thread = Thread(target=self._deliver, args=found, name="webhook", daemon=True)
+                    self._busy[found[1].endpoint_id] = thread
+                    thread.start()
+                else:
+                    self._clock.wait_until(self._condition, due)
             self._thread = None
-        return None
 
     def _deliver(self, number: int, delivery: Delivery, endpoint: EndpointRecord) -> None:
         status, error = None, None
         try:
             status = self.send(endpoint, delivery)
-        except (httpx2.HTTPError, RuntimeError) as failure:  # the latter of a client that is closed
-            error = str(failure) or type(failure).__name__
+        except DeliveryError as failure:
+            error = str(failure)
         with self._condition:
-            if not self._closed:
-                self.outbox.settle(number, settled(delivery, status, error))
-            del self._busy[delivery.endpoint_id]
-            self._condition.notify_all()
+            try:
+                if not self._closed:
+                    self.outbox.settle(number, settled(delivery, status, error))
+            except sqlite3.Error:
+                # What cannot be remembered would be sent again at once, for ever.
+                self._closed = True
+            finally:
+                del self._busy[delivery.endpoint_id]
+                self._condition.notify_all()
 
 
 def employ(
