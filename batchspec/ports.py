@@ -44,6 +44,7 @@ from batchspec.state.stored import (
     RecordedRow,
     StoredItem,
     StoredRequest,
+    StoredTurn,
     ToolTurn,
 )
 
@@ -111,9 +112,7 @@ class Client(Protocol):
         ...
 
     async def cancel(self, batch: RemoteId) -> RemoteBatch: ...
-
     async def delete_file(self, file: FileId) -> None: ...
-
     async def close(self) -> None: ...
 
 
@@ -220,13 +219,16 @@ class Reader(Protocol):
     def batches(self, *, open_only: bool = False) -> Sequence[BatchRecord]: ...
 
     def lane(self, lane: LaneId) -> Lane: ...
-
     def contract(self, contract: int) -> Contract: ...
 
     def items(
         self, job: JobAddress, *, failed: bool = False, key: RowKey | None = None
     ) -> Iterator[StoredItem]:
         """Yield the items of a job, in the order in which they were first seen."""
+        ...
+
+    def turns(self, job: JobAddress, key: RowKey) -> Sequence[StoredTurn]:
+        """Return every request of an item with what came back, in order."""
         ...
 
     def spent(self) -> Decimal | None:
@@ -393,7 +395,5 @@ class Hook(Protocol):
     """An observer of the loop; it must not raise and must not block."""
 
     def event(self, event: Event) -> None: ...
-
     def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None: ...
-
     def warning(self, message: str) -> None: ...

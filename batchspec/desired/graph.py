@@ -61,12 +61,15 @@ class Desired:
         disabled: Jobs with `enabled=False`: left alone, neither planned nor forgotten.
         imports: Enter it while users' functions run: it makes the project's modules importable,
             for functions that import them late.
+        folder: Of the project's modules, relative to the project; None where jobs were given by
+            themselves, so that no other process can load them.
     """
 
     jobs: tuple[DesiredJob, ...]
     warnings: tuple[Diagnostic, ...] = ()
     disabled: tuple[JobAddress, ...] = ()
     imports: Callable[[], AbstractContextManager[None]] = nullcontext
+    folder: str | None = None
 
     def __getitem__(self, address: str) -> DesiredJob:
         for job in self.jobs:

@@ -28,33 +28,43 @@ MAX_DIAGNOSTICS = 20
 """Per job; a mistake in a column would otherwise be told ten million times."""
 
 
-def load_project(root: Path, *, providers: Mapping[str, str], directory: str = "specs") -> Desired:
+def load_project(
+    root: Path,
+    *,
+    providers: Mapping[str, str],
+    directory: str = "specs",
+    jobs: Mapping[str, Job] | None = None,
+) -> Desired:
     """Load a project's specs; no row but the first of each job is read.
 
     Args:
         root: The project's folder.
         providers: From a provider's name to the endpoint its requests go to.
         directory: The folder of the specs in it.
+        jobs: By address, instead of what the specs declare.
 
     Raises:
         SpecError: Something is wrong; all problems are told at once.
     """
     root = root.resolve()
-    loaded = load_modules(root, directory)
+    if jobs is None:
+        loaded = load_modules(root, directory)
+    else:
+        loaded = Loaded({JobAddress(address): job for address, job in jobs.items()})
     with loaded.imports():
         builder = _Builder(root, loaded, providers)
-        jobs = builder.build()
+        built = builder.build()
     found = [shortened(d, root) for d in [*loaded.diagnostics, *builder.found]]
     errors = [d for d in found if d.severity == "error"]
     if errors:
         with loaded.imports():
             blamed = {error.address for error in errors}
-            sound = [job for job in jobs if job.address not in blamed]
+            sound = [job for job in built if job.address not in blamed]
             told = [problem for job in sound for problem in check_rows(job, root)]
         raise SpecError(sorted([*errors, *told], key=_place))
     warnings = tuple(d for d in found if d.severity == "warning")
     disabled = tuple(address for address, job in loaded.jobs.items() if not job.enabled)
-    return Desired(in_order(jobs), warnings, disabled, loaded.imports)
+    return Desired(in_order(built), warnings, disabled, loaded.imports, loaded.folder)
 
 
 def check_rows(

@@ -36,18 +36,19 @@ class _Sample:
     rendered: Sequence[Rendered]
 
 
-def check_determinism(desired: Desired, root: Path, directory: str = "specs") -> list[Diagnostic]:
+def check_determinism(desired: Desired, root: Path) -> list[Diagnostic]:
     """Return a diagnostic per job whose messages differ when rendered again.
 
-    Jobs made of other jobs' answers have no rows yet and are left out.
+    Jobs made of other jobs' answers have no rows yet and are left out. Jobs that were not loaded
+    from a folder are rendered again in this process only.
     """
     with desired.imports():
         samples = [_sample(job, root) for job in desired if not isinstance(job.rows, DerivedSource)]
         found = {s.job.address: d for s in samples if (d := _compare(s, _rendered(s.job, s.rows)))}
     left = [s for s in samples if _calls_user(s.job) and s.job.address not in found]
-    if not left:
+    if not left or desired.folder is None:
         return list(found.values())
-    return [*found.values(), *_elsewhere(root.resolve(), directory, left)]
+    return [*found.values(), *_elsewhere(root.resolve(), desired.folder, left)]
 
 
 def _sample(job: DesiredJob, root: Path) -> _Sample:

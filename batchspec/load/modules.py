@@ -1,7 +1,8 @@
 """Finding every `Job` in `specs/*.py`."""
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -20,8 +21,11 @@ class Loaded:
     """What the spec modules declare; `jobs` lacks those of modules that failed."""
 
     jobs: Mapping[JobAddress, Job]
-    diagnostics: tuple[Diagnostic, ...]
-    imports: Imports
+    diagnostics: tuple[Diagnostic, ...] = ()
+    imports: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Makes the modules importable while users' functions run; see `Imports`."""
+    folder: str | None = None
+    """Of the modules, relative to the project; None: the jobs were given."""
     modules: Mapping[str, ModuleType] = field(default_factory=dict[str, ModuleType])
 
 
@@ -39,7 +43,7 @@ def load_modules(root: Path, directory: str = "specs") -> Loaded:
     folder = root / directory
     imports = Imports(root, directory)
     if not folder.is_dir():
-        return Loaded({}, (shortened(_no_folder(folder), root),), imports)
+        return Loaded({}, (shortened(_no_folder(folder), root),), imports, directory)
     files = [file for file in sorted(folder.glob("*.py")) if not file.name.startswith("_")]
     found: list[Diagnostic] = []
     modules: dict[str, ModuleType] = {}
@@ -51,7 +55,7 @@ def load_modules(root: Path, directory: str = "specs") -> Loaded:
     found += [d for stem, module in modules.items() for d in _held_elsewhere(stem, module, jobs)]
     # A broken module is met again by each module that imports it.
     diagnostics = tuple(dict.fromkeys(shortened(d, root) for d in found))
-    return Loaded(jobs, diagnostics, imports, modules)
+    return Loaded(jobs, diagnostics, imports, directory, modules)
 
 
 def _no_folder(folder: Path) -> Diagnostic:

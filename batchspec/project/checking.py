@@ -22,7 +22,7 @@ from batchspec.store.keys import SeenKeys
 from batchspec.store.reader import StateReader
 
 
-def validate(desired: Desired, root: Path, directory: str) -> Validation:
+def validate(desired: Desired, root: Path) -> Validation:
     """Check every row of every job; jobs made of answers are checked as far as they are known."""
     problems: list[Diagnostic] = list(desired.warnings)
     checks: list[JobCheck] = []
@@ -38,7 +38,7 @@ def validate(desired: Desired, root: Path, directory: str) -> Validation:
                 job.source,
             )
         )
-    problems += check_determinism(desired, root, directory)
+    problems += check_determinism(desired, root)
     return Validation(tuple(checks), tuple(problems))
 
 

@@ -1,7 +1,7 @@
 """`Project`: the same functions for Python and for the command line."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from decimal import Decimal
 from functools import partial
@@ -14,7 +14,7 @@ from batchspec.apply.clock import SystemClock
 from batchspec.config import Settings, load_settings
 from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.errors import Diagnostic, RefusedError, SpecError, StateError, UsageError
-from batchspec.ids import JobAddress, RowKey, parse_address, uuid7
+from batchspec.ids import JobAddress, parse_address, uuid7
 from batchspec.load.build import load_project
 from batchspec.load.determinism import check_determinism
 from batchspec.plan.changes import JobPlan, Kind, Plan
@@ -23,6 +23,7 @@ from batchspec.ports import (
     Clock,
     Hook,
     Provider,
+    Wire,
 )
 from batchspec.project import wiring
 from batchspec.project.applying import Applying, SilentHook
@@ -34,9 +35,12 @@ from batchspec.project.planning import (
     unfinished_jobs,
     with_unknown,
 )
+from batchspec.project.recorded import read_items, read_turns
 from batchspec.project.status import status_of
 from batchspec.project.values import ApplyResult, Graph, Rendered, Status, Validation
-from batchspec.results.read import Answers, Item
+from batchspec.results.read import Item
+from batchspec.results.turns import Turn
+from batchspec.spec.job import Job
 from batchspec.spec.rows import Collect
 from batchspec.store.reader import StateReader
 from batchspec.store.sqlite import StateStore
@@ -51,9 +55,10 @@ class Project:
         simulate: Use environment `simulation`, with every provider served in this process.
         settings: The configuration; None: read it from the folder and the environment.
         clock: Tells the time.
+        jobs: By address; they are used instead of what `specs/` declares, which is not loaded.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one keyword per way in which projects differ
         self,
         root: str | Path = ".",
         *,
@@ -61,6 +66,7 @@ class Project:
         simulate: bool = False,
         settings: Settings | None = None,
         clock: Clock | None = None,
+        jobs: Mapping[str, Job] | None = None,
     ) -> None:
         self.root = Path(root).resolve()
         self.settings = settings or load_settings(self.root, env=environment)
@@ -68,6 +74,7 @@ class Project:
         self.environment = wiring.SIMULATION if simulate else environment or self.settings.env
         self.directory = self.root / self.settings.state / self.environment
         self.clock = clock or SystemClock()
+        self.jobs = jobs
         self.prices = wiring.price_list(self.settings)
         self.providers: dict[str, Provider] = wiring.make_providers(self.settings)
         self.warnings: list[Diagnostic] = []
@@ -86,7 +93,10 @@ class Project:
             SpecError: Something is wrong with them; every problem is told.
         """
         self._desired = load_project(
-            self.root, providers=wiring.endpoints(self.settings), directory=self.settings.specs
+            self.root,
+            providers=wiring.endpoints(self.settings),
+            directory=self.settings.specs,
+            jobs=self.jobs,
         )
         return self._desired
 
@@ -102,7 +112,7 @@ class Project:
         except SpecError as error:
             return Validation((), error.diagnostics)
         with desired.imports():
-            return validate(desired, self.root, self.settings.specs)
+            return validate(desired, self.root)
 
     def render(self, address: str) -> Rendered:
         """Return the exact request of one item, or of a job's first row.
@@ -152,6 +162,11 @@ class Project:
             return self._stack.enter_context(self.reader())
         except StateError:
             return None
+
+    @property
+    def wire(self) -> Wire:
+        """Return the codec of the replies on record; all providers speak the same."""
+        return next(iter(self.providers.values())).wire
 
     def mint(self) -> str:
         """Make a new id."""
@@ -227,7 +242,7 @@ class Project:
                 jobs[job.address] = planner.plan_waiting(job, upstream)
             else:
                 jobs[job.address] = planner.plan_job(job)
-        planner.problems += check_determinism(desired, self.root, self.settings.specs)
+        planner.problems += check_determinism(desired, self.root)
         planner.raise_problems()
         # Jobs that are gone are forgotten by plans for everything only.
         chosen = planner.selection.targets or planner.selection.excludes
@@ -357,33 +372,19 @@ class Project:
             UsageError: Neither the state nor the specs have such a job.
             StateError: There is no state yet.
         """
-        job, key = parse_address(address)
-        with self.reader() as reader:
-            known = reader.jobs()
-        if job not in known:
-            raise UsageError(
-                f"There are no items of a job {job!r} on record. "
-                f"Jobs are: {', '.join(known) or 'none yet'}."
-            )
-        wire = next(iter(self.providers.values())).wire
-        return self._items(Answers(job, wire, self._job_if_loadable(job)), key, failed=failed)
+        return read_items(self, address, failed=failed)
 
-    def _items(self, answers: Answers, key: RowKey | None, *, failed: bool) -> Iterator[Item]:
-        with self.reader() as reader:
-            found = False
-            for stored in reader.items(answers.address, failed=failed, key=key):
-                found = True
-                yield Item(stored, answers)
-        if answers.problem:
-            self.warnings.append(answers.problem)
-        if key is not None and not (found or failed):
-            raise UsageError(f"Job {answers.address} has no item with the key {key!r} on record.")
+    def turns(self, address: str) -> tuple[Turn, ...]:
+        """Return every request of one item with what came back, in order.
 
-    def _job_if_loadable(self, address: JobAddress) -> DesiredJob | None:
-        try:
-            return self.desired[address]
-        except (SpecError, KeyError):
-            return None
+        Args:
+            address: `module.job["key"]`.
+
+        Raises:
+            UsageError: The state has no such item.
+            StateError: There is no state yet.
+        """
+        return read_turns(self, address)
 
     def close(self) -> None:
         """Release everything that is open."""

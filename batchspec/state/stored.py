@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from batchspec.ids import ConversationId, Fingerprint, JobAddress, RecordRef, RowKey
+from batchspec.ids import ConversationId, Fingerprint, JobAddress, RecordRef, RemoteId, RowKey
 from batchspec.messages import Outcome, Usage
 from batchspec.state.records import ConversationPhase
 from batchspec.state.settlement import Settlement
@@ -139,6 +139,21 @@ class NextTurn(NamedTuple):
     size: int = 0
     outcome: Outcome | None = None
     reason: str | None = None
+
+
+class StoredTurn(NamedTuple):
+    """One request of a conversation, and the line that came back; None: none did, or not yet."""
+
+    turn: int
+    contract: int
+    messages_json: bytes
+    line: bytes | None
+    batch: RemoteId | None
+    """Which batch carried it; None: of the last turn, which is not kept."""
+    usage: Usage
+    cost: float | None
+    """US dollars; None: the price is unknown."""
+    calls: tuple[CallRecord, ...]
 
 
 class StoredItem(NamedTuple):

@@ -19,10 +19,11 @@ from batchspec.state.records import (
     LaneRecord,
     LeaseRecord,
 )
-from batchspec.state.stored import DraftTotals, StoredItem
+from batchspec.state.stored import DraftTotals, StoredItem, StoredTurn
 from batchspec.store.rows import BATCH_COLUMNS, batch_record
 from batchspec.store.schema import open_database
 from batchspec.store.segments import SegmentReader
+from batchspec.store.turns import read_turns
 
 _CHUNK = 1000
 
@@ -53,6 +54,11 @@ SELECT j.address, COUNT(*), SUM(c.size) FROM conversations c JOIN jobs j ON j.id
 LEFT JOIN batches b ON b.number = c.batch
 WHERE c.phase = 'pending' OR (c.phase = 'batched' AND b.phase = 'intended' AND b.create_at IS NULL)
 GROUP BY j.id
+"""
+
+_OWNERS = """
+SELECT j.address, i.key FROM conversations c JOIN items i ON i.conversation = c.id
+JOIN jobs j ON j.id = i.job WHERE c.fingerprint BETWEEN ? AND ? ORDER BY i.id
 """
 
 _PROGRESS = """
@@ -191,6 +197,15 @@ class StateReader:
         """Read bodies in the order of the disk, so that each frame is opened once."""
         get = self.bodies.get
         return {ref: get(ref) for ref in sorted({ref for ref in refs if ref is not None})}
+
+    def turns(self, job: JobAddress, key: RowKey) -> Sequence[StoredTurn]:
+        """Return every request of an item with what came back, in order."""
+        return read_turns(self.db, self.bodies.get, job, key)
+
+    def owners(self, fingerprint: bytes) -> Sequence[tuple[JobAddress, RowKey]]:
+        """Return the items whose request's fingerprint begins with some bytes."""
+        rows = self.db.execute(_OWNERS, (fingerprint, fingerprint + b"\xff" * 32))
+        return [(JobAddress(job), RowKey(key)) for job, key in rows]
 
     def journal(self, *, last: int | None = None) -> Sequence[tuple[int, float, str, str]]:
         """Return (seq, time, kind, JSON) of the newest events, oldest first."""

@@ -51,10 +51,17 @@ def tool_turns(db: sqlite3.Connection, job: JobAddress, limit: int) -> list[Tool
             contract=row[4],
             key=None if row[5] is None else RowKey(row[5]),
             row=None if row[6] is None else RecordRef(row[6]),
-            calls=tuple(CallRecord(*call) for call in db.execute(_CALLS, (row[0], row[1]))),
+            calls=tool_calls(db, row[0], row[1]),
         )
         for row in db.execute(_WORK, (job, limit)).fetchall()
     ]
+
+
+def tool_calls(
+    db: sqlite3.Connection, conversation: ConversationId, turn: int
+) -> tuple[CallRecord, ...]:
+    """Return the calls of one turn, in order."""
+    return tuple(CallRecord(*call) for call in db.execute(_CALLS, (conversation, turn)))
 
 
 def begin_calls(db: sqlite3.Connection, turns: Sequence[ToolTurn]) -> None:

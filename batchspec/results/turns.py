@@ -1,0 +1,92 @@
+"""The turns of one item, read back: each request with its reply and its tool calls."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from pydantic_core import from_json
+
+from batchspec.ids import JobAddress, RemoteId, RowKey
+from batchspec.messages import JsonObject, LineError, Reply, Usage
+from batchspec.ports import Reader, Wire
+from batchspec.state.stored import CallRecord, StoredTurn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolRun:
+    """A call the model asked for, and what came of it here.
+
+    Attributes:
+        name: Of the tool, as the model wrote it.
+        arguments: A JSON object; the text as it came where it is none.
+        result: What the model was told, or why it failed; None: it has not ended.
+        failed: Whether it cost the item.
+        attempts: How often the function was called; 0: never, for example an unknown tool.
+    """
+
+    name: str
+    arguments: Any
+    result: str | None = None
+    failed: bool = False
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One request and what came back.
+
+    A turn that was sent more than once has one of these for each reply or error that came back.
+
+    Attributes:
+        number: From 1.
+        request: The body as the provider got it.
+        reply: The reply, why there is none, or None: it is not answered yet, or its line never
+            came.
+        line: The line of the result file it stood in, as it came.
+        batch: The provider's id of the batch that carried it; None: of the last reply.
+        tool_calls: What the reply asked for, in order.
+        usage: Tokens of this reply.
+        cost: US dollars of this reply; None: its price is unknown.
+    """
+
+    number: int
+    request: JsonObject
+    reply: Reply | LineError | None
+    line: bytes | None
+    batch: RemoteId | None
+    tool_calls: tuple[ToolRun, ...] = ()
+    usage: Usage = Usage()
+    cost: Decimal | None = None
+
+
+def turns(reader: Reader, wire: Wire, job: JobAddress, key: RowKey) -> tuple[Turn, ...]:
+    """Return the turns of an item in the order of their replies; none: there is no such item."""
+    return tuple(_turn(reader, wire, stored) for stored in reader.turns(job, key))
+
+
+def _turn(reader: Reader, wire: Wire, stored: StoredTurn) -> Turn:
+    contract = reader.contract(stored.contract)
+    return Turn(
+        number=stored.turn,
+        request=wire.body(contract, from_json(stored.messages_json)),
+        reply=None if stored.line is None else wire.decode(stored.line).result,
+        line=stored.line,
+        batch=stored.batch,
+        tool_calls=tuple(_tool_run(call) for call in stored.calls),
+        usage=stored.usage,
+        cost=None if stored.cost is None else Decimal(repr(stored.cost)),
+    )
+
+
+def _tool_run(call: CallRecord) -> ToolRun:
+    try:
+        arguments: Any = from_json(call.arguments)
+    except ValueError:
+        arguments = call.arguments
+    return ToolRun(
+        name=call.name,
+        arguments=arguments,
+        result=call.result,
+        failed=call.status == "failed",
+        attempts=call.attempts,
+    )

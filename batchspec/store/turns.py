@@ -1,0 +1,81 @@
+"""The turns of one conversation, read back."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from operator import sub
+from typing import Any, NamedTuple
+
+from batchspec.ids import ConversationId, JobAddress, RecordRef, RemoteId, RowKey
+from batchspec.messages import Usage
+from batchspec.state.stored import StoredTurn
+from batchspec.store.toollog import tool_calls
+
+_CONVERSATION = """
+SELECT c.id, c.contract, c.turn, c.phase, c.request, c.reply,
+  c.input_tokens, c.cached_tokens, c.output_tokens, c.reasoning_tokens, c.cost
+FROM items i JOIN conversations c ON c.id = i.conversation
+WHERE i.job = (SELECT id FROM jobs WHERE address = ?) AND i.key = ?
+"""
+_FOLLOWED = """
+SELECT t.turn, t.request, t.reply, b.remote_id,
+  t.input_tokens, t.cached_tokens, t.output_tokens, t.reasoning_tokens, t.cost
+FROM turns t LEFT JOIN batches b ON b.number = t.batch WHERE t.conversation = ? ORDER BY t.try
+"""
+_SENT = frozenset({"pending", "batched"})
+
+
+class _Row(NamedTuple):
+    turn: int
+    request: RecordRef
+    reply: RecordRef | None
+    batch: RemoteId | None
+    usage: Usage
+    cost: float | None
+
+
+def read_turns(
+    db: sqlite3.Connection, body: Callable[[RecordRef], bytes], job: JobAddress, key: RowKey
+) -> list[StoredTurn]:
+    """Return every request of an item with what came back, in order."""
+    found = db.execute(_CONVERSATION, (job, key)).fetchone()
+    if found is None:
+        return []
+    conversation, contract = ConversationId(found[0]), int(found[1])
+    rows = [
+        _Row(row[0], row[1], row[2], row[3], Usage(*row[4:8]), row[8])
+        for row in db.execute(_FOLLOWED, (conversation,))
+    ]
+    rows += _last(rows, found[2:])
+    # Of a turn that was sent more than once, the last reply is the one whose calls were run.
+    asking = {row.turn: row for row in rows}
+    return [
+        StoredTurn(
+            row.turn,
+            contract,
+            body(row.request).partition(b"\t")[0],
+            None if row.reply is None else body(row.reply),
+            row.batch,
+            row.usage,
+            row.cost,
+            tool_calls(db, conversation, row.turn) if asking[row.turn] is row else (),
+        )
+        for row in rows
+    ]
+
+
+def _last(followed: Sequence[_Row], conversation: Sequence[Any]) -> list[_Row]:
+    """Return the request that waits for its reply, or whose reply nothing followed.
+
+    The latter is in the conversation alone, whose tokens and cost are those of all turns.
+    """
+    turn, phase, request, reply, *tokens = conversation
+    cost: float | None = tokens.pop()
+    if phase in _SENT:
+        return [_Row(turn, request, None, None, Usage(), 0.0)]
+    if phase != "final" or any(row.reply == reply for row in followed):
+        return []
+    before = [sum(counts) for counts in zip(*(row.usage for row in followed), strict=True)]
+    usage = Usage(*map(sub, tokens, before)) if before else Usage(*tokens)
+    for row in followed:
+        cost = None if cost is None or row.cost is None else cost - row.cost
+    return [_Row(turn, request, reply, None, usage, cost)]
