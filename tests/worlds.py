@@ -1,36 +1,31 @@
-"""Worlds for tests: a clock that moves by itself, a provider that can misbehave, a project.
+"""Worlds for tests: a simulated project with specs written by the test, checked after each apply.
 
-Everything is real but the time and the network: the embedded server answers in this process, and
-`Faults` stands between it and the client.
+`Faults` stands between the client and the server, and breaks calls as no server of ours would.
 """
 
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
 import httpx2
-from starlette.applications import Starlette
 from starlette.types import Message, Receive, Scope, Send
 
 from batchspec.config import ModelPrices, OpenAISettings, Settings
-from batchspec.plan.changes import Plan
-from batchspec.ports import (
-    BatchRecord,
-    JobProgress,
-)
 from batchspec.project import ApplyResult, Item, Project
 from batchspec.providers.openai.client import OpenAIClient
-from batchspec.simulator import AppTransport, CallableModel, Pace, SimulatedClock, create_app
+from batchspec.simulator import AppTransport, CallableModel
 from batchspec.state.events import Event
 from batchspec.store.verify import verify
+from batchspec.testing.clock import START, VirtualClock
+from batchspec.testing.server import PACE
+from batchspec.testing.simulated import BASE_URL, Recorder, SimulatedProject
 
-START = 1_790_000_000.0
-PACE = Pace(validating=5, in_progress=20, finalizing=2, cancelling=5)
-BASE_URL = "http://simulator/v1"
+__all__ = ["BASE_URL", "PACE", "START", "VirtualClock", "World"]
+
 PRICES = ModelPrices.model_validate({"input": "1", "output": "2"})
 
 
@@ -142,23 +137,16 @@ def rewriting_json(**changes: Any) -> Callable[[bytes], bytes]:
 # --- a project
 
 
-class Recorder:
-    """Implements `ports.Hook` by keeping what it is told."""
+class Reacting(Recorder):
+    """Keeps what it is told, and may do something about it."""
 
     def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.warnings: list[str] = []
+        super().__init__()
         self.react: Callable[[Event], None] = lambda event: None
 
     def event(self, event: Event) -> None:
-        self.events.append(event)
+        super().event(event)
         self.react(event)
-
-    def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None:
-        pass
-
-    def warning(self, message: str) -> None:
-        self.warnings.append(message)
 
     def names(self) -> list[str]:
         return [type(event).__name__ for event in self.events]
@@ -169,34 +157,20 @@ def echo(body: dict[str, Any]) -> Any:
     return str(body["messages"][-1]["content"]).upper()
 
 
-class World:
+class World(SimulatedProject):
     """A project in a folder, its provider and its clock; several may share the last two."""
 
     def __init__(
-        self,
-        root: Path,
-        *,
-        model: Callable[[dict[str, Any]], Any] = echo,
-        pace: Pace = PACE,
-        clock: SimulatedClock | None = None,
-        **options: Any,
+        self, root: Path, *, model: Callable[[dict[str, Any]], Any] = echo, **options: Any
     ) -> None:
-        self.root = root
-        self.clock = clock or SimulatedClock(START, speed=0)
-        self.app: Starlette = create_app(
-            root / "provider",
-            clock=self.clock,
-            model=CallableModel(self._answer),
-            pace=pace,
-            background=False,
-            **options,
-        )
+        prices = OpenAISettings(prices={"gpt-5-mini": PRICES})
+        settings = Settings(providers={"openai": prices}, adopt_grace=60)
+        answers = CallableModel(self._answer)
+        super().__init__(root, root, settings=settings, model=answers, **options)
         self.model = model
+        self.app = self.server.app
         self.wire = Faults(self.app)
-        self.hook = Recorder()
-        self.settings = Settings(
-            providers={"openai": OpenAISettings(prices={"gpt-5-mini": PRICES})}, adopt_grace=60
-        )
+        self.hook = Reacting()
         self._projects: list[Project] = []
 
     def _answer(self, body: dict[str, Any]) -> Any:
@@ -224,33 +198,24 @@ class World:
 
     # --- what people do
 
-    def project(self, *, environment: str | None = None) -> Project:
-        """Open the project as a new process would."""
-        project = Project(
-            self.root, environment=environment, settings=self.settings, clock=self.clock
-        )
-        client = OpenAIClient(api_key="test", base_url=BASE_URL, transport=AppTransport(self.wire))
-        project.providers["openai"] = replace(project.providers["openai"], client=client)
-        self._projects.append(project)
-        return project
+    def client(self) -> OpenAIClient:
+        return OpenAIClient(api_key="test", base_url=BASE_URL, transport=AppTransport(self.wire))
 
-    def plan(self, **options: Any) -> Plan:
-        """Make a plan that is not applied."""
-        with self.project() as project:
-            return project.plan(**options)
+    def project(self, **options: Any) -> Project:
+        """Open the project as a new process would, until the world is closed."""
+        self._projects.append(self.open(**options))
+        return self._projects[-1]
 
     def apply(self, **options: Any) -> ApplyResult:
         """Plan and apply as a process of its own would, and check the state afterwards."""
         try:
-            with self.project() as project:
-                plan = project.plan(replace=options.pop("replace", ()))
-                return project.apply(plan, hook=self.hook, **options)
+            return super().apply(hook=self.hook, **options).result
         finally:
             self.check()
 
     def items(self, address: str = "m.j") -> dict[str, Item]:
         """Return the items of a job by key, read as they are now."""
-        with self.project() as project:
+        with self.open() as project:
             found = {item.key: item for item in project.results(address)}
             for item in found.values():
                 _ = item.text, item.output
@@ -263,13 +228,13 @@ class World:
         return {key: item.text for key, item in self.items(address).items()}
 
     @property
-    def directory(self) -> Path:
+    def state(self) -> Path:
         return self.root / "state" / "default"
 
     def check(self) -> None:
         """Assert that nothing is broken in the state, if there is one."""
-        if (self.directory / "batchspec.db").exists():
-            check_state(self.directory)
+        if (self.state / "batchspec.db").exists():
+            check_state(self.state)
 
     # --- what the provider saw
 
@@ -283,26 +248,14 @@ class World:
         """Requests the provider answered."""
         return sum(b["request_counts"]["completed"] for b in self.remote())
 
-    def remote(self) -> list[dict[str, Any]]:
+    def remote(self) -> Sequence[dict[str, Any]]:
         """Return the provider's batches, newest first."""
-        self.app.state.engine.advance(self.clock.now())
-        batches = self.app.state.engine.database.list_batches(after=None, limit=100)
-        return [batch.to_wire() for batch in batches or []]
-
-    def set_pace(self, pace: Pace) -> None:
-        """Let batches take another time from now on."""
-        engine = self.app.state.engine
-        engine.rules = replace(engine.rules, pace=pace)
-
-    def cancel_remotely(self) -> None:
-        """Cancel every open batch behind the project's back."""
-        for batch in self.remote():
-            self.app.state.engine.cancel(batch["id"], self.clock.now())
+        return self.server.batches
 
     def close(self) -> None:
         for project in self._projects:
             project.close()
-        self.app.state.engine.close()
+        super().close()
 
 
 def check_state(directory: Path) -> None:

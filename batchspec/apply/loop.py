@@ -168,13 +168,17 @@ class Loop:
         self.world.waiting.pop(job, None)
 
     async def _wait(self, wake_at: float | None) -> None:
-        """Wait for an action to end, an interrupt, the time, or the next report."""
-        clock = self.world.clock
-        until = clock.now() + (_PROGRESS if self.running else HEARTBEAT)
-        until = until if wake_at is None else min(until, wake_at)
+        """Wait for an action to end, an interrupt, the time, or the next report.
+
+        Reports are for people, who look in real time, whatever the world's clock does.
+        """
+        report = anyio.sleep(_PROGRESS if self.running else HEARTBEAT)
         async with anyio.create_task_group() as group:
             group.start_soon(_after, self._changed.wait(), group.cancel_scope)
-            group.start_soon(_after, clock.sleep_until(until), group.cancel_scope)
+            group.start_soon(_after, report, group.cancel_scope)
+            if wake_at is not None:
+                due = self.world.clock.sleep_until(wake_at)
+                group.start_soon(_after, due, group.cancel_scope)
 
     async def _report(
         self, batches: Sequence[BatchRecord], now: float, *, last: bool = False

@@ -4,12 +4,19 @@ Whatever is needed only by tests that use batchspec is imported by the first of 
 """
 
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from batchspec.testing.fixtures import RunJob
+    from batchspec.testing.simulated import SimulatedProject
+
+_PROJECTS = pytest.StashKey["list[SimulatedProject]"]()
+"""What a test has run, to be shown when it fails."""
 _FIXTURES = frozenset({"run_job", "batch_project"})
 _MODES = ("fixtures", "guard", "allow")
 
@@ -105,3 +112,42 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
     """Fail a test whose fixtures hid an attempt when they ended."""
     return (yield from _phase(item))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what ran in a test that failed."""
+    report = yield
+    projects = item.stash.get(_PROJECTS, None)
+    if projects is not None and report.failed and report.when == "call":
+        runs = [run for project in projects for run in project.runs]
+        report.sections += [("batchspec", run.told()) for run in runs]
+    return report
+
+
+@pytest.fixture
+def batch_project(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> "Iterator[SimulatedProject]":
+    """The project under test, offline: its specs and configuration, a state of the test's own."""
+    from batchspec.testing.simulated import SimulatedProject  # noqa: PLC0415 - late
+
+    folder = tmp_path_factory.mktemp("batchspec")
+    with SimulatedProject(project_folder(request.config), folder) as project:
+        request.node.stash.setdefault(_PROJECTS, []).append(project)
+        yield project
+
+
+@pytest.fixture
+def run_job(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> "Iterator[RunJob]":
+    """Run a single job offline, with the jobs its rows are made of; returns what came of it."""
+    from batchspec.testing.fixtures import RunJob  # noqa: PLC0415 - late
+
+    root = project_folder(request.config)
+    with RunJob(root, lambda: tmp_path_factory.mktemp("batchspec")) as run:
+        request.node.stash.setdefault(_PROJECTS, run.projects)
+        yield run

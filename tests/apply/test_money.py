@@ -252,7 +252,7 @@ def test_what_is_not_known_is_in_the_plan(world: World) -> None:
 
 def test_of_two_batches_with_one_token_the_older_is_kept(world: World) -> None:
     """Somebody sent the same request twice; only one is paid in full."""
-    world.set_pace(Pace(validating=500, in_progress=50, finalizing=5, cancelling=5))
+    world.server.pace = Pace(validating=500, in_progress=50, finalizing=5, cancelling=5)
     world.job("a")
     world.wire.faults.append(Fault(*CREATE, after=True))
     twin = world.wire.app
@@ -346,7 +346,7 @@ def test_a_batch_cancelled_by_somebody_else_is_sent_again_by_the_next_plan(
     world = make_world(pace=Pace(validating=5, in_progress=20_000, finalizing=2, cancelling=5))
     world.job("a", "b")
     world.apply(detach=True)
-    world.cancel_remotely()
+    world.server.cancel_batches()
     result = world.apply()
     assert result.exit_code == ExitCode.FAILED_ITEMS
     assert world.outcomes() == {"a": "cancelled", "b": "cancelled"}
@@ -378,7 +378,7 @@ SLOW = Pace(validating=1, in_progress=300, finalizing=1, window=200)
 
 def faster(world: World, event: Event) -> None:
     if isinstance(event, BatchCollected):
-        world.set_pace(PACE)
+        world.server.pace = PACE
 
 
 def test_a_row_that_expires_again_and_again_is_left_to_the_next_plan(

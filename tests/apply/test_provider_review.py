@@ -45,7 +45,7 @@ def answering(**changes: Any) -> Fault:
 
 def test_a_double_found_after_a_second_create_gives_way_to_the_oldest(world: World) -> None:
     """The list was silent for longer than the grace period."""
-    world.set_pace(SLOW)
+    world.server.pace = SLOW
     world.job("a")
     world.wire.faults += [Fault(*CREATE, after=True), listing(list.clear, times=4)]
     assert world.apply().exit_code == ExitCode.DONE
@@ -58,7 +58,7 @@ def test_a_double_found_after_a_second_create_gives_way_to_the_oldest(world: Wor
 
 
 def test_a_double_that_the_list_shows_later_still_is_cancelled(world: World) -> None:
-    world.set_pace(SLOW)
+    world.server.pace = SLOW
     world.job("a")
     world.wire.faults += [Fault(*CREATE, after=True), listing(list.clear, times=6)]
     assert world.apply().exit_code == ExitCode.DONE
@@ -153,7 +153,7 @@ def test_rows_whose_upload_is_refused_are_put_together_anew(world: World, status
     with pytest.raises(ProviderError, match=r"Too large\."):
         world.apply()
     assert isinstance(world.hook.events[-1], BatchRejected)
-    assert not list(world.directory.glob("**/batchspec-*.jsonl"))
+    assert not list(world.state.glob("**/batchspec-*.jsonl"))
     provider = world.settings.providers["openai"]
     limits = provider.limits.model_copy(update={"max_requests": 2})
     world.settings = world.settings.model_copy(
@@ -170,7 +170,7 @@ def test_a_key_that_a_provider_repeats_is_not_kept(world: World) -> None:
     with pytest.raises(ProviderError, match="Incorrect key sk-…") as raised:
         world.apply()
     assert "ABCDEF" not in str(raised.value)
-    files = [path for path in world.directory.rglob("*") if path.is_file()]
+    files = [path for path in world.state.rglob("*") if path.is_file()]
     assert files
     assert not any(b"ABCDEF" in path.read_bytes() for path in files)
 

@@ -145,7 +145,7 @@ def test_a_missing_key_is_one_sentence_and_nothing_is_recorded(world: World) -> 
         with pytest.raises(ConfigurationError, match="OPENAI_API_KEY") as raised:
             project.apply(plan)
         assert "\n" not in str(raised.value)
-        assert list((world.directory / "tmp").iterdir()) == []
+        assert list((world.state / "tmp").iterdir()) == []
     assert world.apply().exit_code == ExitCode.DONE
     assert world.created == 1
 

@@ -258,7 +258,7 @@ async def test_the_list_is_read_down_to_a_time_and_no_further(
     for n in range(4):
         await submitted(client, input_file, str(n))
         clock.advance(100)
-    found = [b.metadata["batchspec"] async for b in client.recent(clock() - 250)]
+    found = [b.metadata["batchspec"] async for b in client.recent(clock.now() - 250)]
     assert found == ["3", "2"]
 
 
@@ -274,7 +274,7 @@ async def test_a_list_that_is_not_newest_first_is_read_on(
         return json.dumps({**page, "data": page["data"][::-1]}).encode()
 
     faults.faults.append(Fault(*LIST, rewrite=ascending))
-    found = [b.metadata["batchspec"] async for b in client.recent(clock() - 250)]
+    found = [b.metadata["batchspec"] async for b in client.recent(clock.now() - 250)]
     assert found == ["1", "2"]
 
 

@@ -49,6 +49,8 @@ class OpenAIClient:
         api_key: The key; kept by the SDK only.
         base_url: Where the API is; None for OpenAI's own.
         transport: Carries the requests instead of the network, for the embedded server.
+        retries: How often the SDK repeats a call by itself, which takes real time; None: as it
+            likes to.
     """
 
     def __init__(
@@ -57,9 +59,13 @@ class OpenAIClient:
         api_key: str,
         base_url: str | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
+        retries: int | None = None,
     ) -> None:
         http = None if transport is None else httpx2.AsyncClient(transport=transport)
-        self._sdk = AsyncOpenAI(api_key=api_key, base_url=base_url, http_client=http)
+        times = openai.DEFAULT_MAX_RETRIES if retries is None else retries
+        self._sdk = AsyncOpenAI(
+            api_key=api_key, base_url=base_url, http_client=http, max_retries=times
+        )
         url = self._sdk.base_url
         self._where = str(url.copy_with(username=None, password=None, query=None))
         secrets = api_key, url.userinfo.decode(), url.password, url.query.decode()

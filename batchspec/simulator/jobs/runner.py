@@ -71,7 +71,7 @@ class SerialRunner:
 
     def __init__(self, endpoints: Mapping[str, Endpoint], pace: Pace) -> None:
         self._endpoints = endpoints
-        self._pace = pace
+        self.pace = pace
 
     def chunk(self, batch: BatchRecord, path: Path, now: float) -> Chunk | None:
         if batch.status != "in_progress":
@@ -87,7 +87,7 @@ class SerialRunner:
             return -math.inf
         settled = batch.progress.settled + max(1, batch.total // _STEPS)
         share = min(1.0, settled / max(batch.total, 1))
-        due = (batch.in_progress_at or 0.0) + self._pace.in_progress * share
+        due = (batch.in_progress_at or 0.0) + self.pace.in_progress * share
         return due if batch.hurried_at is None else min(due, batch.hurried_at)
 
     def listen(self, wake: Callable[[], None]) -> None:
@@ -103,6 +103,6 @@ class SerialRunner:
         """How many lines may be settled by now, when they are spread over the time in progress."""
         elapsed = now - (batch.in_progress_at or 0.0)
         hurried = batch.hurried_at is not None and now >= batch.hurried_at
-        if hurried or elapsed >= self._pace.in_progress:
+        if hurried or elapsed >= self.pace.in_progress:
             return batch.total
-        return int(batch.total * elapsed / self._pace.in_progress)
+        return int(batch.total * elapsed / self.pace.in_progress)

@@ -1,0 +1,89 @@
+"""What the fixtures of the plugin give to tests."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self, TypeGuard
+
+from batchspec.simulator import Faults, Pace
+from batchspec.spec.job import Job
+from batchspec.spec.shapes import is_mapping
+from batchspec.testing.given import Rows, addressed, with_upstream
+from batchspec.testing.run import Run
+from batchspec.testing.simulated import SimulatedProject, hides_script_errors
+
+
+class RunJob:
+    """Runs jobs, each call in a project of its own with nothing on record.
+
+    Args:
+        root: The folder files of rows and the configuration are read from.
+        make_directory: Makes an empty folder for a project's state.
+
+    Attributes:
+        projects: Those that ran, oldest first.
+    """
+
+    def __init__(self, root: Path, make_directory: Callable[[], Path]) -> None:
+        self.projects: list[SimulatedProject] = []
+        self._root = root
+        self._make_directory = make_directory
+        self._stack = ExitStack()
+
+    def __call__(
+        self,
+        job: Job,
+        *others: Job,
+        rows: Rows | Mapping[Job, Rows] | None = None,
+        answers: Any = None,
+        faults: Faults | None = None,
+        pace: Pace | None = None,
+        **options: Any,
+    ) -> Run:
+        """Plan and apply a job with those its rows are made of, and return its items.
+
+        Args:
+            job: From a spec module, or made by the test.
+            others: Further jobs, where a job names its upstream by address.
+            rows: Instead of the job's own; or by job.
+            answers: What the model says: by key (`...` for every other row), a function of the
+                `Request`, a `script` or one answer for every row; or each of these by job. Answers
+                that are not given are made up.
+            faults: What goes wrong at the provider.
+            pace: How long batches stay in each status there.
+            options: Of `SimulatedProject.apply`.
+
+        Raises:
+            ScriptError: The answers do not fit what was asked.
+            BatchspecError: What `Project.plan` and `Project.apply` raise.
+        """
+        __tracebackhide__ = hides_script_errors
+        project = SimulatedProject(
+            self._root,
+            self._make_directory(),
+            jobs=addressed(with_upstream([job, *others])),
+            rows=_by_job(job, rows),
+            faults=faults,
+            pace=pace,
+        )
+        self.projects.append(self._stack.enter_context(project))
+        for each, given in _by_job(job, answers).items():
+            project.answer(each, given)
+        return project.apply(**options).of(job)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+
+def _by_job(job: Job, given: Any) -> dict[Job, Any]:
+    """Return what was given for a single job, or for several, by job."""
+    if given is None:
+        return {}
+    return dict(given) if _is_by_job(given) else {job: given}
+
+
+def _is_by_job(given: Any) -> TypeGuard[Mapping[Job, Any]]:
+    return is_mapping(given) and bool(given) and all(isinstance(key, Job) for key in given)

@@ -1,0 +1,132 @@
+"""What a test lets the model say: one answer, several in order, or a failure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard, cast
+
+from pydantic_core import to_json
+
+from batchspec.simulator import Answer, HTTPFailure, Replay, ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool call the model asks for.
+
+    Attributes:
+        name: Of the tool.
+        arguments: A JSON object, or any text to send in its place.
+    """
+
+    name: str
+    arguments: Mapping[str, Any] | str = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """The answers to the turns of one conversation, in order.
+
+    A failure belongs to the turn of the answer that follows it: the turn fails, is sent again, and
+    gets the next one. A last failure is what its turn gets for ever.
+    """
+
+    answers: tuple[Any, ...]
+
+    def turns(self) -> list[list[Any]]:
+        """Return what is said in each turn: failures, then an answer."""
+        turns: list[list[Any]] = [[]]
+        for answer in self.answers:
+            turns[-1].append(answer)
+            if not isinstance(answer, HTTPFailure):
+                turns.append([])
+        return [turn for turn in turns if turn]
+
+
+class MadeUp:
+    """An answer that is made up from the request's own schemas, as `--simulate` does."""
+
+    def __repr__(self) -> str:
+        return "made_up"
+
+
+made_up = MadeUp()
+"""Given as an answer: let it be made up from the request's own schemas, as `--simulate` does."""
+
+
+def script(*answers: Any) -> Script:
+    """Return the answers to the turns of one conversation, in order."""
+    if not answers:
+        raise ValueError("A script has at least one answer.")
+    return Script(answers)
+
+
+def call(name: str, text: str | None = None, /, **arguments: Any) -> Call:
+    """Return a tool call the model asks for; a list of them is a turn with several.
+
+    Args:
+        name: Of the tool.
+        text: Sent as the arguments in their place, to try out what is no JSON.
+        arguments: By name.
+    """
+    return Call(name, arguments if text is None else text)
+
+
+def refuse(text: str = "I cannot help with that.") -> Answer:
+    """Return a refusal of the model."""
+    return Answer(refusal=text)
+
+
+def fail(status: int, message: str = "Something went wrong.", *, code: str | None = None) -> Any:
+    """Return an HTTP failure of a line: 400 is final, 429 and 5xx are sent again."""
+    return HTTPFailure(status, message, code=code)
+
+
+def spoken(value: Any, body: Mapping[str, Any], seed: str) -> Answer | Replay:
+    """Return what the simulator sends for an answer of a script.
+
+    Args:
+        value: A text; one or several tool calls; anything of the simulator; or a value to be sent
+            as JSON.
+        body: Of the request.
+        seed: Makes the ids of tool calls.
+
+    Raises:
+        HTTPFailure: It is one.
+    """
+    if isinstance(value, HTTPFailure):
+        raise HTTPFailure(value.status, value.message, code=value.code)
+    if isinstance(value, Answer | Replay):
+        return value
+    calls = [value] if isinstance(value, Call) else value
+    if _are_calls(calls):
+        return Answer(tool_calls=[_wired(c, f"call_{seed}_{n}") for n, c in enumerate(calls)])
+    wraps = _wraps(value, body)
+    if value is None or (isinstance(value, str) and not wraps):
+        return Answer(content=value)
+    return Answer(content=to_json({"response": value} if wraps else value).decode())
+
+
+def _are_calls(value: Any) -> TypeGuard[Sequence[Call]]:
+    if not isinstance(value, list | tuple):
+        return False
+    parts = cast("Sequence[Any]", value)
+    return bool(parts) and all(isinstance(part, Call) for part in parts)
+
+
+def _wired(call: Call, call_id: str) -> ToolCall:
+    given = call.arguments
+    text = given if isinstance(given, str) else to_json(given).decode()
+    return ToolCall(call_id, call.name, text)
+
+
+def _wraps(value: Any, body: Mapping[str, Any]) -> bool:
+    """Tell whether the request asks for `{"response": …}`, as for a type that is no object."""
+    asked: Any = body
+    for name in ("response_format", "json_schema", "schema", "properties"):
+        asked = asked.get(name) or cast("dict[str, Any]", {})
+    if set(asked) != {"response"}:
+        return False
+    if isinstance(value, str):
+        schema = asked["response"]
+        return schema.get("type") == "string" or value in (schema.get("enum") or ())
+    return not (isinstance(value, Mapping) and "response" in value)
