@@ -1,5 +1,7 @@
 """`init`: a project that works, and nothing overwritten."""
 
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +26,22 @@ def test_a_template_becomes_a_project(run: Run, tmp_path: Path, template: str) -
     assert load_settings(tmp_path) == Settings()
     assert "state/" in (tmp_path / ".gitignore").read_text().splitlines()
     assert not list(tmp_path.rglob("*.tmpl"))
+
+
+@pytest.mark.parametrize("template", NAMES)
+def test_the_tests_of_a_template_pass_offline(run: Run, tmp_path: Path, template: str) -> None:
+    """The first thing a newcomer may run, with nothing but pytest."""
+    run("init", "--template", template)
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "2 passed" in ended.stdout
+    assert not (tmp_path / "state").exists()
 
 
 def test_the_folder_is_made_and_named_in_the_hints(run: Run, tmp_path: Path) -> None:

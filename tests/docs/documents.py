@@ -1,14 +1,18 @@
 """Runs the blocks of a Markdown document in a scratch project, and writes its generated parts.
 
 A block with a path after its language is a file of the project. `console` blocks are commands
-after `$` with what they print, `python` blocks are run; others, as `sh`, are for reading.
+after `$` with what they print, of batchspec and of pytest; `python` blocks are run; others, as
+`sh`, are for reading.
 `<!-- project -->` starts an empty project, `<!-- project: NAME -->` one from a template of
 `batchspec init`. A line `…` stands for any lines.
 """
 
 import io
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -29,6 +33,7 @@ _VARYING = (
     (re.compile(r"lineage …[0-9a-f]{8}"), "lineage …0198f1c2"),
     (re.compile(r"serial [1-9]\d*"), "serial 8"),
     (re.compile(r"batch_[0-9a-f]{32}"), "batch_5f1e…"),
+    (re.compile(r"(passed|failed) in \d+\.\d+s"), r"\1 in 0.42s"),
 )
 
 
@@ -105,14 +110,27 @@ def _session(text: str, line: int) -> Iterator[Told]:
         if command == "echo $?":
             printed = f"{int(code)}\n"
         else:
-            words = shlex.split(command, comments=True)
-            assert words[0] == "batchspec", f"only batchspec runs in a document: {command}"
-            with captured() as out:
-                code = main(words[1:])
-            printed = out()
+            code, printed = _run(*shlex.split(command, comments=True))
         for pattern, constant in _VARYING:
             printed = pattern.sub(constant, printed)
         yield Told(line, command, expected, printed)
+
+
+def _run(program: str, *arguments: str) -> tuple[int, str]:
+    """Run a command, batchspec in this process and pytest in its own."""
+    if program == "pytest":
+        ended = subprocess.run(
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+            env=os.environ | {"COLUMNS": "80", "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return ended.returncode, ended.stdout
+    assert program == "batchspec", f"only batchspec and pytest run in a document: {program}"
+    with captured() as out:
+        code = main(arguments)
+    return code, out()
 
 
 @contextmanager

@@ -174,6 +174,7 @@ def test_the_heart_beats_while_replies_are_judged_again(
     world.job("a")
     world.apply()
     monkeypatch.setattr(loop, "HEARTBEAT", 0.01)
+    world.clock.speed = 1000  # a heartbeat says the time, which must not stand still here
     world.spec(
         f"{WAITING}\nj = Job(model='openai:gpt-5-mini', rows=rows.inline([{{'id': 'a'}}]), "
         "prompt='say {id}', output_validators=[patient])"
