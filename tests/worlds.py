@@ -20,11 +20,11 @@ from batchspec.providers.openai.client import OpenAIClient
 from batchspec.simulator import AppTransport, CallableModel
 from batchspec.state.events import Event
 from batchspec.store.verify import verify
-from batchspec.testing.clock import START, VirtualClock
+from batchspec.testing.clock import START
 from batchspec.testing.server import PACE
 from batchspec.testing.simulated import BASE_URL, Recorder, SimulatedProject
 
-__all__ = ["BASE_URL", "PACE", "START", "VirtualClock", "World"]
+__all__ = ["BASE_URL", "PACE", "START", "World"]
 
 PRICES = ModelPrices.model_validate({"input": "1", "output": "2"})
 

@@ -19,13 +19,13 @@ class RunJob:
     Args:
         root: The folder files of rows and the configuration are read from.
         make_directory: Makes an empty folder for a project's state.
-
-    Attributes:
-        projects: Those that ran, oldest first.
+        projects: Gets every project that runs.
     """
 
-    def __init__(self, root: Path, make_directory: Callable[[], Path]) -> None:
-        self.projects: list[SimulatedProject] = []
+    def __init__(
+        self, root: Path, make_directory: Callable[[], Path], projects: list[SimulatedProject]
+    ) -> None:
+        self._projects = projects
         self._root = root
         self._make_directory = make_directory
         self._stack = ExitStack()
@@ -66,7 +66,7 @@ class RunJob:
             faults=faults,
             pace=pace,
         )
-        self.projects.append(self._stack.enter_context(project))
+        self._projects.append(self._stack.enter_context(project))
         for each, given in _by_job(job, answers).items():
             project.answer(each, given)
         return project.apply(**options).of(job)

@@ -148,6 +148,6 @@ def run_job(
     from batchspec.testing.fixtures import RunJob  # noqa: PLC0415 - late
 
     root = project_folder(request.config)
-    with RunJob(root, lambda: tmp_path_factory.mktemp("batchspec")) as run:
-        request.node.stash.setdefault(_PROJECTS, run.projects)
+    projects = request.node.stash.setdefault(_PROJECTS, [])
+    with RunJob(root, lambda: tmp_path_factory.mktemp("batchspec"), projects) as run:
         yield run

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from openai import AsyncOpenAI
-from worlds import PACE, START, World
+from worlds import PACE, World
 
 from batchspec.errors import BatchspecError
-from batchspec.simulator import SimulatedClock, load_faults
+from batchspec.simulator import load_faults
 from batchspec.simulator.faults.scenario import shipped
 from batchspec.state.events import BatchObserved, Event
 
@@ -76,9 +76,7 @@ def under(
         world = World(
             tmp_path,
             model=model,
-            # The lease beats every ten seconds, also in a day that is simulated.
             pace=replace(PACE, window=10_000),
-            clock=SimulatedClock(START, speed=0),
             faults=load_faults(scenarios, seed=seed),
         )
         world.asked = asked  # type: ignore[attr-defined]
@@ -126,7 +124,7 @@ def test_what_was_cancelled_too_late_is_kept(under: Callable[..., World], seed: 
 
     def cancel(event: Event) -> None:
         if isinstance(event, BatchObserved) and event.status == "in_progress":
-            world.cancel_remotely()
+            world.server.cancel_batches()
 
     world.hook.react = cancel
     apply(world)

@@ -1,5 +1,6 @@
 """What the code has, the documents name; and the other way round."""
 
+import inspect
 import json
 import re
 from collections.abc import Iterator
@@ -12,12 +13,15 @@ import click
 import pytest
 from documents import ROOT, captured, main
 
-from batchspec import Job, RunContext, rows
+from batchspec import Job, RunContext, rows, testing
 from batchspec.cli.main import COMMANDS, batchspec
 from batchspec.errors import ExitCode
 from batchspec.messages import Outcome
 from batchspec.spec.settings import Settings
 from batchspec.state.kinds import Kind
+from batchspec.testing import Run, ToolRun
+from batchspec.testing.fixtures import RunJob
+from batchspec.testing.server import Server
 
 
 def _text(name: str) -> str:
@@ -148,3 +152,19 @@ def test_every_folder_of_the_readme_exists() -> None:
     paths = [p for p in re.findall(r"`([\w/]+(?:\.py|/))`", looked) if "/" in p]
     assert paths
     assert not [p for p in paths if not Path(ROOT / "batchspec" / p).exists()]
+
+
+def test_every_word_of_the_test_kit_is_told() -> None:
+    """Names that only appear in signatures are left out."""
+    public = [
+        *testing.__all__,
+        *inspect.signature(RunJob.__call__).parameters,
+        *(n for c in (Run, Server) for n in dir(c) if isinstance(getattr(c, n), property)),
+        *(field.name for field in fields(Run)),
+        *(field.name for field in fields(ToolRun)),
+        *("batch_project", "run_job", "batchspec_network", "batchspec_project"),
+    ]
+    silent = {"RunItem", "ScriptError", "SimulatedProject", "ToolRun", "Turn", "VirtualClock"}
+    silent |= {"Run", "self", "job", "others", "options", "whole", "items"}
+    text = _text("testing.md")
+    assert not {name for name in public if not re.search(rf"\b{name}\b", text)} - silent

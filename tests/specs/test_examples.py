@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from batchspec import ModelRetry, Project
 from batchspec.ids import JobAddress
+from batchspec.testing import SimulatedProject, call, script
+from batchspec.testing.fixtures import RunJob
 
 ROOT = Path(__file__).parents[2]
 JOBS = {
@@ -123,3 +126,42 @@ def test_the_calculator_refuses_anything_else(evaluation: ModuleType, expression
     """What is not arithmetic goes back to the model, and never runs."""
     with pytest.raises(ModelRetry, match="cannot be computed"):
         evaluation.calculator(expression)
+
+
+@pytest.mark.parametrize(("total", "grade"), [(5.2, 1.0), (5.0, 0.0)])
+def test_a_sum_is_worked_out_with_both_tools(
+    run_job: RunJob, evaluation: ModuleType, total: float, grade: float
+) -> None:
+    """A model that looks the price up, mistypes the sum, and corrects itself."""
+    run = run_job(
+        evaluation.sums,
+        rows=[{"id": "s", "question": "Two coffees: what do I pay?", "expected": 5.2}],
+        answers=script(
+            [call("price_of", product="coffee"), call("price_of", product="tee")],
+            call("calculator", expression="2 x 2.60"),
+            call("calculator", expression="2 * 2.60"),
+            evaluation.Solution(steps=["Two coffees."], total=total),
+        ),
+    )
+    item = run["s"]
+    found, missing, mistyped, computed = (ran.result for ran in item.tool_calls)
+    assert (found, computed) == ("2.6", "5.2")
+    assert "Not on the list. There are: " in (missing or "")
+    assert "cannot be computed" in (mistyped or "")
+    assert (item.turns, item.grade) == (4, grade)
+
+
+def test_the_weekly_report_names_every_branch(batch_project: SimulatedProject) -> None:
+    """The last job of the example gets what the first one made of every letter."""
+
+    def summary(request: Any) -> dict[str, Any]:
+        return {"branch": request.key, "mood": "calm", "news": [], "asks": []}
+
+    batch_project.answer("report.summaries", summary)
+    run = batch_project.apply(targets=["report.*"])
+    letters = [path.name for path in (ROOT / "specs" / "data" / "branches").glob("*.txt")]
+    assert set(run.of("report.summaries").outcomes) == set(letters)
+    (report,) = run.of("report.weekly")
+    asked = report.conversation[0].request["messages"][-1]["content"]
+    assert asked.startswith(f"Here is what our {len(letters)} branches report:")
+    assert all(f'"{name}"' in asked for name in letters)

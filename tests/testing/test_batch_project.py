@@ -62,15 +62,19 @@ def test_a_failure_shows_what_ran(run_pytest: RunPytest) -> None:
         **PROJECT,
         **{
             "test_hello.py": """
+            from batchspec import Job, rows
             from batchspec.testing import fail
 
-            def test_it(batch_project):
+            def test_it(batch_project, run_job):
+                ours = rows.inline([{"id": "z"}])
+                run_job(Job(model="openai:gpt-5-mini", rows=ours, prompt="{id}"))
                 batch_project.answer("hello.first", {"a": fail(400, "Invalid schema."), ...: "Hi"})
                 assert batch_project.apply().result.failed == 0
             """
         },
     )
     assert "3 items, 1 without an output; 3 requests in 2 batches" in said, said
+    assert 'test_hello.job["z"] succeeded: ' in said
     assert 'hello.first["a"] failed: invalid_request_error: Invalid schema.' in said
     assert "    user: Greet Ada." in said
     assert 'hello.first["b"] succeeded: Hi' in said
