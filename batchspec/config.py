@@ -143,7 +143,7 @@ class SimulatorSettings(BaseModel):
 
     answers: str | dict[str, str] | None = None
     """`path/to/file.py:function` or `path/to/file.jsonl`, or a table of them, each by the job
-    (`tickets.triage`) or model (`gpt-*`) it is for; none: made up from the requests."""
+    (`tickets.triage`) or model (`gpt-*`) it is for; without any they are made up."""
     pace: float = Field(default=1.0, ge=0)
     """Factor on the time batches take."""
     speed: float = Field(default=1.0, gt=0)
@@ -152,6 +152,15 @@ class SimulatorSettings(BaseModel):
     """What goes wrong: the name of a scenario, or a TOML or JSON file."""
     seed: int = 0
     """Of what a scenario draws."""
+
+    @field_validator("answers", mode="before")
+    @classmethod
+    def _one_complaint_about_two_types(cls, value: Any) -> Any:
+        table = _table(value)
+        texts = [value] if table is None else table.values()
+        if value is not None and not all(isinstance(text, str) for text in texts):
+            raise ValueError("write a reference, or a table from jobs or models to references")
+        return value
 
 
 class Settings(BaseModel):

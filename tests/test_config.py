@@ -84,6 +84,11 @@ def test_a_further_provider_and_its_prices_stand_beside_openai(tmp_path: Path) -
             "[providers.openai.prices.x]\ninput = 2",
             "providers.openai.prices.x.output: Field required.",
         ),
+        ("[simulator]\nanswers = 3", "simulator.answers: write a reference, or a table"),
+        (
+            '[simulator.answers]\n"a.*" = 3',
+            "simulator.answers: write a reference, or a table",
+        ),
         ("retries = -1", "retries: Input should be greater than or equal to 0."),
         ('[providers.laptop]\ntype = "live"', "providers.laptop.base_url: Field required."),
         (
@@ -175,3 +180,17 @@ def test_an_unreadable_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "batchspec.toml").mkdir()
     with pytest.raises(ConfigurationError, match="cannot be read"):
         load_settings(tmp_path)
+
+
+def test_answers_are_one_reference_or_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in the environment, where a table is JSON."""
+    file = tmp_path / "batchspec.toml"
+    file.write_text('[simulator.answers]\n"tickets.*" = "a.py:f"\n')
+    assert load_settings(tmp_path).simulator.answers == {"tickets.*": "a.py:f"}
+    file.write_text('[simulator]\nanswers = "a.py:f"\n')
+    assert load_settings(tmp_path).simulator.answers == "a.py:f"
+    for text, answers in (("b.py:f", "b.py:f"), ('{"*": "b.py:f"}', {"*": "b.py:f"})):
+        monkeypatch.setenv("BATCHSPEC_SIMULATOR__ANSWERS", text)
+        assert load_settings(tmp_path).simulator.answers == answers
