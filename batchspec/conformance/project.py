@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from batchspec.conformance.bodies import Json
 from batchspec.conformance.server import Server, Target
 
@@ -86,24 +88,35 @@ class SmallProject:
         return metadata.get("conformance") == self.token
 
     def _run(self, target: Target, *arguments: str) -> str:
-        clean = {n: v for n, v in os.environ.items() if not n.startswith(("BATCHSPEC_", "OPENAI_"))}
-        done = subprocess.run(  # noqa: S603 - our own command
-            [sys.executable, "-m", "batchspec", *arguments, "--project", str(self.folder)],
-            env={
-                **clean,
-                "OPENAI_BASE_URL": target.base_url,
-                "OPENAI_API_KEY": target.key,
-                "BATCHSPEC_POLL_INTERVAL": "0.3",
-                "BATCHSPEC_MAX_POLL_INTERVAL": "15",
-                "BATCHSPEC_RETRIES": "1",
-            },
-            capture_output=True,
-            text=True,
-            timeout=target.deadline,
-            check=False,
-        )
         command = f"batchspec {' '.join(arguments)}"
-        assert done.returncode == 0, (
-            f"{command} exited with {done.returncode}: {done.stderr[-500:]}"
-        )
+        try:
+            done = subprocess.run(  # noqa: S603 - our own command
+                [sys.executable, "-m", "batchspec", *arguments, "--project", str(self.folder)],
+                env=_environment(target),
+                capture_output=True,
+                text=True,
+                timeout=target.deadline,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            pytest.fail(
+                f"{command} has not ended after {target.deadline:g} s; a larger --deadline waits "
+                "longer.",
+                pytrace=False,
+            )
+        if done.returncode != 0:
+            said = done.stderr[-500:]
+            pytest.fail(f"{command} exited with {done.returncode}: {said}", pytrace=False)
         return done.stdout
+
+
+def _environment(target: Target) -> dict[str, str]:
+    own = {n: v for n, v in os.environ.items() if not n.startswith(("BATCHSPEC_", "OPENAI_"))}
+    return {
+        **own,
+        "OPENAI_BASE_URL": target.base_url,
+        "OPENAI_API_KEY": target.key,
+        "BATCHSPEC_POLL_INTERVAL": "0.3",
+        "BATCHSPEC_MAX_POLL_INTERVAL": "15",
+        "BATCHSPEC_RETRIES": "1",
+    }

@@ -187,7 +187,7 @@ def test_every_test_of_the_suite_has_a_check() -> None:
 
 @pytest.mark.parametrize("each", checks.every(), ids=lambda check: check.id)
 def test_checks_say_what_they_expect_and_why(each: Check) -> None:
-    assert re.fullmatch(r"[a-z]+(\.[a-z0-9-]+)+|nulls", each.id)
+    assert re.fullmatch(r"[a-z]+(\.[a-z0-9-]+)+", each.id)
     assert each.reason.endswith(".")
     assert len(each.reason) <= 100
     assert each.source
