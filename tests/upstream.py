@@ -77,7 +77,7 @@ class Endpoint:
     def __init__(self, *, instant: bool = False) -> None:
         self.rules: list[Rule] = []
         self.seen: dict[str, Any] = {"active": 0, "most": 0, "calls": 0, "answered": []}
-        self._released = self._changed = anyio.Event()
+        self._released, self._changed = anyio.Event(), anyio.Event()
         self._instant = instant
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

@@ -96,8 +96,7 @@ class Applying:
             try:
                 return await self._apply(connections, store)
             finally:
-                # An interrupt must not have to wait for requests that are being answered here.
-                await anyio.to_thread.run_sync(connections.close, abandon_on_cancel=True)
+                await _closed(connections)
 
     async def _apply(self, connections: Connections, store: StateStore) -> ApplyResult:
         providers = self._connect(connections)
@@ -250,6 +249,15 @@ class Applying:
                 planner.draft.discard()
                 raise
         project.store().agree(planner.draft, planner.plan_id, planner.events)
+
+
+async def _closed(connections: Connections) -> None:
+    """Close what was opened; a second interrupt waits for no request that is answered here."""
+    try:
+        await anyio.to_thread.run_sync(connections.close, abandon_on_cancel=True)
+    except anyio.get_cancelled_exc_class():
+        connections.drop()
+        raise
 
 
 def _not_detached(local: Iterable[str]) -> str:

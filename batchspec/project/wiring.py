@@ -105,6 +105,7 @@ class Connections:
     stack: ExitStack = field(default_factory=ExitStack)
     local: dict[str, Pace] = field(default_factory=dict[str, Pace])
     """How often to look at batches that run in this process, by provider."""
+    _drops: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
     _client: Client | None = None
     _replays: "list[RecordedModel]" = field(default_factory=list["RecordedModel"])
 
@@ -132,6 +133,11 @@ class Connections:
     def close(self) -> None:
         """Close what was opened; requests that a live endpoint is answering get a moment to end."""
         self.stack.close()
+
+    def drop(self) -> None:
+        """Let `close`, which another thread is in, wait for no request."""
+        for drop in self._drops:
+            drop()
 
     def recorders(self) -> dict[str, FileRecorder]:
         """Open the files to which answers of providers are added.
@@ -177,6 +183,7 @@ class Connections:
         )
         runner = app.state.engine.runner
         self.stack.callback(app.state.engine.close)
+        self._drops.append(runner.drop)
         self.local[name] = _LOCAL_PACE
         return LiveClient(AppTransport(app), lambda: runner.outage)
 

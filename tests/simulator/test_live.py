@@ -311,3 +311,37 @@ async def test_twenty_thousand_lines_take_no_more_memory_than_a_few(
     assert batch.request_counts is not None
     assert batch.request_counts.completed == 20_000
     assert (most - before) / 2**20 < 40  # the replies have 80
+
+
+async def test_an_upstream_that_fails_and_drops_connections_costs_time_only(
+    run: Run, server: UpstreamProcess
+) -> None:
+    server.rules(
+        Rule(match="Say r1.", status=429, times=1, headers={"retry-after": "30"}),
+        Rule(match="Say r2.", status=500, times=2),
+        Rule(match="Say r3.", drop=True, times=1),
+        Rule(match="Say r4.", body="<html>", times=1),
+    )
+    clock = StandingClock()
+    simulation = run(concurrency=4, clock=clock, sleep=clock.sleep)
+    batch = await simulation.until(await simulation.submit(*lines()), "completed")
+    assert batch.request_counts is not None
+    assert (batch.request_counts.completed, batch.request_counts.failed) == (40, 0)
+    assert server.seen["calls"] == 45
+    # The pause is everybody's, and nobody asked in it.
+    assert clock.now >= 30
+
+
+class StandingClock:
+    """A clock that whoever sleeps moves on."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        until = self.now + seconds
+        await anyio.lowlevel.checkpoint()
+        self.now = max(self.now, until)

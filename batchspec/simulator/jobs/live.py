@@ -160,10 +160,15 @@ class LiveRunner:
     def close(self) -> None:
         """Begin no further line, let running requests end for a short time, and keep what came."""
         with self._starting, self._loop:
-            portal, self._portal = self._portal, None
-            if portal is not None:
-                portal.call(self._stop)
+            if self._portal is not None:
+                self._portal.call(self._stop)
                 self._ended.result()
+            self._portal = None
+
+    def drop(self) -> None:
+        """Let `close`, which another thread is in, wait no longer."""
+        if self._portal is not None:
+            self._portal.start_task_soon(self._workers.cancel)
 
     def _connected(self) -> BlockingPortal:
         """Return the way into the event loop, which runs from its first use on."""
@@ -181,6 +186,7 @@ class LiveRunner:
             async with self._source, create_task_group() as saving:
                 saving.start_soon(self._save_all)
                 async with create_task_group() as workers:
+                    self._workers = workers.cancel_scope
                     for _ in range(self._source.concurrency):
                         workers.start_soon(self._work)
                     task_status.started()
