@@ -66,11 +66,13 @@ class ScriptedModel:
     Attributes:
         requests: Everything the model was asked, in order.
         problems: Where the answers did not fit, so far.
+        cause: What a function of the test raised first.
     """
 
     def __init__(self, owners: Owners) -> None:
         self.requests: list[Request] = []
         self.problems: list[str] = []
+        self.cause: Exception | None = None
         self._owners = owners
         self._given: dict[str, Any] = {}
         self._others: Model = SchemaModel()
@@ -102,8 +104,8 @@ class ScriptedModel:
                 return self._others.answer(question)
             self.requests.append(asked.request)
             value = self._next(asked)
-        while callable(value) and not isinstance(value, MadeUp):
-            value = value(asked.request)
+        while callable(value):
+            value = self._called(value, asked.request)
         if isinstance(value, MadeUp):
             return self._others.answer(question)
         if _is_model(value):
@@ -158,6 +160,15 @@ class ScriptedModel:
         tries = self._asks[conversation, request.turn]
         self._asks[conversation, request.turn] += 1
         return turn[min(tries, len(turn) - 1)]
+
+    def _called(self, function: Callable[[Request], Any], request: Request) -> Any:
+        try:
+            return function(request)
+        except HTTPFailure:
+            raise
+        except Exception as error:  # noqa: BLE001 - the test's own; it shall be told, not sent
+            self.cause = self.cause or error
+            self._refuse(f"The answer for {request.address} raised {type(error).__name__}: {error}")
 
     def _refuse(self, problem: str) -> None:
         if problem not in self.problems:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from batchspec.errors import UsageError
 from batchspec.spec import rows
 from batchspec.spec.job import Job
 from batchspec.spec.rows import DerivedSource
@@ -14,10 +15,19 @@ from batchspec.spec.rows import DerivedSource
 Rows = Sequence[Mapping[str, Any]]
 
 
-def with_upstream(jobs: Iterable[Job]) -> list[Job]:
-    """Return jobs and those whose answers their rows are made of, as far as they are no texts."""
+def with_upstream(jobs: Iterable[object]) -> list[Job]:
+    """Return jobs and those whose answers their rows are made of, as far as they are no texts.
+
+    Raises:
+        UsageError: One is no job.
+    """
     found: list[Job] = []
     for job in jobs:
+        if not isinstance(job, Job):
+            raise UsageError(
+                f"`run_job` takes a `Job`, not {job!r:.100}. Import it from its spec; the fixture "
+                "`batch_project` knows jobs by their addresses."
+            )
         if job not in found:
             found.append(job)
             if isinstance(job.rows, DerivedSource) and isinstance(job.rows.job, Job):

@@ -222,7 +222,8 @@ class SimulatedProject:
             outcomes.setdefault(item.job, {})[item.key] = item.outcome
         problems = self._model.misfits(outcomes) if whole else self._model.problems
         if problems:
-            raise ScriptError("\n".join(["The answers do not fit.", *problems]))
+            told = "\n".join(["The answers do not fit.", *problems])
+            raise ScriptError(told) from self._model.cause
 
     def _batches(self, project: Project) -> Sequence[BatchRecord]:
         with project.reader() as reader:

@@ -251,6 +251,17 @@ def test_rows_with_one_request_have_one_answer(run_job: RunJob) -> None:
         run_job(words, rows=same, answers={"a": "fine", "b": "no"})
 
 
+def test_a_function_that_fails_is_told_and_not_sent(run_job: RunJob) -> None:
+    with pytest.raises(ScriptError, match=r'for jobs\.words\["t-1"\] raised Key') as refused:
+        run_job(words, answers=lambda request: {}[request.key])
+    assert isinstance(refused.value.__cause__, KeyError)
+
+
+def test_an_address_is_no_job(run_job: RunJob) -> None:
+    with pytest.raises(UsageError, match=r"`run_job` takes a `Job`, not 'jobs\.words'"):
+        run_job("jobs.words")
+
+
 def test_a_script_without_answers_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one answer"):
         script()
