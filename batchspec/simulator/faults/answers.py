@@ -1,6 +1,7 @@
 """Faults of what a model says, in batches and live: behaviours 40 to 45."""
 
 import json
+from abc import abstractmethod
 from typing import Any, ClassVar, Literal
 
 from batchspec.simulator.faults.bodies import Body, Called, Cut
@@ -17,9 +18,9 @@ class AnswerFault(LineFault):
         if body is not None:
             self.twist(body, result)
 
+    @abstractmethod
     def twist(self, body: Body, result: Result) -> None:
         """Change the answer."""
-        raise NotImplementedError
 
 
 class OddToolCalls(AnswerFault):

@@ -1,5 +1,6 @@
 """Faults of the way to the server and back, and of the server's own front: behaviours 1 to 6."""
 
+from abc import abstractmethod
 from email.utils import formatdate
 from typing import ClassVar, Literal
 
@@ -21,9 +22,9 @@ _NO_RETRY: dict[bool | None, dict[str, str]] = {
 class CallFault(OperationFault):
     """A fault of a single call."""
 
+    @abstractmethod
     async def play(self, call: Call) -> None:
         """Do to the call what goes wrong with it."""
-        raise NotImplementedError
 
 
 class ConnectionReset(CallFault):

@@ -1,5 +1,6 @@
 """Faults of files, drawn when a file is made: behaviours 9 to 11."""
 
+from abc import abstractmethod
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import ClassVar, Literal
@@ -19,9 +20,9 @@ class FileFault(ModelFault):
     def fits(self, occasion: Occasion) -> bool:
         return super().fits(occasion) and fnmatchcase(occasion.purpose or "", self.purpose)
 
+    @abstractmethod
     def mark(self, file: FileRecord) -> FileRecord:
         """Return the file as it is with the fault."""
-        raise NotImplementedError
 
 
 class FileNotVisible(FileFault):

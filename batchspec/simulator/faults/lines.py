@@ -1,5 +1,6 @@
 """Faults of single lines of the result files: behaviours 32 to 39."""
 
+from abc import abstractmethod
 from typing import ClassVar, Literal
 
 from batchspec.simulator.faults.result import Result, text_of
@@ -19,9 +20,9 @@ _FAILURES = {
 class LineFault(RequestFault):
     """A fault of one line."""
 
+    @abstractmethod
     def spoil(self, result: Result) -> None:
         """Change the line."""
-        raise NotImplementedError
 
 
 class LostLine(LineFault):

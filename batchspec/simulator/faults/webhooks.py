@@ -1,5 +1,6 @@
 """Faults of telling that a batch has ended: behaviour 50."""
 
+from abc import abstractmethod
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import ClassVar, Literal
@@ -20,9 +21,9 @@ class WebhookFault(Fault):
     def fits(self, occasion: Occasion) -> bool:
         return any(fnmatchcase(occasion.event or "", pattern) for pattern in self.event)
 
+    @abstractmethod
     def twist(self, oddity: Oddity) -> Oddity:
         """Add to what goes wrong already."""
-        raise NotImplementedError
 
 
 class WebhookLost(WebhookFault):
