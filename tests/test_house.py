@@ -77,6 +77,16 @@ def test_nothing_names_a_machine_of_ours() -> None:
     assert not found
 
 
+def test_no_merge_was_left_half_done() -> None:
+    marks = re.compile(r"^(?:<{7}|={7}|>{7})(?: |$)", re.MULTILINE)
+    found = [
+        str(path.relative_to(ROOT))
+        for path in _tracked()
+        if path.is_file() and marks.search(path.read_text("utf-8", "replace"))
+    ]
+    assert not found
+
+
 def test_the_lock_holds_what_pyproject_asks_for() -> None:
     """Else `make lock` was forgotten."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
