@@ -46,6 +46,9 @@ INSTANT = to_json(
         "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
     }
 )
+MODELS = (
+    b'{"object":"list","data":[{"id":"llama3.2","object":"model","created":0,"owned_by":"me"}]}'
+)
 
 
 @dataclass(kw_only=True)
@@ -93,7 +96,7 @@ class Endpoint:
         elif not path.startswith("/v1/"):
             await _answer(send, 404, b"404 page not found", {"content-type": "text/plain"})
         elif path == "/v1/models":
-            await _answer(send, 200, b'{"object":"list","data":[]}')
+            await _answer(send, 200, MODELS)
         else:
             headers = dict(scope["headers"])
             self.seen["authorization"] = headers.get(b"authorization", b"").decode()

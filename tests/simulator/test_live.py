@@ -205,6 +205,15 @@ async def test_a_live_request_goes_to_the_upstream(run: Run, server: UpstreamPro
     server.start()
 
 
+async def test_the_models_are_those_of_the_upstream(run: Run, server: UpstreamProcess) -> None:
+    simulation = run()
+    assert [model.id for model in (await simulation.client.models.list()).data] == ["llama3.2"]
+    server.kill()
+    with pytest.raises(openai.InternalServerError, match="cannot be listed: nothing answers at"):
+        await simulation.client.models.list()
+    server.start()
+
+
 async def test_an_upstream_that_was_down_fails_no_line(run: Run, server: UpstreamProcess) -> None:
     server.kill()
     simulation = run(concurrency=2, retries=0)

@@ -57,6 +57,9 @@ class FaultyRunner:
             return reply
         return await to_thread.run_sync(spoil_reply, reply, body, self._faults)
 
+    async def models(self) -> Reply | None:
+        return await self._runner.models()
+
     def close(self) -> None:
         self._runner.close()
 

@@ -78,8 +78,11 @@ class _EventStream(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _list_models(request: Request) -> Response:
-    names = engine_of(request).rules.models or MODELS
+async def _list_models(request: Request) -> Response:
+    engine = engine_of(request)
+    if engine.rules.models is None and (reply := await engine.answering.models()) is not None:
+        return JSONResponse(reply.body, reply.status)
+    names = engine.rules.models or MODELS
     return JSONResponse({"object": "list", "data": [_model(name) for name in sorted(names)]})
 
 

@@ -3,7 +3,7 @@
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -148,14 +148,21 @@ class LiveRunner:
 
     async def respond(self, endpoint: str, body: Json, now: float) -> Reply:
         del now
-        portal = await to_thread.run_sync(self._connected)
         whole = {name: value for name, value in body.items() if name not in _STREAMING}
-        asked = portal.start_task_soon(partial(self._source.ask, endpoint, whole, patient=False))
+        return await self._asked(partial(self._source.ask, endpoint, whole, patient=False))
+
+    async def _asked(self, ask: Callable[[], Awaitable[Reply]]) -> Reply:
+        """Ask in the loop of the source."""
+        portal = await to_thread.run_sync(self._connected)
+        asked = portal.start_task_soon(ask)
         try:
             return await to_thread.run_sync(asked.result, limiter=self._callers)
         except get_cancelled_exc_class():
             asked.cancel()
             raise
+
+    async def models(self) -> Reply:
+        return await self._asked(self._source.models)
 
     def close(self) -> None:
         """Begin no further line, let running requests end for a short time, and keep what came."""

@@ -58,6 +58,10 @@ class Runner(Protocol):
         """
         ...
 
+    async def models(self) -> Reply | None:
+        """Answer `GET /v1/models`; nothing where any name will do."""
+        ...
+
     def close(self) -> None:
         """Stop whatever runs; what was answered is kept."""
         ...
@@ -95,6 +99,9 @@ class SerialRunner:
 
     async def respond(self, endpoint: str, body: Json, now: float) -> Reply:
         return await to_thread.run_sync(self._endpoints[endpoint].respond, body, None, now)
+
+    async def models(self) -> None:
+        """Any name will do."""
 
     def close(self) -> None:
         """Nothing runs between two chunks."""

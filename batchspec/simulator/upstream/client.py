@@ -156,6 +156,16 @@ class Upstream:
             if found.wait is None:
                 await self._waiting.pause(backoff(max(tries, 1), self._random))
 
+    async def models(self) -> Reply:
+        """List the upstream's models; what went wrong is an error of this server, a 502."""
+        found = await self._try(f"{self._url}/models", None)
+        if isinstance(found, Again):
+            found = found.reply
+        if isinstance(found, Away) or found.body is None:
+            told = found.reason if isinstance(found, Away) else found.error
+            return Reply(502, HTTPFailure(502, f"The models cannot be listed: {told}").body)
+        return found
+
     async def _astray(self) -> Away | None:
         """Tell a base URL that leads nowhere from a model that does not exist."""
         try:
@@ -178,11 +188,11 @@ class Upstream:
             finally:
                 self._idle.append(client)
 
-    async def _try(self, url: str, content: bytes) -> Reply | Again | Away:
+    async def _try(self, url: str, content: bytes | None) -> Reply | Again | Away:
         try:
             async with self._slot() as client:
                 with anyio.fail_after(self._timeout):
-                    return await self._post(client, url, content)
+                    return await self._call(client, url, content)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:
             return Away(
                 f"nothing answers at {self.base_url} ({_words(error)}); start the server there, "
@@ -196,10 +206,12 @@ class Upstream:
         except httpx2.HTTPError as error:
             return Again(failure("connection_lost", f"no whole answer ({_words(error)})"))
 
-    async def _post(
-        self, client: httpx2.AsyncClient, url: str, content: bytes
+    async def _call(
+        self, client: httpx2.AsyncClient, url: str, content: bytes | None
     ) -> Reply | Again | Away:
-        async with client.stream("POST", url, content=content) as response:
+        async with client.stream(
+            "GET" if content is None else "POST", url, content=content
+        ) as response:
             parts: list[bytes] = []
             size = 0
             async for part in response.aiter_bytes():

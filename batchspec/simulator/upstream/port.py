@@ -53,6 +53,10 @@ class Source(Protocol):
         """
         ...
 
+    async def models(self) -> Reply:
+        """Answer `GET /v1/models`; as `ask` for a far side that is not waited for."""
+        ...
+
     def stop(self) -> None:
         """Begin nothing new; what is under way may end."""
         ...

@@ -40,6 +40,9 @@ class RecordingSource:
     async def turn(self) -> None:
         await self._source.turn()
 
+    async def models(self) -> Reply:
+        return await self._source.models()
+
     def stop(self) -> None:
         self._source.stop()
 
