@@ -13,7 +13,7 @@ DEMO_RESULTS ?= analysis.reviews content.posts evaluation.sums
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint format types layers pytest test-lowest bench bench-simulator docs lock clean
+.PHONY: help install demo test check lint format types layers pytest conformance-foreign test-lowest bench bench-simulator docs lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \

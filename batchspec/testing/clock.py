@@ -1,17 +1,14 @@
 """The clock of tests: it stands still, and jumps to the next moment somebody waits for."""
 
-import re
 from datetime import timedelta
 
 import anyio
 
 from batchspec.simulator import SimulatedClock
+from batchspec.simulator.durations import parse_duration
 
 START = 1_790_000_000.0
 """When tests begin, in unix seconds: an afternoon in September 2026."""
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)([smhd]))+")
-_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 
 
 class VirtualClock(SimulatedClock):
@@ -43,10 +40,4 @@ def seconds_of(duration: "float | str | timedelta") -> float:
     """
     if isinstance(duration, timedelta):
         return duration.total_seconds()
-    if not isinstance(duration, str):
-        return duration
-    if not _DURATION.fullmatch(duration):
-        raise ValueError(
-            f'{duration!r} is no duration. Write seconds, or a text like "24h", "90m" or "1d12h".'
-        )
-    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(duration))
+    return parse_duration(duration) if isinstance(duration, str) else duration

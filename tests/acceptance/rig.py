@@ -72,6 +72,12 @@ class Server:
             self._process.communicate()
             raise
 
+    def run_at(self, speed: float) -> None:
+        """Let the server's clock run at another speed until it dies."""
+        url, body = f"http://127.0.0.1:{self.port}/admin/clock", json.dumps({"speed": speed})
+        call = Request(url, body.encode(), {"content-type": "application/json"})
+        urlopen(call, timeout=30).close()
+
     def get(self, path: str) -> bytes:
         url, key = f"http://127.0.0.1:{self.port}/v1/{path}", {"authorization": "Bearer x"}
         with urlopen(Request(url, headers=key), timeout=30) as answer:

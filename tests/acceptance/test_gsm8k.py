@@ -97,6 +97,7 @@ def test_killed_on_both_sides_each_turn_runs_once(bench: Bench, undisturbed: Ref
     project.apply_and_die("tool:700")
     kill(Trap("create", "before"))
     kill(Trap("delete", "before"))
+    service.server.run_at(0.1)  # so that whoever looks finds lines in progress
     project.apply_through(service.proxy, Trap("poll", "after", 2, service.restart, _in_progress))
 
     done, results = service.executed(), project.results()

@@ -88,7 +88,7 @@ async def test_an_upload_is_refused(
 
 
 async def test_a_file_is_too_large(simulation: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_files, "MAX_BYTES", 10)
+    monkeypatch.setattr(http_files, "MAX_BATCH_BYTES", 10)
     with pytest.raises(openai.BadRequestError) as refused:
         await simulation.upload(request_line("a"))
     assert refused.value.response.json() == {

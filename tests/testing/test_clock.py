@@ -23,7 +23,7 @@ def test_a_duration_is_seconds(duration: "str | float | timedelta", seconds: flo
     assert seconds_of(duration) == seconds
 
 
-@pytest.mark.parametrize("nonsense", ["", "24", "h", "24 h", "-1h", "1w"])
+@pytest.mark.parametrize("nonsense", ["", "h", "24 h", "-1h", "1w"])
 def test_nonsense_is_refused(nonsense: str) -> None:
     with pytest.raises(ValueError, match="is no duration"):
         seconds_of(nonsense)

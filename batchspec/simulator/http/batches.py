@@ -143,7 +143,10 @@ def _output_expiry(expiry: object) -> int | None:
             raise missing_parameter(f"output_expires_after.{name}")
     if expiry["anchor"] not in _ANCHORS:
         raise invalid_value("output_expires_after.anchor", expiry["anchor"], _ANCHORS)
-    return parse_lifetime("output_expires_after.seconds", expiry["seconds"])
+    param, seconds = "output_expires_after.seconds", expiry["seconds"]
+    if isinstance(seconds, str):  # numbers in forms are texts, those in JSON are not
+        raise invalid_type(param, "an integer", seconds)
+    return parse_lifetime(param, seconds)
 
 
 def _list(request: Request) -> Response:

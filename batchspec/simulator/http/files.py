@@ -26,7 +26,9 @@ from batchspec.simulator.wire import (
     page,
 )
 
-MAX_BYTES = 200_000_000
+MAX_BYTES = 512_000_000
+MAX_BATCH_BYTES = 200_000_000
+"""Of an input file; the service says 200 MB."""
 PURPOSES = ("fine-tune", "assistants", "batch", "user_data", "vision", "evals")
 _SEALED = frozenset({"assistants", "user_data", "vision"})
 """Purposes whose files the service does not hand out again."""
@@ -72,6 +74,9 @@ def _lifetime(purpose: str, anchor: object, seconds: object) -> float | None:
 
 def _store(engine: Engine, upload: UploadFile, purpose: str, lifetime: float | None) -> FileRecord:
     name = upload.filename or "upload"
+    most = MAX_BATCH_BYTES if purpose == "batch" else MAX_BYTES
+    if (upload.size or 0) > most:
+        raise HTTPFailure(400, "File is too large.")
     if purpose == "batch":
         _check_batch_input(upload, name)
     file_id, now = mint_file_id(), engine.clock()
@@ -95,10 +100,7 @@ def _save(upload: UploadFile, path: Path) -> None:
 def _check_batch_input(upload: UploadFile, name: str) -> None:
     if not name.endswith(".jsonl"):
         raise _refused("Invalid file format for Batch API. Must be .jsonl")
-    size = upload.size or 0
-    if size > MAX_BYTES:
-        raise HTTPFailure(400, "File is too large.")
-    if size == 0:
+    if not upload.size:
         raise _refused("File is empty.")
     first = next((line for line in iter(upload.file.readline, b"") if line.strip()), b"")
     upload.file.seek(0)

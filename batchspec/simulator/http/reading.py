@@ -9,7 +9,14 @@ from pydantic_core import ErrorDetails, from_json
 from starlette.requests import Request
 
 from batchspec.simulator.jobs.engine import Engine
-from batchspec.simulator.wire import HTTPFailure, Json, check_bounds, invalid_value, is_object
+from batchspec.simulator.wire import (
+    HTTPFailure,
+    Json,
+    check_bounds,
+    invalid_type,
+    invalid_value,
+    is_object,
+)
 
 MAX_BODY = 64 * 2**20
 """Bytes of a body in JSON; our own bound, the service's is not known."""
@@ -108,7 +115,12 @@ def parse_order(text: str | None) -> str:
 
 def parse_lifetime(param: str, seconds: object) -> int:
     """An expiry in seconds, within the bounds of the service."""
-    value = _integer(param, str(seconds))
+    if isinstance(seconds, str):
+        value = _integer(param, seconds)
+    elif isinstance(seconds, int) and not isinstance(seconds, bool):
+        value = seconds
+    else:
+        raise invalid_type(param, "an integer", seconds)
     check_bounds(param, value, 3_600, 2_592_000)
     return value
 
