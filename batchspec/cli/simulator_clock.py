@@ -57,11 +57,16 @@ def _call(url: str, move: dict[str, Any]) -> dict[str, Any]:
             timeout=None,
             trust_env=not is_loopback(host),
         )
-        document: dict[str, Any] = answer.json()
-    except (httpx2.HTTPError, ValueError) as error:
+    except httpx2.HTTPError as error:
         raise ProviderError(
             f"No server answers at {url}: {error}. Start one with `batchspec simulator serve`, or "
             "say where it is with --url."
+        ) from error
+    try:
+        document: dict[str, Any] = answer.json()
+    except ValueError as error:
+        raise ProviderError(
+            f"What answers at {url} is no simulator: HTTP {answer.status_code} without JSON."
         ) from error
     if answer.status_code == 401:
         raise ProviderError(

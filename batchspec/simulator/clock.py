@@ -11,6 +11,7 @@ import anyio
 from anyio import RunFinishedError, from_thread
 from anyio.lowlevel import checkpoint, current_token
 
+from batchspec.simulator.durations import iso
 from batchspec.simulator.wire import Clock
 
 LATEST = 253_402_300_799.0
@@ -136,7 +137,9 @@ class SimulatedClock:
         with self._lock:
             now = self._read()
             if _moment(moment) < now:
-                raise ValueError(f"Time does not run backwards: {moment} is before {now}.")
+                raise ValueError(
+                    f"Time does not run backwards: {iso(moment)} is before {iso(now)}."
+                )
             self._place(moment)
             self._told = True
         self._tell()

@@ -1,5 +1,6 @@
 import ast
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -310,6 +311,24 @@ def test_answers_are_loaded_by_reference(tmp_path: Path) -> None:
             load_model(reference)
     with pytest.raises(FileNotFoundError):
         load_model(f"{tmp_path / 'none.py'}:answer")
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("x = 1\ndef (", "mine.py:2: SyntaxError: invalid syntax"),
+        ("\n\nimport nosuch", "mine.py:3: ModuleNotFoundError: No module named 'nosuch'"),
+        ("def f():\n    raise KeyError('a')\nf()", "mine.py:2: KeyError: 'a'"),
+        ("exit(3)", "mine.py:1: SystemExit: 3"),
+    ],
+)
+def test_a_file_that_cannot_be_run_is_told_by_its_line(
+    tmp_path: Path, code: str, told: str
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(code)
+    with pytest.raises(ValueError, match=re.escape(told)):
+        load_model(f"{path}:answer")
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"content": "x"}'])

@@ -22,7 +22,7 @@ def show_listening(
 ) -> None:
     """Say where a server listens: in words on stderr, or as one line of JSON on stdout."""
     if not as_json:
-        how = f"set OPENAI_BASE_URL={base_url} OPENAI_API_KEY=simulated"
+        how = f"set OPENAI_BASE_URL={_callable(base_url)} OPENAI_API_KEY=simulated"
         print_prose(stderr(), [Text(f"listening on {base_url}; {how}")])
         return
     document = {
@@ -34,6 +34,13 @@ def show_listening(
         "admin_token_file": token_file and str(token_file.resolve()),
     }
     write_bytes(to_json(document) + b"\n")
+
+
+def _callable(url: str) -> str:
+    """An address that stands for all of this machine's is none that others can call."""
+    for every in ("//0.0.0.0:", "//[::]:"):
+        url = url.replace(every, "//THIS-MACHINE:")
+    return url
 
 
 def warn(message: str) -> None:

@@ -13,6 +13,7 @@ from batchspec.simulator.answers.port import Model
 from batchspec.simulator.answers.recorded import RecordedModel
 from batchspec.simulator.answers.routing import JobOf, RoutedModel
 from batchspec.simulator.answers.schema_model import SchemaModel
+from batchspec.spec.origin import raise_site
 
 
 def load_model(reference: str, *, fallback: Model | None = None, root: Path = Path()) -> Model:
@@ -96,5 +97,12 @@ def _run(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     # Dataclasses and pydantic look their module up by name while it is being executed.
     sys.modules[module_name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[module_name]
+        where = raise_site(error)
+        place = f"{path}:{where.line}" if where and where.file == str(path) else str(path)
+        told = error.msg if isinstance(error, SyntaxError) else error
+        raise ValueError(f"{place}: {type(error).__name__}: {told}") from error
     return module

@@ -69,8 +69,10 @@ async def _add_scenario(request: Request) -> Response:
     """Add a scenario that ships; a path would let callers read the server's files."""
     body, faults = await read_body(request), engine_of(request).faults
     name = body.get("scenario")
-    if not isinstance(name, str):
+    if name is None:
         raise missing_parameter("scenario")
+    if not isinstance(name, str):
+        raise invalid_type("scenario", "a string", name)
     ids = await _tried(lambda: faults.add_scenario(shipped_scenario(name)))
     return _page([_find(faults, each) for each in ids])
 

@@ -17,6 +17,7 @@ from batchspec.simulator.wire import (
     invalid_value,
     is_object,
 )
+from batchspec.spec.suggest import did_you_mean
 
 MAX_BODY = 64 * 2**20
 """Bytes of a body in JSON; our own bound, the service's is not known."""
@@ -72,7 +73,7 @@ async def read_model(request: Request, model: type[Body]) -> Body:
     try:
         return model.model_validate(await read_body(request))
     except ValidationError as error:
-        problems = [_problem(found) for found in error.errors(include_url=False)]
+        problems = [_problem(found, model) for found in error.errors(include_url=False)]
         raise HTTPFailure(
             400,
             " ".join(map(_sentence, problems)),
@@ -82,8 +83,11 @@ async def read_model(request: Request, model: type[Body]) -> Body:
         ) from error
 
 
-def _problem(found: ErrorDetails) -> dict[str, str | None]:
+def _problem(found: ErrorDetails, model: type[BaseModel]) -> dict[str, str | None]:
     message = found["msg"].removeprefix("Value error, ").rstrip(".") + "."
+    if found["type"] == "extra_forbidden" and len(found["loc"]) == 1:
+        known = [info.alias or name for name, info in model.model_fields.items()]
+        message = f"There is no such key. {did_you_mean(str(found['loc'][0]), known)}"
     return {"param": ".".join(map(str, found["loc"])) or None, "message": message}
 
 
