@@ -154,6 +154,28 @@ class _Clock:
         return self.now
 
 
+def test_plain_lines_count_what_open_batches_answered(capsys: pytest.CaptureFixture[str]) -> None:
+    """A batch that takes the night moves in the log too, but says nothing while it stands."""
+    clock = _Clock()
+
+    def batches(completed: int) -> list[BatchRecord]:
+        counts = RequestCounts(6, completed, 1)
+        open_ = BatchRecord(
+            id=ID, lane=LaneId(1), phase="submitted", members=6, counts=counts, remote_id=REMOTE
+        )
+        ended = BatchRecord(id=ID, lane=LaneId(1), phase="ended", members=4, counts=counts)
+        return [open_, ended]
+
+    with PlainProgress(clock) as view:
+        for now, completed in ((1.0, 1), (30.0, 2), (31.0, 3), (60.0, 3), (95.0, 3)):
+            clock.now = now
+            view.progress([_job(0)], batches(completed))
+    assert capsys.readouterr().err.splitlines() == [
+        "Open batches: 3 of 6 requests answered.",
+        "Open batches: 4 of 6 requests answered.",
+    ]
+
+
 def test_plain_lines_come_when_something_changed_and_not_too_often(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -38,6 +38,8 @@ from batchspec.state.records import BatchRecord, JobProgress
 
 PLAIN_INTERVAL = 5.0
 """Seconds between two lines about the same job where nothing can be redrawn."""
+COUNTS_INTERVAL = 30.0
+"""Seconds between two lines about what open batches have answered."""
 JSON_INTERVAL = 2.0
 _BAR = 24
 
@@ -146,6 +148,8 @@ class PlainProgress:
         self._told: dict[str, str] = {}
         self._now: dict[str, str] = {}
         self._next = 0.0
+        self._answered = 0
+        self._next_counts = clock() + COUNTS_INTERVAL
         self._silent = False
 
     def __enter__(self) -> Self:
@@ -165,6 +169,17 @@ class PlainProgress:
         self._now = {job.address: standing(job) for job in jobs if job.final}
         if self._clock() >= self._next:
             self._tell()
+        if self._clock() >= self._next_counts:
+            self._count(batches)
+
+    def _count(self, batches: Sequence[BatchRecord]) -> None:
+        """Tell how far open batches are, as long as that moves: one may take a day."""
+        running = [batch for batch in batches if batch.phase == "submitted"]
+        answered = sum(batch.counts.completed + batch.counts.failed for batch in running)
+        if answered not in {0, self._answered}:
+            members = sum(batch.members for batch in running)
+            self._print(Text(f"Open batches: {answered:,} of {members:,} requests answered."))
+        self._answered, self._next_counts = answered, self._clock() + COUNTS_INTERVAL
 
     def warning(self, message: str) -> None:
         self._print(Text(f"Warning: {clean(message)}"))
