@@ -1,5 +1,6 @@
 """A project in a test: the real path, with an embedded server, scripted answers and a clock."""
 
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -190,6 +191,7 @@ class SimulatedProject:
         Raises:
             ScriptError: The answers that were given do not fit what was asked.
             BatchspecError: What `Project.plan` and `Project.apply` raise.
+            KeyboardInterrupt: Somebody stopped the tests; what was recorded stays.
         """
         __tracebackhide__ = hides_script_errors
         recorder = hook or Recorder()
@@ -197,6 +199,9 @@ class SimulatedProject:
             plan = project.plan(targets=targets, replace=replace)
             before = {batch.id for batch in self._batches(project)}
             result = _outside_a_loop(lambda: project.apply(plan, hook=recorder, **options))
+            if result.signal is not None:
+                # The loop took it as a wish to stop in good order; it was meant for the tests.
+                signal.raise_signal(result.signal)
             batches = [batch for batch in self._batches(project) if batch.id not in before]
             items = [
                 item for job in project.desired.addresses for item in self._items(project, job)

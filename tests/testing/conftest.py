@@ -10,7 +10,10 @@ from textwrap import dedent
 import pytest
 
 RunPytest = Callable[..., str]
-"""Writes files given by keyword, runs pytest with the arguments over them, returns what it says."""
+"""Writes files given by keyword, runs pytest with the arguments over them, returns what it says.
+
+The last line is its exit code.
+"""
 
 
 def run_in(folder: Path, files: dict[str, str], *arguments: str) -> str:
@@ -28,7 +31,7 @@ def run_in(folder: Path, files: dict[str, str], *arguments: str) -> str:
         text=True,
         check=False,
     )
-    return ended.stdout + ended.stderr
+    return f"{ended.stdout}{ended.stderr}\nexit code {ended.returncode}"
 
 
 @pytest.fixture
