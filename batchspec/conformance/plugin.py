@@ -168,8 +168,14 @@ def place(
 
 @pytest.fixture(scope="session")
 def target(request: pytest.FixtureRequest, place: tuple[str, Timeline]) -> Target:
-    """What is tested."""
+    """What is tested; that nothing is there is told once, and not by every check."""
     config = request.config
+    try:
+        httpx2.get(f"{place[0]}/batches", params={"limit": 1}, timeout=30)
+    except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+        pytest.exit(f"Nothing answers at {place[0]}: {error}.", returncode=1)
+    except httpx2.HTTPError:
+        pass  # something is there, and the checks say what is wrong with it
     return Target(
         base_url=place[0],
         api_key=config.stash[_KEY],

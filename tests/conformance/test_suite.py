@@ -45,6 +45,15 @@ def test_every_check_can_fail_and_the_key_is_never_told(suite: Suite, yes_man: s
     assert "sk-conformance-secret" not in str(run.report)
 
 
+def test_that_nothing_is_there_is_told_once(suite: Suite) -> None:
+    with serving(Starlette()) as url:
+        pass
+    run = suite("--base-url", url)
+    assert f"Exit: Nothing answers at {url}: " in run.said
+    assert run.code == 1
+    assert not run.ids("failed")
+
+
 async def _doorkeeper(request: Request) -> JSONResponse:
     known = request.headers["authorization"] == "Bearer right"
     return JSONResponse({} if known else {"error": {"message": "No."}}, 200 if known else 401)
