@@ -3,14 +3,21 @@
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self, TypeGuard
+from typing import Any, Self
 
+from batchspec.project import Project
 from batchspec.simulator import Faults, Pace
 from batchspec.spec.job import Job
-from batchspec.spec.shapes import is_mapping
-from batchspec.testing.given import Rows, addressed, with_upstream
+from batchspec.testing.given import (
+    Rows,
+    addressed,
+    by_job,
+    known_options,
+    rows_by_job,
+    with_upstream,
+)
 from batchspec.testing.run import Run
-from batchspec.testing.simulated import SimulatedProject, hides_script_errors
+from batchspec.testing.simulated import SimulatedProject, hides_mistakes
 
 
 class RunJob:
@@ -55,19 +62,21 @@ class RunJob:
 
         Raises:
             ScriptError: The answers do not fit what was asked.
+            TypeError: An argument is misspelt or of another type; nothing ran.
             BatchspecError: What `Project.plan` and `Project.apply` raise.
         """
-        __tracebackhide__ = hides_script_errors
+        __tracebackhide__ = hides_mistakes
+        known_options("run_job", options, self.__call__, SimulatedProject.apply, Project.apply)
         project = SimulatedProject(
             self._root,
             self._make_directory(),
             jobs=addressed(with_upstream([job, *others])),
-            rows=_by_job(job, rows),
+            rows=rows_by_job(job, rows),
             faults=faults,
             pace=pace,
         )
         self._projects.append(self._stack.enter_context(project))
-        for each, given in _by_job(job, answers).items():
+        for each, given in by_job(job, answers).items():
             project.answer(each, given)
         return project.apply(**options).of(job)
 
@@ -76,14 +85,3 @@ class RunJob:
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
-
-
-def _by_job(job: Job, given: Any) -> dict[Job, Any]:
-    """Return what was given for a single job, or for several, by job."""
-    if given is None:
-        return {}
-    return dict(given) if _is_by_job(given) else {job: given}
-
-
-def _is_by_job(given: Any) -> TypeGuard[Mapping[Job, Any]]:
-    return is_mapping(given) and bool(given) and all(isinstance(key, Job) for key in given)

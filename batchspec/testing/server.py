@@ -1,13 +1,13 @@
 """The provider of a test: the embedded server, and what it saw."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
 
-from batchspec.simulator import Pace, create_app
+from batchspec.simulator import Faults, Pace, create_app
 from batchspec.simulator.http.calls import Call
 from batchspec.testing.answers import Request, ScriptedModel
 from batchspec.testing.clock import VirtualClock
@@ -21,11 +21,16 @@ class Server:
 
     Attributes:
         app: The ASGI application.
+
+    Raises:
+        TypeError: `faults` or `pace` is of another type.
     """
 
     def __init__(
         self, directory: Path, scripted: ScriptedModel, clock: VirtualClock, **options: Any
     ) -> None:
+        __tracebackhide__ = True
+        _are_typed(options)
         self._scripted = scripted
         self._clock = clock
         given: dict[str, Any] = {"model": scripted, "pace": PACE, "background": False}
@@ -63,6 +68,8 @@ class Server:
 
     @pace.setter
     def pace(self, pace: Pace) -> None:
+        __tracebackhide__ = True
+        _are_typed({"pace": pace})
         engine = self.app.state.engine
         engine.rules = replace(engine.rules, pace=pace)
         engine.runner.pace = pace
@@ -76,3 +83,15 @@ class Server:
     def close(self) -> None:
         """Let go of its files."""
         self.app.state.engine.close()
+
+
+def _are_typed(options: Mapping[str, Any]) -> None:
+    """Refuse what would fail, or hang, far from where it was written."""
+    __tracebackhide__ = True
+    for name, wanted, hint in (
+        ("pace", Pace, "say how long a status lasts: Pace(in_progress=60)"),
+        ("faults", Faults, "make them, then add to them: faults.add_scenario('hostile')"),
+    ):
+        value = options.get(name)
+        if value is not None and not isinstance(value, wanted):
+            raise TypeError(f"`{name}` is a `{wanted.__name__}`, not {value!r:.100}; {hint}.")

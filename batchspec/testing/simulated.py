@@ -27,13 +27,13 @@ from batchspec.state.records import BatchRecord, JobProgress
 from batchspec.store.reader import StateReader
 from batchspec.testing.answers import ScriptedModel, ScriptError
 from batchspec.testing.clock import VirtualClock
-from batchspec.testing.given import Rows, with_rows
+from batchspec.testing.given import Rows, known_options, with_rows
 from batchspec.testing.run import Run, RunItem
 from batchspec.testing.server import Server
 
 T = TypeVar("T")
-hides_script_errors = methodcaller("errisinstance", ScriptError)
-"""What pytest asks for frames it need not show: the mistake is where the answers were given."""
+hides_mistakes = methodcaller("errisinstance", (ScriptError, TypeError))
+"""What pytest asks for frames it need not show: the mistake is in what the test handed over."""
 BASE_URL = "http://simulator/v1"
 
 
@@ -88,6 +88,7 @@ class SimulatedProject:
         settings: Settings | None = None,
         **server: Any,
     ) -> None:
+        __tracebackhide__ = hides_mistakes
         self.root, self.directory = Path(root).resolve(), Path(directory).resolve()
         self.jobs = jobs
         self._given = jobs and with_rows(jobs, rows or {})
@@ -193,7 +194,8 @@ class SimulatedProject:
             BatchspecError: What `Project.plan` and `Project.apply` raise.
             KeyboardInterrupt: Somebody stopped the tests; what was recorded stays.
         """
-        __tracebackhide__ = hides_script_errors
+        __tracebackhide__ = hides_mistakes
+        known_options("apply", options, self.apply, Project.apply)
         recorder = hook or Recorder()
         with self.open() as project:
             plan = project.plan(targets=targets, replace=replace)
@@ -279,7 +281,11 @@ def _outside_a_loop(function: Callable[[], T]) -> T:
     """Run a blocking function in a thread of its own where an event loop runs in this one."""
     try:
         anyio.get_current_task()
-    except RuntimeError:  # there is no loop
+    except RuntimeError:
+        loop = False
+    else:
+        loop = True
+    if not loop:  # and outside of the handler, which what is raised would show
         return function()
     with ThreadPoolExecutor(max_workers=1) as thread:
         return thread.submit(function).result()

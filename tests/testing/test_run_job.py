@@ -75,6 +75,11 @@ def test_a_value_of_a_type_that_is_no_object_is_wrapped(run_job: RunJob, answer:
     assert run["it crashes"].grade == 1.0
 
 
+def test_rows_may_come_one_after_the_other(run_job: RunJob) -> None:
+    made = ({"id": name, "text": "hello"} for name in "ab")
+    assert set(run_job(words, rows=made, answers="fine").outputs) == {"a", "b"}
+
+
 def test_rows_of_the_test_replace_those_of_the_job(run_job: RunJob) -> None:
     """The key stays the field it was."""
     run = run_job(queue, rows=[{"id": "t-9", "text": "hello"}], answers={"hello": "billing"})
@@ -257,9 +262,39 @@ def test_a_function_that_fails_is_told_and_not_sent(run_job: RunJob) -> None:
     assert isinstance(refused.value.__cause__, KeyError)
 
 
-def test_an_address_is_no_job(run_job: RunJob) -> None:
-    with pytest.raises(UsageError, match=r"`run_job` takes a `Job`, not 'jobs\.words'"):
-        run_job("jobs.words")
+@pytest.mark.parametrize(
+    ("job", "arguments", "told"),
+    [
+        ("jobs.words", {}, "`run_job` takes a `Job`, not 'jobs.words'"),
+        (words, {"pace": 3}, r"`pace` is a `Pace`, not 3; .* Pace\(in_progress=60\)"),
+        (words, {"faults": "hostile"}, r"`faults` is a `Faults`, not 'hostile'; .*add_scenario"),
+        (words, {"anwsers": "fine"}, "`run_job` has no argument 'anwsers'. Did you mean 'answers'"),
+        (words, {"detached": True}, "`run_job` has no argument 'detached'. Did you mean 'detach'"),
+        (words, {"rows": {"id": "q"}}, r"a list of mappings, .*, not \{'id': 'q'\}"),
+        (words, {"rows": {words: ["q"]}}, r"a list of mappings, .*, not \['q'\]"),
+        (words, {"rows": 3}, "a list of mappings, .*, not 3"),
+    ],
+)
+def test_an_argument_of_another_type_is_refused_before_anything_runs(
+    run_job: RunJob, job: Any, arguments: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(TypeError, match=told) as refused:
+        run_job(job, **arguments)
+    assert refused.value.__context__ is None
+
+
+def test_another_pace_is_refused_while_batches_run(run_job: RunJob) -> None:
+    project = run_job(words).project
+    with pytest.raises(TypeError, match="`pace` is a `Pace`, not 3"):
+        project.server.pace = 3
+    with pytest.raises(TypeError, match=r"`apply` has no argument 'replaces'\. Did you mean"):
+        project.apply(replaces=["jobs.words"])
+
+
+def test_an_error_of_the_apply_has_no_other_before_it(run_job: RunJob) -> None:
+    with pytest.raises(RefusedError) as refused:
+        run_job(words, max_cost=Decimal("0.0000001"))
+    assert refused.value.__context__ is None
 
 
 def test_a_script_without_answers_is_refused() -> None:
