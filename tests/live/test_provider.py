@@ -109,6 +109,22 @@ def test_an_endpoint_that_is_not_running_is_told(folder: Folder, server: Upstrea
     assert sorted(server.seen["answered"]) == sorted(EVERYBODY)
 
 
+def test_certificates_that_cannot_be_read_are_told(folder: Folder, server: UpstreamProcess) -> None:
+    folder.live(server, base_url="https://127.0.0.1:9/v1")
+    folder.ask(3)
+    folder.variables["SSL_CERT_FILE"] = "nowhere.pem"
+    assert folder.apply() == 1, folder.said
+    assert "'laptop' is away: it cannot be asked: the certificates" in folder.said
+    assert "correct or unset SSL_CERT_FILE" in folder.said
+    assert "Traceback" not in folder.said
+    assert not list(folder.path.rglob("crash-*"))
+    # The database was closed, which leaves no log of it behind.
+    assert not list(folder.path.rglob("simulator.db-wal"))
+    folder.live(server)
+    assert folder.apply() == 0, folder.said
+    assert len(folder.results()) == 3
+
+
 def test_an_endpoint_that_comes_back_costs_nothing(folder: Folder, server: UpstreamProcess) -> None:
     server.rules(Rule(times=10), Rule(hold=True))
     folder.live(server, retries=0)

@@ -113,8 +113,10 @@ class Engine:
             self._wakeup.notify()
         if thread is not None:
             thread.join()
-        self.runner.close()
-        self.database.close()
+        try:
+            self.runner.close()
+        finally:
+            self.database.close()
 
     def _work(self) -> None:
         try:

@@ -4,6 +4,7 @@ import logging
 import sqlite3
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
+from concurrent.futures import wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -132,12 +133,13 @@ class LiveRunner:
 
     def chunk(self, batch: BatchRecord, path: Path, now: float) -> Chunk | None:
         if batch.status == "in_progress" and batch.progress.replied < batch.total:
-            if now < batch.expires_at and batch.id not in self._batches:
+            begins = now < batch.expires_at and batch.id not in self._batches
+            if begins and (portal := self._connected()) is not None:
                 replied = self._database.replied(batch.id)
-                started = _Batch(batch.id, batch.endpoint, path, replied)
-                self._connected().call(self._admit, started)
+                portal.call(self._admit, _Batch(batch.id, batch.endpoint, path, replied))
             return None
-        if batch.id in self._batches and not self._connected().call(self._dismiss, batch.id):
+        portal = self._portal if batch.id in self._batches else None
+        if portal is not None and not portal.call(self._dismiss, batch.id):
             return None
         return kept_chunk(batch, path, lambda line: self._database.reply(batch.id, line))
 
@@ -154,6 +156,8 @@ class LiveRunner:
     async def _asked(self, ask: Callable[[], Awaitable[Reply]]) -> Reply:
         """Ask in the loop of the source."""
         portal = await to_thread.run_sync(self._connected)
+        if portal is None:
+            return Reply(503, HTTPFailure(503, f"The upstream is away: {self.outage}.").body)
         asked = portal.start_task_soon(ask)
         try:
             return await to_thread.run_sync(asked.result, limiter=self._callers)
@@ -169,40 +173,59 @@ class LiveRunner:
         with self._starting, self._loop:
             if self._portal is not None:
                 self._portal.call(self._stop)
-                self._ended.result()
+                # How the work ended, `outage` says; here it matters that it has.
+                wait([self._ended])
             self._portal = None
 
     def drop(self) -> None:
         """Let `close`, which another thread is in, wait no longer."""
-        if self._portal is not None:
-            self._portal.start_task_soon(self._workers.cancel)
+        portal = self._portal
+        if portal is not None:
+            with suppress(RuntimeError):  # it has ended meanwhile
+                portal.start_task_soon(self._workers.cancel)
 
-    def _connected(self) -> BlockingPortal:
-        """Return the way into the event loop, which runs from its first use on."""
+    def _connected(self) -> BlockingPortal | None:
+        """Return the way into the event loop, which runs from its first use on.
+
+        There is none while the source cannot be started. `outage` says why, and the next call tries
+        again.
+        """
         with self._starting:
             if self._portal is None:
-                self._portal = self._loop.enter_context(start_blocking_portal(name="upstream"))
-                self._ended, _ = self._portal.start_task(self._run)
+                with ExitStack() as begun:
+                    portal = begun.enter_context(start_blocking_portal(name="upstream"))
+                    try:
+                        self._ended, _ = portal.start_task(self._run)
+                    except Exception:  # noqa: BLE001  a source may be anything; it is an outage
+                        return None
+                    self._portal, self._loop = portal, begun.pop_all()
             return self._portal
 
     # --- in the event loop
 
     async def _run(self, *, task_status: TaskStatus[None]) -> None:
         self._more, self._came, self._saved, self._stopping = Event(), Event(), Event(), Event()
+        begun = False
         try:
             async with self._source, create_task_group() as saving:
+                begun = True
                 saving.start_soon(self._save_all)
                 async with create_task_group() as workers:
                     self._workers = workers.cancel_scope
                     for _ in range(self._source.concurrency):
                         workers.start_soon(self._work)
+                    self._trouble = None
                     task_status.started()
                     await self._stopping.wait()
                     workers.cancel_scope.deadline = current_time() + self._grace
                 await self._save()
                 saving.cancel_scope.cancel()
         except Exception as error:
-            self._trouble = f"the work on batches has stopped: {error!r}"
+            if begun:
+                _log.exception("the work on batches has stopped")
+                self._trouble = f"the work on batches has stopped: {error!r}"
+            else:
+                self._trouble = f"it cannot be asked: {error}"
             raise
 
     def _stop(self) -> None:

@@ -77,14 +77,24 @@ class Upstream:
         self._away_tries = 0
 
     async def __aenter__(self) -> Self:
-        """Open connections in the event loop that will ask."""
+        """Open connections in the event loop that will ask.
+
+        Raises:
+            OSError: The certificates that HTTPS is verified with cannot be read.
+        """
         self._waiting = Waiting(self._clock, self._sleep)
         self._slots = anyio.Semaphore(self.concurrency)
         self._idle: list[httpx2.AsyncClient] = []
         self._stack = AsyncExitStack()
         # Made once, since it takes longer than many requests; without TLS nothing is verified.
         tls = httpx2.URL(self._url).scheme == "https"
-        self._verify = httpx2.create_ssl_context() if tls else False
+        try:
+            self._verify = httpx2.create_ssl_context() if tls else False
+        except OSError as error:
+            raise OSError(
+                f"the certificates to verify {self.base_url} with cannot be read "
+                f"({error.strerror or error}); correct or unset SSL_CERT_FILE and SSL_CERT_DIR"
+            ) from error
         return self
 
     async def __aexit__(self, *error: object) -> None:

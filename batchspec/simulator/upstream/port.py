@@ -25,7 +25,13 @@ class Source(Protocol):
         """Why nothing can be answered, in words for people; none when all is well."""
         ...
 
-    async def __aenter__(self) -> Self: ...
+    async def __aenter__(self) -> Self:
+        """Begin.
+
+        Raises:
+            OSError: It cannot; the message says why and what to do, in words for people.
+        """
+        ...
 
     async def __aexit__(self, *error: object) -> None: ...
 

@@ -1,0 +1,136 @@
+"""Live sources that cannot begin, or break."""
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any, Self
+
+import anyio
+import openai
+import pytest
+from openai.types import Batch
+
+from batchspec.simulator import Pace
+from batchspec.simulator.endpoints.port import Reply
+
+from .conftest import Simulation, request_line
+
+pytestmark = pytest.mark.anyio
+AT_ONCE = Pace(validating=0, in_progress=0, finalizing=0, cancelling=0)
+NAMES = [f"r{number}" for number in range(5)]
+
+
+class Instant:
+    """A source that answers at once."""
+
+    concurrency, outage = 4, None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None: ...
+
+    async def turn(self) -> None: ...
+
+    async def ask(self, *request: object, patient: bool = True) -> Reply:
+        await anyio.lowlevel.checkpoint()
+        return Reply(200, {"choices": []})
+
+    def stop(self) -> None: ...
+
+
+class Late(Instant):
+    """It can be begun at the third try only."""
+
+    def __init__(self) -> None:
+        self._refusals = 2
+
+    async def __aenter__(self) -> Self:
+        if self._refusals:
+            self._refusals -= 1
+            raise OSError("the line is dead")
+        return self
+
+
+class Breaking(Instant):
+    async def turn(self) -> None:
+        raise ZeroDivisionError
+
+
+@pytest.fixture
+def over(start: Callable[..., Simulation]) -> Callable[..., Simulation]:
+    """Starts simulators over one directory, each with a source of its own."""
+
+    def begin(source: object, **options: Any) -> Simulation:
+        return start(source=source, background=True, pace=AT_ONCE, **options)
+
+    return begin
+
+
+async def ended(simulation: Simulation, batch: Batch) -> Batch:
+    with anyio.fail_after(60):
+        while batch.status not in {"completed", "failed"}:
+            batch = await simulation.client.batches.retrieve(batch.id)
+    return batch
+
+
+async def test_a_source_that_cannot_begin_is_an_outage_and_is_tried_again(
+    over: Callable[..., Simulation],
+) -> None:
+    simulation = over(Late())
+    runner: Any = simulation.engine.runner
+    for _ in range(2):
+        with pytest.raises(openai.InternalServerError, match="cannot be asked: the line is dead"):
+            await simulation.client.chat.completions.create(
+                model="llama", messages=[{"role": "user", "content": "Hello"}]
+            )
+        assert runner.outage == "it cannot be asked: the line is dead"
+    batch = await simulation.submit(*map(request_line, NAMES))
+    batch = await ended(simulation, batch)
+    assert batch.request_counts is not None
+    assert batch.request_counts.completed == len(NAMES)
+    assert runner.outage is None
+
+
+async def test_a_batch_waits_for_a_source_that_cannot_begin(
+    over: Callable[..., Simulation],
+) -> None:
+    simulation = over(Late())
+    batch = await simulation.submit(*map(request_line, NAMES))
+    batch = await ended(simulation, batch)
+    assert batch.request_counts is not None
+    assert batch.request_counts.completed == len(NAMES)
+
+
+async def test_what_breaks_the_work_is_told_and_everything_is_closed(
+    over: Callable[..., Simulation],
+) -> None:
+    simulation = over(Breaking())
+    batch = await simulation.submit(*map(request_line, NAMES))
+    runner: Any = simulation.engine.runner
+    with anyio.fail_after(60):
+        while runner.outage is None:
+            batch = await simulation.client.batches.retrieve(batch.id)
+    assert "the work on batches has stopped" in runner.outage
+    simulation.engine.close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        simulation.engine.database.open_batches()
+    again = over(Instant())
+    batch = await ended(again, batch)
+    assert batch.request_counts is not None
+    assert batch.request_counts.completed == len(NAMES)
+
+
+async def test_a_second_interrupt_may_come_when_all_has_ended(
+    over: Callable[..., Simulation],
+) -> None:
+    simulation = over(Instant())
+    await ended(simulation, await simulation.submit(request_line("a")))
+    runner: Any = simulation.engine.runner
+    portal = runner._portal
+    assert portal is not None
+    runner.close()
+    runner.drop()
+    # As if it ended while `drop` looks at it.
+    runner._portal = portal
+    runner.drop()
+    runner._portal = None
