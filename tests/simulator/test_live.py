@@ -106,7 +106,7 @@ async def test_lines_of_all_batches_take_turns(run: Run, server: UpstreamProcess
     short = await simulation.submit(*lines(["s1", "s2"]))
     with anyio.fail_after(60):
         while short.id not in simulation.engine.runner._batches:  # type: ignore[attr-defined]
-            await simulation.client.models.list()
+            await simulation.client.batches.list()
     await to_thread(server.release)
     await simulation.until(short, "completed")
     await simulation.until(long, "completed")
@@ -155,7 +155,7 @@ async def test_running_calls_end_within_the_grace(run: Run, server: UpstreamProc
     stopping = simulation.engine.runner._stopping  # type: ignore[attr-defined]
     with anyio.fail_after(60):
         while not stopping.is_set():
-            await simulation.client.models.list()
+            await simulation.client.batches.list()
     await to_thread(server.release)
     await to_thread(closing.join)
     assert server.seen["calls"] == 3
