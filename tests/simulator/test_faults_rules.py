@@ -9,8 +9,8 @@ from starlette.routing import Route
 from batchspec.simulator import FaultError, Faults
 from batchspec.simulator.faults.operations import OPERATIONS, operation_of
 
-from .conftest import Simulation, request_line
-from .faulty import create, raw
+from .conftest import Simulation, jsonl, request_line
+from .faulty import create, look, raw
 
 pytestmark = pytest.mark.anyio
 
@@ -200,3 +200,27 @@ def test_every_route_is_an_operation(simulation: Simulation) -> None:
             path = route.path.replace("{model:path}", "a/b").replace("{", "").replace("}", "")
             for method in (route.methods or set()) - {"HEAD"}:
                 assert operation_of(method, path) in OPERATIONS
+
+
+@pytest.mark.parametrize("fault", ["long_validating", "rate_limited"])
+@pytest.mark.parametrize("relative", [False, True])
+async def test_what_a_batch_is_about_is_read_from_files_of_the_server_only(
+    simulation: Simulation, tmp_path: Path, fault: str, *, relative: bool
+) -> None:
+    """A fault of batches and one of calls; `input_file_id` is whatever a client sends."""
+    outside = tmp_path / "outside.jsonl"
+    outside.write_bytes(jsonl(request_line("a", model="elsewhere")))
+    files = simulation.engine.database.files
+    sent = "../../outside.jsonl" if relative else str(outside)
+    assert (files / sent).read_bytes() == outside.read_bytes()
+    simulation.engine.faults.add(fault, model="elsewhere")
+    batch = (await create(simulation, sent)).json()
+    assert [rule.seen for rule in simulation.engine.faults.rules()] == [0]
+    simulation.clock.advance(1_000)
+    assert (await look(simulation, batch["id"]))["status"] == "failed"
+
+
+@pytest.mark.parametrize("name", ["", "..", "../x", "/x", "a/b", "a.b", "a.input.input", "a\n"])
+def test_no_path_is_made_of_what_is_no_id(simulation: Simulation, name: str) -> None:
+    with pytest.raises(ValueError, match="no id of a file"):
+        simulation.engine.database.path(name)

@@ -39,14 +39,14 @@ def mark_file(faults: Faults, file: FileRecord, path: Path, tally: Tally) -> Fil
 
 
 def mark_batch(
-    faults: Faults, batch: BatchRecord, path: Path, pace: Pace, tally: Tally
+    faults: Faults, batch: BatchRecord, path: Path | None, pace: Pace, tally: Tally
 ) -> tuple[BatchRecord, list[BatchRecord]]:
     """Return a new batch with the faults that strike it, and batches of others that come first.
 
     Args:
         faults: Draws.
         batch: As it would be without.
-        path: Where its input is.
+        path: Where its input is; none if there is no such file.
         pace: Of batches without faults.
         tally: Notes the draws.
     """
@@ -54,7 +54,8 @@ def mark_batch(
     kept: list[str] = []
     if not faults.any(BatchFault):
         return batch, others
-    for fault in faults.draw(BatchFault, Occasion(model=model_of(path)), tally):
+    model = None if path is None else model_of(path)
+    for fault in faults.draw(BatchFault, Occasion(model=model), tally):
         if isinstance(fault, OtherTenants):
             others += [foreign_batch(batch.created_at) for _ in range(fault.count)]
             continue

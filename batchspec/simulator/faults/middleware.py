@@ -85,6 +85,7 @@ class FaultMiddleware:
         if not is_object(body):
             return None
         if isinstance(file_id := body.get("input_file_id"), str):
-            return model_of(self._database.path(file_id))
+            path = self._database.uploaded(file_id)
+            return None if path is None else model_of(path)
         model = body.get("model")
         return model if isinstance(model, str) else None

@@ -6,6 +6,7 @@ the operating system. It does not promise to survive a power cut.
 
 import math
 import os
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Generator, Sequence
@@ -71,6 +72,7 @@ WHERE (?1 IS NULL OR seq < ?1) AND coalesce(document ->> 'listed_from', 0) <= ?2
 ORDER BY seq DESC LIMIT ?3
 """
 
+_FILE_NAME = re.compile(r"[A-Za-z0-9_-]+(\.input)?")
 _files = TypeAdapter(FileRecord)
 _batches = TypeAdapter(BatchRecord)
 _replies = TypeAdapter(Reply)
@@ -141,7 +143,19 @@ class Database:
             self._connection.close()
 
     def path(self, file_id: str) -> Path:
+        """Return where the bytes of a file are.
+
+        Raises:
+            ValueError: It is no id of ours: what a client sent is looked up first.
+        """
+        if _FILE_NAME.fullmatch(file_id) is None:
+            raise ValueError(f"{file_id!r} is no id of a file.")
         return self.files / file_id
+
+    def uploaded(self, file_id: str) -> Path | None:
+        """Return where the bytes of a file are whose id a client sent; none if there is no such."""
+        found = self.rows("SELECT id FROM files WHERE id = ?", (file_id,))
+        return self.path(found[0][0]) if found else None
 
     @contextmanager
     def transaction(self) -> Generator[sqlite3.Connection]:

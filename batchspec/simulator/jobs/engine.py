@@ -188,7 +188,7 @@ class Engine:
             HTTPFailure: Too many were created within the hour.
         """
         tally = Tally()
-        path = self.database.path(batch.input_file_id)
+        path = self.database.uploaded(batch.input_file_id)
         marked, others = life.mark_batch(self.faults, batch, path, self.rules.pace, tally)
         before = [partial(insert_batch, record=other) for other in others]
         room = room_for_a_batch(self.rules.creates_per_hour, batch.created_at)
