@@ -19,6 +19,8 @@ _TYPE_NAMES: dict[type, str] = {
 Json = dict[str, Any]
 Clock = Callable[[], float]
 """Says the time in unix seconds; the only clock the simulator reads."""
+MAX_BODY = 64 * 2**20
+"""Bytes of a body in JSON; our own bound, the service's is not known."""
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:

@@ -7,7 +7,9 @@ import pytest
 from starlette.routing import Route
 
 from batchspec.simulator import FaultError, Faults
+from batchspec.simulator.faults.middleware import FaultMiddleware
 from batchspec.simulator.faults.operations import OPERATIONS, operation_of
+from batchspec.simulator.wire import MAX_BODY
 
 from .conftest import Simulation, jsonl, request_line
 from .faulty import create, look, raw
@@ -200,6 +202,33 @@ def test_every_route_is_an_operation(simulation: Simulation) -> None:
             path = route.path.replace("{model:path}", "a/b").replace("{", "").replace("}", "")
             for method in (route.methods or set()) - {"HEAD"}:
                 assert operation_of(method, path) in OPERATIONS
+
+
+async def test_of_a_huge_call_no_more_is_kept_than_can_be_served(simulation: Simulation) -> None:
+    """It is about no model that anybody knows; what comes next reads all of it."""
+    mebibyte, whole = b" " * 2**20, 100
+    engine, read, seen = simulation.engine, 0, []
+
+    async def receive() -> dict[str, Any]:
+        nonlocal read
+        read += 1
+        return {"type": "http.request", "body": mebibyte, "more_body": read < whole}
+
+    async def serve(_: object, receive: Any, __: object) -> None:
+        seen.append(read)
+        more, parts = True, 0
+        while more:
+            more = (await receive())["more_body"]
+            parts += 1
+        seen.append(parts)
+
+    async def send(_: object) -> None:
+        pass
+
+    engine.faults.add("server_error", model="*")
+    app = FaultMiddleware(serve, faults=engine.faults, database=engine.database, clock=engine.clock)
+    await app({"type": "http", "method": "POST", "path": "/v1/batches"}, receive, send)
+    assert seen == [MAX_BODY // len(mebibyte) + 1, whole]
 
 
 @pytest.mark.parametrize("fault", ["long_validating", "rate_limited"])

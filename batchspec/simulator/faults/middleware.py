@@ -1,5 +1,6 @@
 """Lets faults of calls strike, in front of everything under `/v1`."""
 
+from collections import deque
 from functools import partial
 
 from anyio import to_thread
@@ -14,7 +15,7 @@ from batchspec.simulator.faults.peek import model_of
 from batchspec.simulator.faults.rule import Occasion
 from batchspec.simulator.faults.rules import Faults
 from batchspec.simulator.jobs.database import Database
-from batchspec.simulator.wire import is_object
+from batchspec.simulator.wire import MAX_BODY, is_object
 
 _WITHOUT_MODEL = ("files.create", "batches.cancel")
 
@@ -62,18 +63,24 @@ class FaultMiddleware:
     async def _model(
         self, scope: Scope, operation: str, receive: Receive
     ) -> tuple[str | None, Receive]:
-        """Find the model a call is about, by reading its body, which is then read again."""
+        """Find the model a call is about, by reading its body, which is then read again.
+
+        Of a body beyond the bound no more is kept than that.
+        """
         if scope["method"] != "POST" or operation in _WITHOUT_MODEL:
             return None, receive
-        messages: list[Message] = []
-        more = True
-        while more:
+        messages: deque[Message] = deque()
+        size, more = 0, True
+        while more and size <= MAX_BODY:
             messages.append(await receive())
+            size += len(messages[-1].get("body", b""))
             more = messages[-1].get("more_body", False)
 
         async def again() -> Message:
-            return messages.pop(0) if messages else await receive()
+            return messages.popleft() if messages else await receive()
 
+        if size > MAX_BODY:  # it is too large, and will be refused
+            return None, again
         data = b"".join(message.get("body", b"") for message in messages)
         return await to_thread.run_sync(self._named, data), again
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from batchspec.simulator.jobs.engine import Engine
 from batchspec.simulator.wire import (
+    MAX_BODY,
     HTTPFailure,
     Json,
     check_bounds,
@@ -19,8 +20,6 @@ from batchspec.simulator.wire import (
 )
 from batchspec.spec.suggest import did_you_mean
 
-MAX_BODY = 64 * 2**20
-"""Bytes of a body in JSON; our own bound, the service's is not known."""
 _JSON = "application/json"
 _ORDERS = ("asc", "desc")
 
