@@ -353,6 +353,23 @@ async def test_41_a_stream_tells_what_went_wrong_too(simulation: Simulation) -> 
     assert not any(part.content for part in parts)
 
 
+@pytest.mark.parametrize("probability", [0, 1])
+async def test_a_live_answer_keeps_what_it_says_besides(
+    simulation: Simulation, probability: float
+) -> None:
+    """Of what it used, and so of the rates that are left."""
+    line = request_line("a")
+
+    async def rates() -> dict[str, str]:
+        answer = await raw(simulation, "POST", "/chat/completions", json=line["body"])
+        return {n: text for n, text in answer.headers.items() if n.startswith("x-ratelimit-")}
+
+    before = await rates()
+    simulation.engine.faults.add("refusal", probability=probability)
+    assert await rates() == before
+    assert before["x-ratelimit-remaining-tokens"] < before["x-ratelimit-limit-tokens"]
+
+
 @pytest.mark.parametrize("form", ["length", "content_filter", "failed"])
 async def test_42_an_answer_is_cut(simulation: Simulation, form: str) -> None:
     message = await chat_message(simulation, "cut_answer", form=form)

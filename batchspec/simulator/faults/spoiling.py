@@ -7,7 +7,7 @@ from random import Random
 
 from pydantic_core import from_json, to_json
 
-from batchspec.simulator.endpoints.port import Reply, Usage
+from batchspec.simulator.endpoints.port import Reply
 from batchspec.simulator.faults.answers import AnswerFault
 from batchspec.simulator.faults.lines import LineFault
 from batchspec.simulator.faults.result import Result
@@ -107,6 +107,9 @@ def spoil_reply(reply: Reply, request: Json, faults: Faults) -> Reply:
         return reply
     model = request.get("model")
     occasion = Occasion(model=model if isinstance(model, str) else None)
+    drawn = faults.draw_now(AnswerFault, occasion)
+    if not drawn:
+        return reply
     response = {
         "status_code": reply.status,
         "request_id": "",
@@ -114,7 +117,7 @@ def spoil_reply(reply: Reply, request: Json, faults: Faults) -> Reply:
     }
     document = {"id": "live", "custom_id": None, "response": response, "error": None}
     result = Result(request, document, Random(repr(request)))  # noqa: S311  no secret
-    for fault in faults.draw_now(AnswerFault, occasion):
+    for fault in drawn:
         fault.spoil(result)
     found: Json = result.document["response"]
-    return Reply(found["status_code"], found["body"], Usage())
+    return replace(reply, status=found["status_code"], body=found["body"])
