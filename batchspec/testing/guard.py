@@ -10,6 +10,7 @@ import ipaddress
 import os
 import socket
 import sys
+import threading
 from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -89,19 +90,23 @@ class _Allowed:
     def __init__(self, patterns: Collection[str]) -> None:
         self._patterns = patterns
         self._numbers: set[str] = set()
-        self._looking = False
+        self._looking: set[int] = set()
+        """The threads that look up for us, whose own calls are seen as well."""
 
     def look_up(self, host: str) -> bool:
-        if self._looking or not self._named(host):
-            return self._looking or self.call(host)
+        thread = threading.get_ident()
+        if thread in self._looking:
+            return True
+        if not self._named(host):
+            return self.call(host)
         # A later connection knows the number only.
-        self._looking = True
+        self._looking.add(thread)
         try:
             found = socket.getaddrinfo(host, None)
         except OSError:  # the test shall see this error, not us
             found = []
         finally:
-            self._looking = False
+            self._looking.remove(thread)
         self._numbers |= {str(address[0]) for *_, address in found}
         return True
 

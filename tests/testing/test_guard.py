@@ -101,6 +101,21 @@ def test_may_reach_a_host():
 @pytest.mark.batchspec_network("203.0.113.*")
 def test_may_not_reach_others():
     reach("203.0.114.7")
+
+@pytest.mark.batchspec_network("203.0.113.*")
+def test_looks_up_another_host_meanwhile(monkeypatch):
+    def look_up():
+        try:
+            sys.audit("socket.getaddrinfo", "meanwhile.example.com", 443, 0, 0, 0)
+        except BaseException:
+            pass
+    def slow(host, port):
+        thread = threading.Thread(target=look_up)
+        thread.start()
+        thread.join()
+        return []
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    sys.audit("socket.getaddrinfo", "203.0.113.7", 443, 0, 0, 0)
 """
 GUARDED = "[pytest]\nbatchspec_network = guard\n"
 
@@ -125,6 +140,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("test_calls_the_sdk_and_is_patient", "api.openai.com"),
         ("test_calls_the_asynchronous_sdk", "api.openai.com"),
         ("test_may_not_reach_others", "203.0.114.7"),
+        ("test_looks_up_another_host_meanwhile", "meanwhile.example.com"),
     ],
 )
 def test_reaching_out_fails_the_test_and_names_host_and_place(
@@ -145,7 +161,7 @@ def test_a_fixture_that_reaches_out_is_told_too(output: str) -> None:
 
 def test_everything_else_passes(output: str) -> None:
     """Loopback is open, settings are hidden, marked tests may reach their hosts."""
-    assert "10 failed, 6 passed, 1 error" in output
+    assert "11 failed, 6 passed, 1 error" in output
 
 
 def test_a_module_that_reaches_out_is_not_collected(run_pytest: RunPytest) -> None:
