@@ -158,12 +158,12 @@ def serve(  # noqa: PLR0913  one argument per option
             held.enter_context(occupied(directory))
             access, token_file = _access(host, directory)
             app = server.create_app(directory, access=access, **settings)
-        _warn(host, token_file)
         server.serve(
             app,
             host=host,
             listener=listener,
             on_listening=lambda url: show_listening(url, directory, token_file, as_json=as_json),
+            on_exposed=partial(_warn, token_file),
         )
 
 
@@ -292,13 +292,5 @@ def _access(host: str, directory: Path) -> tuple[Any, Path | None]:
     return Access(token=token), path
 
 
-def _warn(host: str, token_file: Path | None) -> None:
-    from batchspec.simulator.addresses import is_loopback  # noqa: PLC0415
-
-    if is_loopback(host):
-        return
-    kept = f"in {token_file}" if token_file else f"that of {TOKEN_VARIABLE}"
-    warn(
-        f"listening on {host}: everyone who reaches this machine can read and run batches. Only "
-        f"/admin and webhook endpoints need a token, {kept}."
-    )
+def _warn(token_file: Path | None, told: str) -> None:
+    warn(f"{told} It is {f'in {token_file}' if token_file else f'that of {TOKEN_VARIABLE}'}.")

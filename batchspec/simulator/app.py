@@ -1,6 +1,6 @@
 """The ASGI application: routes, the error envelope and the headers of every answer."""
 
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def create_app(  # noqa: PLR0913  one keyword per way in which simulators differ
         enqueued_token_limit: Prompt tokens in open batches, for each model or by model.
         creates_per_hour: How many batches may be created; None for no limit.
         faults: What goes wrong; by default nothing but what the directory remembers.
-        access: Who may call `/admin`; by default everybody.
+        access: Who may call `/admin`; by default everybody on this machine, but no web page.
         webhooks: Secrets by URL of who is told that a batch has ended, besides whom clients add.
 
     Its `state.engine` is closed by whoever sends no lifespan events; `state.calls` came so far.
@@ -83,7 +83,7 @@ def create_app(  # noqa: PLR0913  one keyword per way in which simulators differ
     )
     served = _endpoints(model or SchemaModel())
     engine = _engine(directory, clock, served, rules, faults=faults or Faults(), source=source)
-    app = _assemble(engine, _routes(engine, access or Access()), background=background)
+    app = _assemble(engine, access or Access(), background=background)
     app.state.courier = employ(engine.database, engine.clock, engine.faults, webhooks or {})
     return app
 
@@ -133,7 +133,7 @@ def _routes(engine: Engine, access: Access) -> list[BaseRoute]:
     ]
 
 
-def _assemble(engine: Engine, routes: Sequence[BaseRoute], *, background: bool) -> Starlette:
+def _assemble(engine: Engine, access: Access, *, background: bool) -> Starlette:
     calls = Calls()
     if background:
         engine.runner.listen(engine.wake)
@@ -146,7 +146,7 @@ def _assemble(engine: Engine, routes: Sequence[BaseRoute], *, background: bool) 
         await to_thread.run_sync(engine.close)
 
     app = Starlette(
-        routes=routes,
+        routes=_routes(engine, access),
         middleware=[
             Middleware(CallLog, calls=calls, clock=engine.clock),
             Middleware(Marking, clock=engine.clock),
@@ -169,6 +169,7 @@ def _assemble(engine: Engine, routes: Sequence[BaseRoute], *, background: bool) 
     # The service knows no path with a slash at its end.
     app.router.redirect_slashes = False
     app.state.engine = engine
+    app.state.access = access
     app.state.calls = calls
     return app
 

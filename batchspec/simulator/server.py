@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 
+from batchspec.simulator.addresses import is_loopback
+from batchspec.simulator.http.access import Access
+
 if TYPE_CHECKING:
     import uvicorn
+
+_log = logging.getLogger(__name__)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -29,13 +34,14 @@ def listen(host: str, port: int) -> socket.socket:
     return socket.create_server(address[:2], family=family, backlog=2_048)
 
 
-def serve(
+def serve(  # noqa: PLR0913  one keyword per way in which servers differ
     app: Starlette,
     *,
     host: str = "127.0.0.1",
     port: int = 8765,
     listener: socket.socket | None = None,
     on_listening: Callable[[str], None] = lambda _: None,
+    on_exposed: Callable[[str], None] = _log.warning,
 ) -> None:
     """Serve until SIGTERM or SIGINT, and let open answers end first.
 
@@ -45,12 +51,28 @@ def serve(
         port: 0 for any free one.
         listener: What `listen` made, where the caller had to know beforehand that it can be had.
         on_listening: Told the base URL for clients, once connections are accepted.
+        on_exposed: Told in a sentence, before that, who can do what where others reach the server.
 
     Raises:
         OSError: It cannot listen there.
+        ValueError: Others would reach it, and its administration asks them for no token.
     """
     with listener or listen(host, port) as taken:
+        if not is_loopback(taken.getsockname()[0]):
+            _check_token(app, host)
+            on_exposed(
+                f"listening on {host}: everyone who reaches this machine can read and run batches. "
+                "Only /admin and webhook endpoints need the admin token."
+            )
         _server(app, host, on_listening).run(sockets=[taken])
+
+
+def _check_token(app: Starlette, host: str) -> None:
+    if getattr(app.state, "access", Access()).token is None:
+        raise ValueError(
+            f"On {host} others could administer this server, and nobody is asked for a token: give "
+            "create_app an access=Access(token=...), or listen on 127.0.0.1."
+        )
 
 
 @contextmanager

@@ -5,9 +5,11 @@ import httpx2
 import openai
 import pytest
 from openai.types import Batch
+from starlette.applications import Starlette
 
-from batchspec.simulator import Access, AppTransport, Pace
+from batchspec.simulator import Access, AppTransport, Pace, serve, serving
 from batchspec.simulator.http.calls import KEPT
+from batchspec.simulator.server import listen
 
 from .conftest import KEY, START, Simulation, request_line
 
@@ -354,3 +356,34 @@ async def test_no_web_page_may(
         assert answer.status_code == (404 if status == 200 and path == "/admin/nowhere" else status)
         if status == 403:
             assert answer.json()["error"]["code"] in {"foreign_origin", "foreign_host"}
+
+
+@pytest.mark.parametrize("token", [None, "a-token-of-sixteen"])
+def test_on_a_socket_of_this_machine_no_web_page_may_either(
+    make_app: Callable[..., Starlette], token: str | None
+) -> None:
+    """A page whose name points here calls by that name; whoever has the token may."""
+    app = make_app(access=Access(token=token))
+    given = {} if token is None else {"authorization": f"Bearer {token}"}
+    with serving(app) as url:
+        admin = url.removesuffix("/v1") + "/admin/clock"
+        for name, status in (
+            ("evil.example:80", 403 if token is None else 200),
+            ("", 403 if token is None else 200),
+            ("localhost", 200),
+            ("[::1]:80", 200),
+        ):
+            answer = httpx2.get(admin, headers={"host": name, **given})
+            assert answer.status_code == status, name
+        assert httpx2.get(admin, headers=given).status_code == 200
+
+
+@pytest.mark.batchspec_network("0.0.0.0")
+@pytest.mark.parametrize("taken", [False, True])
+def test_beyond_this_machine_it_does_not_listen_without_a_token(
+    make_app: Callable[..., Starlette], *, taken: bool
+) -> None:
+    """Also where the socket was made before."""
+    listener = listen("0.0.0.0", 0) if taken else None
+    with pytest.raises(ValueError, match=r"access=Access\(token="):
+        serve(make_app(), host="0.0.0.0", port=0, listener=listener, on_listening=pytest.fail)

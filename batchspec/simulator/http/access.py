@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from batchspec.simulator.addresses import is_loopback
 from batchspec.simulator.wire import HTTPFailure
 
 
@@ -18,25 +19,33 @@ class Access:
     Attributes:
         token: To be sent as `Authorization: Bearer …`; nothing where everybody who reaches the
             server may administer it.
-        hosts: The names under which the server is called; nothing where any will do. A web page
-            that has made its own name point to this machine is caught by the name it calls.
+        hosts: The names under which the server is called. By default any, but for who needs no
+            token and comes over this machine's own loopback: he must call it by a loopback name.
+            A web page that has made its own name point here is caught by the name it calls.
     """
 
     token: str | None = None
     hosts: Collection[str] | None = None
 
-    def check(self, headers: Headers) -> None:
+    def check(self, scope: Scope) -> None:
         """Raise the answer of the service for a call that may not be made."""
+        headers = Headers(scope=scope)
         host = headers.get("host", "")
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != host:
             message = f"Web pages of {origin} may not administer this server."
             raise HTTPFailure(403, message, code="foreign_origin")
-        if self.hosts is not None and _name(host) not in self.hosts:
+        if not self._goes_by(_name(host), scope):
             message = f"This server does not go by the name '{_name(host)}'."
             raise HTTPFailure(403, message, code="foreign_host")
         if self.token is not None:
             self._check_token(headers.get("authorization", ""), self.token)
+
+    def _goes_by(self, name: str, scope: Scope) -> bool:
+        if self.hosts is not None:
+            return name in self.hosts
+        address, _ = scope.get("server") or ("", None)
+        return self.token is not None or not is_loopback(address) or is_loopback(name)
 
     def _check_token(self, authorization: str, token: str) -> None:
         kind, _, given = authorization.partition(" ")
@@ -44,8 +53,8 @@ class Access:
         matches = secrets.compare_digest(given.strip().encode("latin-1"), token.encode())
         if kind.lower() != "bearer" or not matches:
             message = (
-                "This server listens beyond its own machine: send 'Authorization: Bearer TOKEN' "
-                "with its admin token."
+                "This call needs the admin token of the server: send it as "
+                "'Authorization: Bearer TOKEN'."
             )
             raise HTTPFailure(401, message, code="invalid_admin_token")
 
@@ -58,7 +67,7 @@ class Guard:
         self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._access.check(Headers(scope=scope))
+        self._access.check(scope)
         await self.app(scope, receive, send)
 
 
