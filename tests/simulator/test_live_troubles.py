@@ -35,6 +35,9 @@ class Instant:
         await anyio.lowlevel.checkpoint()
         return Reply(200, {"choices": []})
 
+    async def models(self) -> Reply:
+        return Reply(200, {"object": "list", "data": []})
+
     def stop(self) -> None: ...
 
 
@@ -134,3 +137,24 @@ async def test_a_second_interrupt_may_come_when_all_has_ended(
     runner._portal = portal
     runner.drop()
     runner._portal = None
+
+
+class Odd(Instant):
+    async def ask(self, *request: object, patient: bool = True) -> Reply:
+        await anyio.lowlevel.checkpoint()
+        usage = {"prompt_tokens": "1", "completion_tokens": -4, "completion_tokens_details": [3]}
+        return Reply(200, {"choices": [], "usage": usage})
+
+
+async def test_a_usage_without_sense_counts_nothing_and_stops_no_fault(
+    over: Callable[..., Simulation],
+) -> None:
+    simulation = over(Odd())
+    simulation.engine.faults.add("line_error", status=503, custom_id="r1")
+    batch = await simulation.submit(*map(request_line, NAMES))
+    batch = await ended(simulation, batch)
+    assert batch.status == "completed"
+    assert batch.request_counts is not None
+    assert (batch.request_counts.completed, batch.request_counts.failed) == (4, 1)
+    assert batch.usage is not None
+    assert batch.usage.total_tokens == 0

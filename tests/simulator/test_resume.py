@@ -5,8 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
+from batchspec.simulator import CallableModel
 from batchspec.simulator.jobs import lines as lines_module
 from batchspec.simulator.jobs.engine import Engine
 
@@ -155,3 +157,48 @@ async def test_a_batch_whose_input_is_deleted_fails_alone(simulation: Simulation
     assert lost.errors.data is not None
     assert lost.errors.data[0].code == "server_error"
     assert (await simulation.after(100, other)).status == "completed"
+
+
+@pytest.mark.parametrize("background", [False, True])
+async def test_what_nobody_expected_fails_one_batch_alone(
+    start: Callable[..., Simulation],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    background: bool,
+) -> None:
+    simulation = start(background=background)
+    broken = await simulation.submit(*map(request_line, NAMES))
+    other = await simulation.submit(*map(request_line, NAMES))
+    original = Engine._commit
+
+    def odd(self: Engine, batch: Any, chunk: Any) -> bool:
+        if batch.id == broken.id:
+            raise SystemExit(3)
+        return original(self, batch, chunk)
+
+    monkeypatch.setattr(Engine, "_commit", odd)
+    simulation.clock.advance(1_000)
+    with anyio.fail_after(60):
+        while other.status != "completed":
+            other = await simulation.client.batches.retrieve(other.id)
+    broken = await simulation.client.batches.retrieve(broken.id)
+    assert broken.status == "failed"
+    assert broken.errors is not None
+    assert broken.errors.data is not None
+    assert broken.errors.data[0].code == "server_error"
+    assert "SystemExit(3)" in (broken.errors.data[0].message or "")
+    assert f"the batch {broken.id} cannot go on" in caplog.text
+
+
+async def test_an_answering_function_that_exits_fails_its_line(
+    start: Callable[..., Simulation],
+) -> None:
+    def answer(body: dict[str, Any]) -> str:
+        if "Marianne" in body["messages"][0]["content"]:
+            raise SystemExit(3)
+        return "Fine."
+
+    simulation = start(model=CallableModel(answer))
+    answers = await simulation.answers(request_line("a"), request_line("b", "Hello"))
+    assert "SystemExit(3)" in answers["a"]["error"]["message"]
+    assert answers["b"]["choices"][0]["message"]["content"] == "Fine."

@@ -30,7 +30,7 @@ def failures_answered(respond: Respond[_Self]) -> Respond[_Self]:
             return respond(self, body, custom_id, now)
         except HTTPFailure as failure:
             return Reply(failure.status, failure.body, headers=failure.headers)
-        except Exception as error:  # noqa: BLE001  whatever it is, the line fails and not the batch
+        except (Exception, SystemExit) as error:  # noqa: BLE001  the line fails, not the batch
             _log.exception("the request %r could not be answered", custom_id)
             message = f"The server had an error while processing your request: {error!r}"
             return Reply(500, HTTPFailure(500, message).body)

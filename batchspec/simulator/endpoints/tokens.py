@@ -16,6 +16,7 @@ from batchspec.simulator.wire import Json, is_array, is_object
 
 _IMAGE = 255
 """A small picture; what is in it cannot be seen here."""
+_MOST_TOKENS = 2**53
 _EFFORTS = {"none": 0, "minimal": 0, "low": 4, "medium": 12, "high": 40, "xhigh": 80, "max": 120}
 """The most steps of 64 tokens that a model thinks, by effort."""
 
@@ -70,19 +71,24 @@ def reasoning_tokens(chat: Mapping[str, Any], draw: int) -> int:
 
 
 def read_usage(usage: object) -> Usage:
-    """The tokens a body reports, in the form of any endpoint, as far as it does."""
+    """The tokens a body reports, in the words of any endpoint; what makes no sense counts 0."""
     if not is_object(usage):
         return Usage()
-    inner = "input" if "input_tokens" in usage else "prompt"
-    outer = "output" if "output_tokens" in usage else "completion"
-    read: Json = usage.get(f"{inner}_tokens_details") or {}
-    written: Json = usage.get(f"{outer}_tokens_details") or {}
+    read = usage.get("prompt_tokens_details"), usage.get("input_tokens_details")
+    written = usage.get("completion_tokens_details"), usage.get("output_tokens_details")
     return Usage(
-        usage.get(f"{inner}_tokens") or 0,
-        read.get("cached_tokens") or 0,
-        usage.get(f"{outer}_tokens") or 0,
-        written.get("reasoning_tokens") or 0,
+        _count(usage, "prompt_tokens", "input_tokens"),
+        sum(_count(part, "cached_tokens") for part in read),
+        _count(usage, "completion_tokens", "output_tokens"),
+        sum(_count(part, "reasoning_tokens") for part in written),
     )
+
+
+def _count(counts: object, *names: str) -> int:
+    if not is_object(counts):
+        return 0
+    found = (counts.get(name) for name in names)
+    return next((n for n in found if type(n) is int and 0 <= n <= _MOST_TOKENS), 0)
 
 
 def _message_tokens(message: object) -> int:

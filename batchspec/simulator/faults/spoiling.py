@@ -8,6 +8,7 @@ from random import Random
 from pydantic_core import from_json, to_json
 
 from batchspec.simulator.endpoints.port import Reply
+from batchspec.simulator.endpoints.tokens import read_usage
 from batchspec.simulator.faults.answers import AnswerFault
 from batchspec.simulator.faults.lines import LineFault
 from batchspec.simulator.faults.result import Result
@@ -68,25 +69,9 @@ def _spoiled(raw: bytes, struck: dict[str, _Struck], chunk: Chunk) -> Iterator[t
 
 def _counted(result: Result) -> Progress:
     """Return what a line adds to the progress of its batch."""
-    if not result.succeeded:
-        return Progress(failed=1)
-    body = result.document["response"]["body"]
-    usage = body.get("usage") if is_object(body) else None
-    return _used(usage if is_object(usage) else {})
-
-
-def _used(usage: Json) -> Progress:
-    inputs: Json = usage.get("input_tokens_details") or usage.get("prompt_tokens_details") or {}
-    outputs: Json = (
-        usage.get("output_tokens_details") or usage.get("completion_tokens_details") or {}
-    )
-    return Progress(
-        completed=1,
-        input_tokens=usage.get("input_tokens") or usage.get("prompt_tokens") or 0,
-        cached_tokens=inputs.get("cached_tokens") or 0,
-        output_tokens=usage.get("output_tokens") or usage.get("completion_tokens") or 0,
-        reasoning_tokens=outputs.get("reasoning_tokens") or 0,
-    )
+    body = result.document["response"]["body"] if result.succeeded else None
+    usage = read_usage(body.get("usage") if is_object(body) else None)
+    return Progress().counting(Reply(result.status, body, usage))
 
 
 def _plus(progress: Progress, more: Progress, sign: int) -> Progress:

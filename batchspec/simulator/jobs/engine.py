@@ -1,7 +1,9 @@
 """Moves batches through their statuses, as the clock says, chunk by chunk."""
 
+import logging
 import math
 import shutil
+import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -31,6 +33,8 @@ from batchspec.simulator.jobs.validation import (
     wrong_purpose,
 )
 from batchspec.simulator.wire import Pace
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +97,7 @@ class Engine:
         """Move every open batch by at most one chunk or status; false when nothing was due."""
         with self._working:
             self.database.purge_files(now)
-            moved = [self._move(batch, now) for batch in self.database.open_batches()]
+            moved = [self._moved(batch, now) for batch in self.database.open_batches()]
             return any(moved)
 
     def wake(self) -> None:
@@ -220,12 +224,23 @@ class Engine:
                     self.database.path(name).unlink(missing_ok=True)
         return failed
 
+    def _moved(self, batch: BatchRecord, now: float) -> bool:
+        """Move a batch; what nobody expected ends this one, and no other."""
+        try:
+            return self._move(batch, now)
+        except (sqlite3.Error, OSError):
+            raise  # what holds all of them up, like a full disk, may pass
+        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever it is
+            _log.exception("the batch %s cannot go on", batch.id)
+            return self._lose(batch, f"The server had an error: {error!r}", now)
+
     def _move(self, batch: BatchRecord, now: float) -> bool:
         match batch.status:
             case "validating":
                 return now >= self._due(batch) and self._validate(batch, now)
             case _ if batch.total and not self._input(batch).exists():
-                return self._lose(batch, now)
+                # Somebody has deleted it from the directory.
+                return self._lose(batch, "The input of this batch was lost.", now)
             case "in_progress":
                 return self._progress(batch, now)
             case "finalizing":
@@ -233,10 +248,8 @@ class Engine:
             case _:
                 return self._cancel(batch, now)
 
-    def _lose(self, batch: BatchRecord, now: float) -> bool:
-        """Give up a batch whose input somebody has deleted from the directory."""
-        error = BatchError(code="server_error", message="The input of this batch was lost.")
-        return self.fail(batch, [error], now)
+    def _lose(self, batch: BatchRecord, message: str, now: float) -> bool:
+        return self.fail(batch, [BatchError(code="server_error", message=message)], now)
 
     def _validate(self, batch: BatchRecord, now: float) -> bool:
         due = self._due(batch)

@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic_core import from_json
 
-from batchspec.simulator.endpoints.port import Reply, Usage
+from batchspec.simulator.endpoints.port import Reply
+from batchspec.simulator.endpoints.tokens import read_usage
 from batchspec.simulator.upstream.waiting import retry_after
 from batchspec.simulator.wire import HTTPFailure, Json, is_object
 
-_MOST = 2**53
 PASSING = {408, 409, 429}
 _SHOWN = 200
 """Characters of a body without sense that a message shows."""
@@ -49,7 +48,7 @@ def read(status: int, headers: Mapping[str, str], content: bytes, now: float) ->
         if body is None:
             kind = headers.get("content-type", "no content type")
             return Again(failure("invalid_answer", f"a body that is no object of JSON ({kind})"))
-        return Reply(status, body, usage_of(body))
+        return Reply(status, body, read_usage(body.get("usage")))
     if body is None:
         body = HTTPFailure(status, f"HTTP {status} of the upstream: {_excerpt(content)}").body
     reply = Reply(status, body)
@@ -75,25 +74,3 @@ def _object(content: bytes) -> Json | None:
 def _excerpt(content: bytes) -> str:
     text = " ".join(content[: 4 * _SHOWN].decode("utf-8", "replace").split())
     return text[:_SHOWN] or "an empty body"
-
-
-def usage_of(body: Json) -> Usage:
-    """Return the tokens an answer reports, in the words of any endpoint."""
-    usage = body.get("usage")
-    if not is_object(usage):
-        return Usage()
-    details = usage.get("prompt_tokens_details"), usage.get("input_tokens_details")
-    more = usage.get("completion_tokens_details"), usage.get("output_tokens_details")
-    return Usage(
-        _count(usage, "prompt_tokens", "input_tokens"),
-        sum(_count(part, "cached_tokens") for part in details),
-        _count(usage, "completion_tokens", "output_tokens"),
-        sum(_count(part, "reasoning_tokens") for part in more),
-    )
-
-
-def _count(counts: Any, *names: str) -> int:
-    if not is_object(counts):
-        return 0
-    found = (counts.get(name) for name in names)
-    return next((n for n in found if type(n) is int and 0 <= n <= _MOST), 0)

@@ -6,8 +6,9 @@ from pydantic_core import from_json
 
 from batchspec.simulator.answers.recording import Recording
 from batchspec.simulator.endpoints.port import Reply
+from batchspec.simulator.endpoints.tokens import read_usage
 from batchspec.simulator.upstream.port import Source
-from batchspec.simulator.upstream.reading import PASSING, usage_of
+from batchspec.simulator.upstream.reading import PASSING
 from batchspec.simulator.wire import Json, is_object
 
 
@@ -67,4 +68,4 @@ def _replayed(line: Json) -> Reply:
     body = response.get("body")
     body = from_json(body) if isinstance(body, str) else body
     found: Json = body if is_object(body) else {}
-    return Reply(int(response.get("status_code") or 200), found, usage_of(found))
+    return Reply(int(response.get("status_code") or 200), found, read_usage(found.get("usage")))
