@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from batchspec.apply.run import call_failed, delete_input
+from batchspec.apply.failing import call_failed
+from batchspec.apply.run import delete_input
 from batchspec.apply.world import LocalJob, World
 from batchspec.fingerprint import canonical_json
 from batchspec.ids import BatchId, JobAddress, RecordRef

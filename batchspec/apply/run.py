@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NoReturn
 
+from batchspec.apply.failing import call_failed, stop_message
 from batchspec.apply.world import World
 from batchspec.errors import ProviderError, StateError
 from batchspec.ids import BatchId, FileId, LaneId, RemoteId
@@ -19,7 +20,6 @@ from batchspec.reconcile.pack import pack, room
 from batchspec.reconcile.retry import backoff
 from batchspec.state.events import (
     BatchAbsent,
-    BatchEvent,
     BatchIntended,
     BatchObserved,
     BatchRejected,
@@ -36,18 +36,14 @@ from batchspec.state.remote import (
     RemoteBatch,
     Throttled,
     Uncertain,
-    Unreachable,
 )
 
 _CLOCK_SLACK = 7200.0
 """Seconds by which the provider's clock may differ from ours."""
 _UPLOAD_AGAIN = 5
 """Creates refused in passing after which the input file is uploaded anew."""
-_NOT_FOUND = 6
-"""Looks at a batch the provider does not know before a person is asked."""
 _LIST_LAG = 600.0
 """Seconds in which a batch that was created may be missing in the provider's list."""
-_KEY_REFUSED = {401, 403}
 _MOST_METADATA = 16
 
 
@@ -98,7 +94,7 @@ async def do_submit(world: World, batch: BatchId) -> None:
     file = record.input_file_id or await _upload(world, provider, record)
     if file is None:
         return
-    await _commit(world, CreateAttempted(id=batch, at=world.clock.now()))
+    await world.commit(CreateAttempted(id=batch, at=world.clock.now()))
     metadata = batch_metadata(world, record)
     try:
         remote = await provider.client.create(file, lane.endpoint, provider.window, metadata)
@@ -136,7 +132,7 @@ async def _upload(world: World, provider: Provider, record: BatchRecord) -> File
         except (Refused, NotFound) as error:
             path.unlink(missing_ok=True)
             await _refused(world, provider, record, None, error)
-        await _commit(world, InputUploaded(id=record.id, file=file, at=world.clock.now()))
+        await world.commit(InputUploaded(id=record.id, file=file, at=world.clock.now()))
         path.unlink(missing_ok=True)
     return file
 
@@ -178,8 +174,7 @@ async def _not_now(world: World, provider: Provider, record: BatchRecord, error:
     wait = error.retry_after or backoff(
         record.creates + 1, first=pace.poll / 5, cap=pace.max_poll, name=record.id
     )
-    await _commit(
-        world,
+    await world.commit(
         BatchAbsent(
             id=record.id,
             at=now,
@@ -195,24 +190,23 @@ async def _unknown(world: World, provider: Provider, record: BatchRecord, error:
     now = world.clock.now()
     wait = error.retry_after or world.pace_of(provider).poll / 5
     reason = f"the answer to its creation was lost ({error}); it is being looked for"
-    await _commit(world, CallFailed(id=record.id, at=now, next_at=now + wait, reason=reason))
+    await world.commit(CallFailed(id=record.id, at=now, next_at=now + wait, reason=reason))
 
 
 async def _refused(
     world: World, provider: Provider, record: BatchRecord, file: FileId | None, error: CallError
 ) -> NoReturn:
     """Give the members back, to be put together anew, and end the run."""
-    await _commit(world, BatchRejected(id=record.id, at=world.clock.now(), reason=str(error)))
+    await world.commit(BatchRejected(id=record.id, at=world.clock.now(), reason=str(error)))
     await delete_input(world, provider, file)
-    raise ProviderError(_stop_message(provider, error))
+    raise ProviderError(stop_message(provider, error))
 
 
 async def _submitted(
     world: World, provider: Provider, record: BatchRecord, remote: RemoteBatch, *, adopted: bool
 ) -> None:
     now = world.clock.now()
-    await _commit(
-        world,
+    await world.commit(
         BatchSubmitted(
             id=record.id,
             remote_id=remote.id,
@@ -235,7 +229,7 @@ async def do_adopt(world: World, batch: BatchId) -> None:
         if found:
             await _keep_oldest(world, provider, record, found, adopted=True)
         else:
-            await _commit(world, not_found(record, asked, world.pace_of(provider)))
+            await world.commit(not_found(record, asked, world.pace_of(provider)))
 
 
 async def _created(provider: Provider, record: BatchRecord) -> list[RemoteBatch]:
@@ -316,7 +310,7 @@ async def do_poll(world: World, batch: BatchId) -> None:
                 world.hook.event(seen.event)
                 await delete_input(world, provider, record.input_file_id)
             case Stopped():
-                await _commit(world, seen.event)
+                await world.commit(seen.event)
                 await delete_input(world, provider, record.input_file_id)
                 message = (
                     f"{provider.name} refused batch {remote.id} as a whole: {seen.event.reason}. "
@@ -324,10 +318,10 @@ async def do_poll(world: World, batch: BatchId) -> None:
                 )
                 raise ProviderError(message)
             case BatchRejected():
-                await _commit(world, seen)
+                await world.commit(seen)
                 await delete_input(world, provider, record.input_file_id)
             case BatchObserved():
-                await _commit(world, seen)
+                await world.commit(seen)
                 await _cancel_late(world, provider, record)
 
 
@@ -348,52 +342,3 @@ async def _calls(world: World, provider: Provider, record: BatchRecord) -> Async
         world.answered.add(provider.name)
     except CallError as error:
         await call_failed(world, provider, record, error)
-
-
-async def call_failed(
-    world: World, provider: Provider, record: BatchRecord, error: CallError
-) -> None:
-    """Record a failed call about a batch.
-
-    Raises:
-        ProviderError: A person must mend something: a refused key, an unknown batch, a provider
-            that has not answered once in this run, or one that is away.
-    """
-    now, pace = world.clock.now(), world.pace_of(provider)
-    failures = record.failures + 1
-    wait = error.retry_after or backoff(
-        failures, first=pace.poll / 3, cap=pace.max_poll, name=record.id
-    )
-    await _commit(world, CallFailed(id=record.id, at=now, next_at=now + wait, reason=str(error)))
-    if isinstance(error, Unreachable):
-        raise ProviderError(f"{provider.name!r} is away: {error}. Nothing is lost; apply again.")
-    if isinstance(error, Refused) or (isinstance(error, NotFound) and failures >= _NOT_FOUND):
-        raise ProviderError(_stop_message(provider, error))
-    if isinstance(error, Uncertain) and provider.name not in world.answered:
-        message = (
-            f"Provider {provider.name!r} cannot be reached: {error}. Nothing is lost: "
-            "check the network and the base URL, then run `batchspec apply` again."
-        )
-        raise ProviderError(message)
-
-
-def _stop_message(provider: Provider, error: CallError) -> str:
-    if isinstance(error, Refused) and error.status in _KEY_REFUSED:
-        return (
-            f"Provider {provider.name!r} refused the key ({error}). Check its environment "
-            "variable; nothing is lost, `batchspec apply` goes on from here."
-        )
-    if isinstance(error, NotFound):
-        return (
-            f"Provider {provider.name!r} does not know what it was asked for ({error}). Check that "
-            "the key belongs to the account and project that submitted it, then apply again."
-        )
-    return (
-        f"Provider {provider.name!r} refused the request ({error}). Nothing was charged for it; "
-        "mend the cause, then run `batchspec apply` again."
-    )
-
-
-async def _commit(world: World, event: BatchEvent) -> None:
-    await world.db(world.store.commit, event)
-    world.hook.event(event)

@@ -20,9 +20,14 @@ from batchspec.ports import (
 )
 from batchspec.reconcile.observe import Pace
 from batchspec.reconcile.settle import Judge
+from batchspec.state.events import BatchEvent
 from batchspec.state.records import Lane
 
 T = TypeVar("T")
+_TRIES = 5
+"""Calls that fail in a row before a provider that has never answered counts as out of reach."""
+_UNCONNECTED = 3.0
+"""Seconds after which it does so without a connection: there is nothing that could recover."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +75,32 @@ class Recorder(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class Silence:
+    """Calls about a batch that failed in a row, while its provider has not answered at all.
+
+    Attributes:
+        tries: How many.
+        unconnected_since: When the last of them began to find no connection; None: it found one.
+    """
+
+    tries: int = 0
+    unconnected_since: float | None = None
+
+    def note(self, now: float, *, connected: bool) -> None:
+        """Count one more failure."""
+        self.tries += 1
+        if connected:
+            self.unconnected_since = None
+        elif self.unconnected_since is None:
+            self.unconnected_since = now
+
+    def is_final(self, now: float) -> bool:
+        """Tell whether another try is in vain; who mistyped a host is not to wait for long."""
+        since = self.unconnected_since
+        return self.tries >= _TRIES or (since is not None and now - since >= _UNCONNECTED)
+
+
 @dataclass(slots=True, kw_only=True)
 class World:
     """Everything the loop touches, each behind a port.
@@ -105,11 +136,22 @@ class World:
     recorders: Mapping[str, Recorder] = field(default_factory=dict[str, Recorder])
     """By provider; the others record nothing."""
     answered: set[str] = field(default_factory=set[str])
-    """Providers that answered in this run; one that never did ends the run with a sentence."""
+    """Providers that answered in this run; one that never does ends the run with a sentence."""
+    silences: dict[BatchId, Silence] = field(default_factory=dict[BatchId, Silence])
+    """Of batches whose provider has not answered yet."""
 
     async def db(self, function: Callable[..., T], *args: Any) -> T:
         """Run a blocking function on the state in a worker thread, one at a time."""
         return await anyio.to_thread.run_sync(lambda: function(*args), limiter=self.one_writer)
+
+    async def commit(self, event: BatchEvent) -> None:
+        """Record what became of a batch, and tell it."""
+        await self.db(self.store.commit, event)
+        self.hook.event(event)
+
+    def silence(self, batch: BatchId) -> Silence:
+        """Return how often calls about a batch failed that its provider had to answer first."""
+        return self.silences.setdefault(batch, Silence())
 
     def pace_of(self, provider: Provider) -> Pace:
         """Return how often to look at the batches of a provider."""

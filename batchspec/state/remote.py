@@ -63,3 +63,7 @@ class Unreachable(CallError):  # noqa: N818 - reads as what happened
 
 class Uncertain(CallError):  # noqa: N818 - reads as what happened
     """No answer, 5xx, 408 or 409: it may or may not have been done."""
+
+
+class Unconnected(Uncertain):
+    """There was no connection: a host that does not exist, or refuses; it says so at once."""

@@ -577,12 +577,22 @@ def test_a_look_that_fails_is_repeated(world: World) -> None:
 
 
 def test_a_host_that_does_not_answer_stops_with_a_sentence(world: World) -> None:
-    """And the state goes on from there."""
+    """After some tries, of which people hear; and the state goes on from there."""
     world.job("a")
-    world.wire.faults.append(Fault(*UPLOAD, status=502, body=b"<html>"))
+    world.wire.faults.append(Fault(*UPLOAD, status=502, body=b"<html>", times=5))
+    began = world.clock()
     with pytest.raises(ProviderError, match="cannot be reached") as raised:
         world.apply()
     assert "\n" not in str(raised.value)
+    assert 30 < world.clock() - began < 120
+    assert world.apply().exit_code == ExitCode.DONE
+    assert world.created == 1
+
+
+def test_a_host_that_comes_late_is_waited_for(world: World) -> None:
+    """What goes wrong with the first calls of a run is no worse than with later ones."""
+    world.job("a")
+    world.wire.faults.append(Fault(*UPLOAD, status=503, body=failure("Overloaded"), times=4))
     assert world.apply().exit_code == ExitCode.DONE
     assert world.created == 1
 

@@ -384,3 +384,15 @@ def test_options_reach_the_apply(run_job: RunJob) -> None:
 @pytest.mark.anyio
 async def test_it_runs_beside_an_event_loop(run_job: RunJob) -> None:
     assert run_job(words, answers="fine")["t-1"].output == "fine"
+
+
+@pytest.mark.parametrize("scenario", ["hostile", "flaky-network"])
+@pytest.mark.parametrize("seed", range(15))
+def test_a_run_gets_every_answer_whatever_a_seed_draws(
+    run_job: RunJob, scenario: str, seed: int
+) -> None:
+    """Also where it strikes the very first calls, which nothing repeats below the run here."""
+    faults = Faults(seed=seed)
+    faults.add_scenario(scenario)
+    run = run_job(words, faults=faults)
+    assert run.outcomes == {"t-1": "succeeded", "t-2": "succeeded"}

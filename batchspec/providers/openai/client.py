@@ -25,6 +25,7 @@ from batchspec.state.remote import (
     RemoteError,
     Throttled,
     Uncertain,
+    Unconnected,
 )
 
 if TYPE_CHECKING:
@@ -153,17 +154,18 @@ class OpenAIClient:
         except openai.APIStatusError as error:
             raise classify(error, self._clean) from error
         except openai.APIConnectionError as error:
-            raise self._uncertain("did not answer", error.__cause__ or error) from error
+            cause = error.__cause__ or error
+            kind = Unconnected if isinstance(cause, httpx2.ConnectError) else Uncertain
+            raise kind(self._problem("did not answer", cause)) from error
         except httpx2.HTTPError as error:
-            raise self._uncertain("broke off", error) from error
+            raise Uncertain(self._problem("broke off", error)) from error
         except openai.OpenAIError as error:
             raise Uncertain(self._clean(f"{self._where}: {error}")) from error
         except (ValueError, TypeError, AttributeError) as error:
-            raise self._uncertain("gave an answer without sense", error) from error
+            raise Uncertain(self._problem("gave an answer without sense", error)) from error
 
-    def _uncertain(self, what: str, cause: BaseException) -> Uncertain:
-        problem = f"{type(cause).__name__}: {cause}"
-        return Uncertain(self._clean(f"{self._where} {what} ({problem})"))
+    def _problem(self, what: str, cause: BaseException) -> str:
+        return self._clean(f"{self._where} {what} ({type(cause).__name__}: {cause})")
 
 
 def classify(error: openai.APIStatusError, clean: Callable[[str], str] = blot) -> CallError:

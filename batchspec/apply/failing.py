@@ -1,0 +1,77 @@
+"""What becomes of calls that failed: another try later, or a sentence for a person."""
+
+from batchspec.apply.world import World
+from batchspec.errors import ProviderError
+from batchspec.ports import Provider
+from batchspec.reconcile.retry import backoff
+from batchspec.state.events import CallFailed
+from batchspec.state.records import BatchRecord
+from batchspec.state.remote import (
+    CallError,
+    NotFound,
+    Refused,
+    Uncertain,
+    Unconnected,
+    Unreachable,
+)
+
+_NOT_FOUND = 6
+"""Looks at a batch the provider does not know before a person is asked."""
+_KEY_REFUSED = {401, 403}
+_SOON = 0.25
+"""Seconds after which a connection is tried again that did not come about."""
+
+
+async def call_failed(
+    world: World, provider: Provider, record: BatchRecord, error: CallError
+) -> None:
+    """Record a failed call about a batch.
+
+    Raises:
+        ProviderError: A person must mend something: a refused key, an unknown batch, a provider
+            that has not answered once in this run and several tries, or one that is away.
+    """
+    now = world.clock.now()
+    unheard = isinstance(error, Uncertain) and provider.name not in world.answered
+    if unheard:
+        world.silence(record.id).note(now, connected=not isinstance(error, Unconnected))
+    wait = error.retry_after or _wait(world, provider, record, error)
+    await world.commit(CallFailed(id=record.id, at=now, next_at=now + wait, reason=str(error)))
+    if isinstance(error, Unreachable):
+        raise ProviderError(f"{provider.name!r} is away: {error}. Nothing is lost; apply again.")
+    lost = isinstance(error, NotFound) and record.failures + 1 >= _NOT_FOUND
+    if isinstance(error, Refused) or lost:
+        raise ProviderError(stop_message(provider, error))
+    if unheard and world.silence(record.id).is_final(now):
+        message = (
+            f"Provider {provider.name!r} cannot be reached: {error}. Nothing is lost: "
+            "check the network and the base URL, then run `batchspec apply` again."
+        )
+        raise ProviderError(message)
+
+
+def _wait(world: World, provider: Provider, record: BatchRecord, error: CallError) -> float:
+    """Return the seconds until the next try."""
+    pace = world.pace_of(provider)
+    if isinstance(error, Unconnected) and provider.name not in world.answered:
+        tries = world.silence(record.id).tries
+        return backoff(tries, first=_SOON, cap=pace.poll, name=record.id)
+    return backoff(record.failures + 1, first=pace.poll / 3, cap=pace.max_poll, name=record.id)
+
+
+def stop_message(provider: Provider, error: CallError) -> str:
+    """Return what a person is told whose run ends with a call that was refused."""
+    if isinstance(error, Refused) and error.status in _KEY_REFUSED:
+        return (
+            f"Provider {provider.name!r} refused the key ({error}). Check its environment "
+            "variable; nothing is lost, `batchspec apply` goes on from here."
+        )
+    if isinstance(error, NotFound):
+        return (
+            f"Provider {provider.name!r} does not know what it was asked for ({error}). Check that "
+            "the key belongs to the account and project that submitted it, then apply again."
+        )
+    return (
+        f"Provider {provider.name!r} refused the request ({error}). Nothing was charged for it; "
+        "mend the cause, then run `batchspec apply` again."
+    )
