@@ -148,7 +148,7 @@ class PlainProgress:
         self._told: dict[str, str] = {}
         self._now: dict[str, str] = {}
         self._next = 0.0
-        self._answered = 0
+        self._answered: int = 0
         self._next_counts = clock() + COUNTS_INTERVAL
         self._silent = False
 
