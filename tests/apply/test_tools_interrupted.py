@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from worlds import World, echo
 
 from batchspec.errors import ExitCode
