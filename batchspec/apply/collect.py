@@ -246,7 +246,7 @@ class _Settling:
                 settlement = _UNWANTED
         if not member.wanted and not isinstance(settlement, Answered):
             settlement = _UNWANTED
-        if self._recorder is not None and ref is not None and not isinstance(settlement, SendAgain):
+        if self._recorder is not None and ref is not None and _lasts(result):
             self._keep(member, line or self._world.store.body(ref))
         if not isinstance(result, Reply):
             return Judged(member, settlement, ref, _NO_USAGE, 0.0)
@@ -260,7 +260,7 @@ class _Settling:
         return Judged(member, settlement, ref, result.usage, cost)
 
     def _keep(self, member: Member, line: bytes) -> None:
-        """Keep what a request got in the end; what is sent again is not answered yet."""
+        """Keep what a request got."""
         store = self._world.store
         messages = from_json(store.body(member.request).partition(b"\t")[0])
         body = self._provider.wire.body(store.contract(member.contract), messages)
@@ -318,6 +318,11 @@ def line_overhead(world: World, provider: Provider, contract: int) -> int:
     """Return the bytes of a line of an input file beside its messages."""
     first, second = provider.wire.line_parts(world.store.contract(contract))
     return len(first) + len(second) + 36
+
+
+def _lasts(result: Reply | LineError) -> bool:
+    """Whether the same request would get the same again; what may pass is no answer to replay."""
+    return isinstance(result, Reply) or result.kind == "rejected"
 
 
 def _missing(record: BatchRecord, *, lost: bool) -> LineError:

@@ -100,6 +100,27 @@ def test_what_is_sent_again_is_recorded_once_it_is_answered(
     assert {line["response"]["status_code"] for line in lines} == {200}
 
 
+def test_what_failed_is_replayed_as_it_was_answered_in_the_end(
+    folder: Folder, server: UpstreamProcess
+) -> None:
+    server.rules(
+        Rule(match="r0.", status=500),
+        Rule(match="r1.", status=404, body='{"error":{"message":"no such model"}}'),
+        Rule(match="r2.", body="<html>"),
+    )
+    folder.live(server, record=FILE, retries=0)
+    folder.ask(4)
+    assert folder.apply() == 4, folder.said
+    assert sorted(line["response"]["status_code"] for line in recorded(folder)) == [200, 404]
+    assert folder.apply("--simulate", "--env", "simulation") == 4, folder.said
+    assert "2 answers were replayed; 2 were in no recording" in folder.said
+    server.reset()
+    assert folder.apply("--replace", "m.ask") == 0, folder.said
+    assert folder.apply("--simulate", "--replace", "m.ask") == 0, folder.said
+    assert "4 answers were replayed; 0 were in no recording" in folder.said
+    assert folder.results("--simulate") == folder.results()
+
+
 def test_a_run_that_is_killed_leaves_a_recording_to_go_on_with(
     folder: Folder, server: UpstreamProcess
 ) -> None:

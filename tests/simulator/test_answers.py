@@ -15,6 +15,7 @@ from batchspec.simulator import (
     HTTPFailure,
     Question,
     RecordedModel,
+    Recording,
     Replay,
     SchemaModel,
     load_model,
@@ -239,6 +240,37 @@ def test_a_function_s_mistake_is_an_answer_too() -> None:
 def recording(path: Path, *lines: object) -> Path:
     path.write_text("\n".join(json.dumps(line) for line in lines))
     return path
+
+
+def test_of_several_answers_to_a_request_the_last_success_counts(tmp_path: Path) -> None:
+    body, path = body_of(), tmp_path / "answers.jsonl"
+    growing = Recording(path, growing=True)
+
+    def add(status: int, text: str, request_id: str = "") -> bool:
+        response = {"status_code": status, "request_id": request_id, "body": {"id": text}}
+        return growing.append("a", body, response, None)
+
+    assert [add(404, "none"), add(404, "none", "again"), add(400, "odd")] == [True, False, True]
+    assert [add(200, "first"), add(400, "odd"), add(200, "second")] == [True, False, True]
+    assert not add(200, "second", "downloaded again")
+    growing.flush()
+    with path.open("a") as file:  # by another program
+        late = {"custom_id": "a", "request_hash": request_hash(body), "response": None}
+        file.write(json.dumps(late) + "\n")
+    for found in (growing, Recording(path)):
+        for custom_id in ("a", "b", None):
+            line = found.find(custom_id, body)
+            assert line is not None
+            assert line["response"]["body"] == {"id": "second"}
+    growing.close()
+
+
+def test_replayed_requests_are_counted_once(tmp_path: Path) -> None:
+    path = recording(tmp_path / "one.jsonl", {"custom_id": "a", "content": "Yes."})
+    model = RecordedModel(path, fallback=SchemaModel())
+    for custom_id in ("a", "a", "b", "b", "b", "c"):
+        model.answer(question(body_of(), custom_id))
+    assert (model.replayed, model.missed) == (1, 2)
 
 
 def test_recorded_answers_are_found(tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ class RecordedModel:
     """Finds answers in a JSON-lines file, by custom_id or by the hash of the request.
 
     A line is `{"custom_id": …, "response": {…}}` as in a batch's result file, or
-    `{"request_hash": …, "content": "…"}`. Of several lines for one request the first counts.
+    `{"request_hash": …, "content": "…"}`. Of several lines for one request the last success
+    counts.
 
     Attributes:
-        replayed: How many answers were found.
-        missed: How many were not.
+        replayed: For how many requests an answer was found, however often they were sent.
+        missed: For how many it was not.
     """
 
     def __init__(self, recording: Path | Recording, *, fallback: Model | None = None) -> None:
@@ -29,9 +30,10 @@ class RecordedModel:
     def answer(self, question: Question) -> Answer | Replay:
         body, custom_id = question.body, question.custom_id
         line = self._recording.find(custom_id, body)
-        with self._counting:
-            self.replayed += line is not None
-            self.missed += line is None
+        if self._recording.meets(custom_id, body):
+            with self._counting:
+                self.replayed += line is not None
+                self.missed += line is None
         if line is None:
             if self._fallback is not None:
                 return self._fallback.answer(question)

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
-from typing import IO
+from typing import IO, Any
 
 from pydantic_core import from_json, to_json
 
@@ -15,15 +15,23 @@ from batchspec.simulator.answers.functions import request_hash
 from batchspec.simulator.jobs.database import open_private
 from batchspec.simulator.wire import Json, is_object
 
-_OURS = re.compile(rb'\{"custom_id":(?:null|"([^"\\]*)"),"request_hash":"([0-9a-f]{64})",')
-"""How a line begins that was written here: such a one need not be parsed to be found."""
+_OURS = re.compile(
+    rb'\{"custom_id":(?:null|"([^"\\]*)"),"request_hash":"([0-9a-f]{64})",'
+    rb'"response":\{"status_code":2\d\d,'
+)
+"""How a success begins that was written here: such a line need not be parsed to be found."""
+_PLACES = "CREATE TABLE places (name TEXT PRIMARY KEY, at INT, succeeded INT) WITHOUT ROWID"
+_NOTE = """
+INSERT INTO places VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE
+SET at = excluded.at, succeeded = excluded.succeeded WHERE excluded.succeeded >= succeeded
+"""
 
 
 class Recording:
     r"""Lines of `{"custom_id": …, "request_hash": …, "response": {…}, "error": …}`.
 
     A line has a custom_id, a request_hash (SHA-256 of the body's canonical JSON) or both. Of
-    several lines for one request the first counts, and no further one is added.
+    several lines for one request the last success counts, or the last failure if there is none.
 
     Strategy: an index on disk from what a request is known by to the place of its line; it is made
     anew whenever the file is opened. One process writes to a file at a time. Safe to use in any
@@ -45,12 +53,13 @@ class Recording:
         self._end = 0
         self._file: IO[bytes] | None = None
         self._index = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._index.execute("CREATE TABLE places (name TEXT PRIMARY KEY, at INT) WITHOUT ROWID")
+        self._index.execute(_PLACES)
+        self._index.execute("CREATE TABLE met (name TEXT PRIMARY KEY) WITHOUT ROWID")
         if growing and not path.exists():
             return
         with path.open("rb") as file, self._index:
             self._index.execute("BEGIN")
-            self._note(self._names_in(file, growing=growing))
+            self._index.executemany(_NOTE, self._names_in(file, growing=growing))
 
     def find(self, custom_id: str | None, body: Json, *, strict: bool = False) -> Json | None:
         """Return the line that is recorded for a request.
@@ -73,10 +82,19 @@ class Recording:
                     return self._line(found[0])
         return None
 
+    def meets(self, custom_id: str | None, body: Json) -> bool:
+        """Note that a request came; says whether it is for the first time."""
+        name = f"{request_hash(body)}:{custom_id or ''}"
+        with self._lock:
+            sql = "INSERT OR IGNORE INTO met VALUES (?)"
+            return self._index.execute(sql, (name,)).rowcount == 1
+
     def append(
         self, custom_id: str | None, body: Json, response: Json | None, error: Json | None
     ) -> bool:
-        """Add a line, unless the same request has one already; says whether it was added.
+        """Add a line if it is the one to count from now on; says whether it was added.
+
+        It is not if it says what the request's line says already, or is a failure after a success.
 
         Raises:
             OSError: It cannot be written, or another process writes to the file.
@@ -89,14 +107,16 @@ class Recording:
             "error": error,
         }
         with self._lock:
-            name = f"{digest}:{custom_id or ''}"
-            sql = "SELECT 1 FROM places WHERE name = ?"
-            if self._index.execute(sql, (name,)).fetchone():
+            succeeded = _succeeded(line)
+            sql = "SELECT at, succeeded FROM places WHERE name = ?"
+            old = self._index.execute(sql, (f"{digest}:{custom_id or ''}",)).fetchone()
+            if old and (old[1] > succeeded or _said(self._line(old[0])) == _said(line)):
                 return False
             file = self._file = self._file or self._open()
             data = to_json(line) + b"\n"
             file.write(data)
-            self._note((name, self._end) for name in _names(custom_id, digest))
+            names = _names(custom_id, digest)
+            self._index.executemany(_NOTE, [(name, self._end, succeeded) for name in names])
             self._end += len(data)
         return True
 
@@ -139,26 +159,23 @@ class Recording:
             line: Json = from_json(file.readline())
         return line
 
-    def _note(self, places: Iterator[tuple[str, int]]) -> None:
-        self._index.executemany("INSERT OR IGNORE INTO places VALUES (?, ?)", places)
-
-    def _names_in(self, file: IO[bytes], *, growing: bool) -> Iterator[tuple[str, int]]:
+    def _names_in(self, file: IO[bytes], *, growing: bool) -> Iterator[tuple[str, int, bool]]:
         for number, raw in enumerate(file, start=1):
             if raw.strip():
                 try:
-                    names = _known_by(raw)
+                    names, succeeded = _known_by(raw)
                 except ValueError as error:
                     if growing and not raw.endswith(b"\n"):
                         return
                     raise ValueError(f"{self.path}:{number}: {error}") from error
-                yield from ((name, self._end) for name in names)
+                yield from ((name, self._end, succeeded) for name in names)
             self._end += len(raw)
 
 
-def _known_by(raw: bytes) -> list[str]:
-    """Return the names under which a line is found."""
+def _known_by(raw: bytes) -> tuple[list[str], bool]:
+    """Return the names under which a line is found, and whether it is a success."""
     if (ours := _OURS.match(raw)) and raw.endswith(b"\n"):
-        return _names(None if ours[1] is None else ours[1].decode(), ours[2].decode())
+        return _names(None if ours[1] is None else ours[1].decode(), ours[2].decode()), True
     try:
         line = from_json(raw)
     except ValueError as error:
@@ -167,7 +184,22 @@ def _known_by(raw: bytes) -> list[str]:
     custom_id, digest = (value if isinstance(value, str) else None for value in given or (0, 0))
     if custom_id is None and digest is None:
         raise ValueError("a recorded answer needs a custom_id or a request_hash.")
-    return _names(custom_id, digest)
+    return _names(custom_id, digest), _succeeded(line)
+
+
+def _succeeded(line: Json) -> bool:
+    if "response" not in line:
+        return True  # the content of an answer
+    response = line["response"]
+    status = response.get("status_code") if is_object(response) else None
+    return isinstance(status, int) and 200 <= status < 300
+
+
+def _said(line: Json) -> tuple[Any, ...]:
+    """Return what an answer says; the id of its HTTP request is no part of that."""
+    response = line.get("response")
+    told = response if is_object(response) else {}
+    return told.get("status_code"), told.get("body"), line.get("error")
 
 
 def _names(custom_id: str | None, digest: str | None) -> list[str]:
