@@ -1,11 +1,11 @@
 """The model of a test: it knows whose request it gets, and says what the test gave for it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import RLock
 from types import EllipsisType
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple, NoReturn, TypeGuard
 
 from batchspec.ids import JobAddress, RowKey, item_address, parse_custom_id
 from batchspec.simulator import Answer, HTTPFailure, Model, Question, Replay, SchemaModel
@@ -66,13 +66,13 @@ class ScriptedModel:
     Attributes:
         requests: Everything the model was asked, in order.
         problems: Where the answers did not fit, so far.
-        cause: What a function of the test raised first.
+        cause: What the first answer raised that is none.
     """
 
     def __init__(self, owners: Owners) -> None:
         self.requests: list[Request] = []
         self.problems: list[str] = []
-        self.cause: Exception | None = None
+        self.cause: BaseException | None = None
         self._owners = owners
         self._given: dict[str, Any] = {}
         self._others: Model = SchemaModel()
@@ -104,8 +104,20 @@ class ScriptedModel:
                 return self._others.answer(question)
             self.requests.append(asked.request)
             value = self._next(asked)
+        try:
+            return self._said(value, asked, question)
+        except HTTPFailure:
+            raise
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - the test's own; it shall be told, not sent
+            self.cause = self.cause or error
+            told = f"{type(error).__name__}: {error}"
+            self._refuse(f"The answer for {asked.request.address} raised {told}")
+
+    def _said(self, value: Any, asked: _Asked, question: Question) -> Answer | Replay:
         while callable(value):
-            value = self._called(value, asked.request)
+            value = _returned(value, asked.request)
         if isinstance(value, MadeUp):
             return self._others.answer(question)
         if _is_model(value):
@@ -161,16 +173,7 @@ class ScriptedModel:
         self._asks[conversation, request.turn] += 1
         return turn[min(tries, len(turn) - 1)]
 
-    def _called(self, function: Callable[[Request], Any], request: Request) -> Any:
-        try:
-            return function(request)
-        except HTTPFailure:
-            raise
-        except Exception as error:  # noqa: BLE001 - the test's own; it shall be told, not sent
-            self.cause = self.cause or error
-            self._refuse(f"The answer for {request.address} raised {type(error).__name__}: {error}")
-
-    def _refuse(self, problem: str) -> None:
+    def _refuse(self, problem: str) -> NoReturn:
         if problem not in self.problems:
             self.problems.append(problem)
         raise HTTPFailure(400, problem, code="no_scripted_answer")
@@ -214,6 +217,14 @@ class ScriptedModel:
         )
         if script and used < len(script.answers):
             yield f"Of the {len(script.answers)} answers for {address} only {used} were asked for."
+
+
+def _returned(function: Callable[[Request], Any], request: Request) -> Any:
+    value = function(request)
+    if isinstance(value, Coroutine):
+        value.close()
+        raise TypeError("an answer's function is no `async def`: it returns the answer itself")
+    return value
 
 
 def _is_by_key(given: Any) -> TypeGuard[Mapping[str | EllipsisType, Any]]:

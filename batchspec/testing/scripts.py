@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard, cast
 
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
 from batchspec.simulator import Answer, HTTPFailure, Replay, ToolCall
 
@@ -68,16 +68,30 @@ def call(name: str, text: str | None = None, /, **arguments: Any) -> Call:
         text: Sent as the arguments in their place, to try out what is no JSON.
         arguments: By name.
     """
+    _is_text("the name of a tool", name)
     return Call(name, arguments if text is None else text)
 
 
 def refuse(text: str = "I cannot help with that.") -> Answer:
-    """Return a refusal of the model."""
+    """Return a refusal of the model.
+
+    Raises:
+        TypeError: It is no text.
+    """
+    _is_text("a refusal", text)
     return Answer(refusal=text)
 
 
 def fail(status: int, message: str = "Something went wrong.", *, code: str | None = None) -> Any:
-    """Return an HTTP failure of a line: 400 is final, 429 and 5xx are sent again."""
+    """Return an HTTP failure of a line: 400 is final, 429 and 5xx are sent again.
+
+    Raises:
+        ValueError: The status is none of a failure, 400 to 599.
+        TypeError: The message is no text.
+    """
+    if status not in range(400, 600):
+        raise ValueError(f"A failure has a status from 400 to 599, not {status!r}.")
+    _is_text("the message of a failure", message)
     return HTTPFailure(status, message, code=code)
 
 
@@ -92,18 +106,50 @@ def spoken(value: Any, body: Mapping[str, Any], seed: str) -> Answer | Replay:
 
     Raises:
         HTTPFailure: It is one.
+        TypeError: It is no answer.
     """
     if isinstance(value, HTTPFailure):
         raise HTTPFailure(value.status, value.message, code=value.code)
-    if isinstance(value, Answer | Replay):
+    if isinstance(value, Answer):
+        return _checked(value)
+    if isinstance(value, Replay):
         return value
     calls = [value] if isinstance(value, Call) else value
     if _are_calls(calls):
         return Answer(tool_calls=[_wired(c, f"call_{seed}_{n}") for n, c in enumerate(calls)])
+    if value is None or isinstance(value, Script | HTTPFailure | type):
+        raise TypeError(_no_answer(value))
     wraps = _wraps(value, body)
-    if value is None or (isinstance(value, str) and not wraps):
-        return Answer(content=value)
-    return Answer(content=to_json({"response": value} if wraps else value).decode())
+    if isinstance(value, str) and not wraps:
+        return _checked(Answer(content=value))
+    try:
+        return Answer(content=to_json({"response": value} if wraps else value).decode())
+    except PydanticSerializationError as error:
+        raise TypeError(f"{_no_answer(value)} {error}") from None
+
+
+def _no_answer(value: Any) -> str:
+    return (
+        f"{value!r:.100} is no answer. Answers are texts, values that are sent as JSON, `call`, "
+        "`refuse`, `fail`, `made_up`, or an `Answer`."
+    )
+
+
+def _checked(answer: Answer) -> Answer:
+    if answer.content is not None:
+        _is_text("the content of an answer", answer.content)
+    if answer.refusal is not None:
+        _is_text("a refusal", answer.refusal)
+    for call in answer.tool_calls:
+        if not isinstance(call, ToolCall):
+            raise TypeError(f"`Answer.tool_calls` are `ToolCall`s, not {call!r:.100}")
+    return answer
+
+
+def _is_text(what: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{what} is a text, not {value!r:.100}")
+    value.encode()  # half a surrogate pair fits no answer
 
 
 def _are_calls(value: Any) -> TypeGuard[Sequence[Call]]:

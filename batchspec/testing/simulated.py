@@ -227,10 +227,13 @@ class SimulatedProject:
         outcomes: dict[str, dict[str, str | None]] = {a: {} for a in self._jobs()}
         for item in run.items:
             outcomes.setdefault(item.job, {})[item.key] = item.outcome
+        cause = self._model.cause
+        if cause is not None and not isinstance(cause, Exception):
+            raise cause  # the test's own word, as `pytest.fail`
         problems = self._model.misfits(outcomes) if whole else self._model.problems
         if problems:
             told = "\n".join(["The answers do not fit.", *problems])
-            raise ScriptError(told) from self._model.cause
+            raise ScriptError(told) from cause
 
     def _batches(self, project: Project) -> Sequence[BatchRecord]:
         with project.reader() as reader:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -260,6 +260,42 @@ def test_a_function_that_fails_is_told_and_not_sent(run_job: RunJob) -> None:
     with pytest.raises(ScriptError, match=r'for jobs\.words\["t-1"\] raised Key') as refused:
         run_job(words, answers=lambda request: {}[request.key])
     assert isinstance(refused.value.__cause__, KeyError)
+
+
+async def later(_request: Request) -> str:
+    return "fine"
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        (lambda: "fine", "TypeError: .* takes 0 positional arguments but 1 was given"),
+        (later, "TypeError: an answer's function is no `async def`"),
+        (lambda _: None, "TypeError: None is no answer. Answers are texts"),
+        (lambda _: script("fine"), "TypeError: Script.* is no answer"),
+        (lambda _: refuse(cast("Any", 3)), "TypeError: a refusal is a text, not 3"),
+        (lambda _: fail(700), "ValueError: A failure has a status from 400 to 599, not 700"),
+        (object(), "TypeError: <object object .* is no answer"),
+        (Answer(content=cast("Any", 3)), "TypeError: the content of an answer is a text, not 3"),
+        (Answer(tool_calls=cast("Any", ["x"])), "TypeError: `Answer.tool_calls` are `ToolCall`s"),
+        ("\ud800", "UnicodeEncodeError: .*surrogates not allowed"),
+    ],
+)
+def test_what_is_no_answer_is_told_and_not_sent(run_job: RunJob, answers: Any, told: str) -> None:
+    with pytest.raises(ScriptError, match=told) as refused:
+        run_job(words, rows=ONE, answers=answers)
+    assert isinstance(refused.value.__cause__, TypeError | ValueError)
+
+
+def test_a_function_that_fails_the_test_fails_it(run_job: RunJob) -> None:
+    with pytest.raises(pytest.fail.Exception, match="asked twice"):
+        run_job(words, answers=lambda _: pytest.fail("asked twice"))
+
+
+@pytest.mark.parametrize("status", [200, 399, 600, "500"])
+def test_a_failure_has_the_status_of_one(status: Any) -> None:
+    with pytest.raises(ValueError, match="from 400 to 599"):
+        fail(status)
 
 
 @pytest.mark.parametrize(
