@@ -19,7 +19,7 @@ from batchspec.errors import ConfigurationError, LockedError, StateError
 if TYPE_CHECKING:
     import socket
 
-    from batchspec.simulator import SimulatedClock
+    from batchspec.simulator import Recording, SimulatedClock
 
 TOKEN_VARIABLE = "BATCHSPEC_SIMULATOR_ADMIN_TOKEN"  # noqa: S105  a name, no token
 _SECRET_VARIABLE = "OPENAI_WEBHOOK_SECRET"  # noqa: S105  likewise
@@ -142,10 +142,12 @@ def serve(  # noqa: PLR0913  one argument per option
     from batchspec import simulator as server  # noqa: PLC0415
     from batchspec.simulator.occupancy import occupied  # noqa: PLC0415
 
+    held = ExitStack()
+    recording = _given("--record", _recording, record, upstream, held)
     lifelike = server.Pace(validating=2, in_progress=6, finalizing=1, cancelling=2)
     settings: dict[str, Any] = {
         "model": _given("--answers", _model, answers),
-        "source": _given("--upstream", _source, upstream, concurrency, record, answers),
+        "source": _given("--upstream", _source, upstream, concurrency, recording, answers),
         "pace": lifelike.times(pace),
         "clock": _given("--start-at", _clock, start_at, speed),
         "models": models and [name.strip() for name in models.split(",")],
@@ -153,7 +155,8 @@ def serve(  # noqa: PLR0913  one argument per option
         "webhooks": _given("--webhook", _signed, webhooks),
         "faults": _given("--scenario", partial(server.load_faults, seed=seed), wanted),
     }
-    with _listening(host, port) as listener, ExitStack() as held:
+    with held:
+        listener = held.enter_context(_listening(host, port))
         with _troubles(directory):
             held.enter_context(occupied(directory))
             access, token_file = _access(host, directory)
@@ -184,22 +187,36 @@ def _model(answers: Sequence[str]) -> Any:
     return load_answers(dict(map(_route, answers))) if answers else None
 
 
+def _recording(record: Path | None, upstream: str | None, held: ExitStack) -> "Recording | None":
+    from batchspec.simulator import Recording  # noqa: PLC0415
+
+    if record is None:
+        return None
+    if upstream is None:
+        raise ValueError("it keeps what an upstream answers: name one with --upstream.")
+    recording = Recording(record, growing=True)
+    held.callback(recording.close)
+    recording.claim()
+    return recording
+
+
 def _source(
-    upstream: str | None, concurrency: int, record: Path | None, answers: Sequence[str]
+    upstream: str | None,
+    concurrency: int,
+    recording: "Recording | None",
+    answers: Sequence[str],
 ) -> Any:
-    from batchspec.simulator import Recording, RecordingSource, Upstream  # noqa: PLC0415
+    from batchspec.simulator import RecordingSource, Upstream  # noqa: PLC0415
     from batchspec.simulator.addresses import parse_url  # noqa: PLC0415
 
     if upstream is None:
-        if record is not None:
-            raise ValueError("--record keeps what an upstream answers: name one with --upstream.")
         return None
     if answers:
         raise ValueError("answers come either from --answers or from --upstream; leave out one.")
     parse_url(upstream)
     key = os.environ.get(_UPSTREAM_KEY)
     source = Upstream(upstream, api_key=key, concurrency=concurrency, on_outage=warn)
-    return source if record is None else RecordingSource(source, Recording(record, growing=True))
+    return source if recording is None else RecordingSource(source, recording, on_trouble=warn)
 
 
 def _route(answers: str) -> tuple[str, str]:

@@ -15,11 +15,19 @@ if TYPE_CHECKING:
     from batchspec.simulator import Model, RecordedModel, Recording
 
 
-def open_recordings(settings: Settings, root: Path, stack: ExitStack) -> "dict[str, Recording]":
+def open_recordings(
+    settings: Settings, root: Path, stack: ExitStack, *, adding: bool = False
+) -> "dict[str, Recording]":
     """Open the recording of every provider that has one; one file may serve several.
 
+    Args:
+        settings: Name the files.
+        root: Where their paths begin.
+        stack: Closes them.
+        adding: Whether answers are to be added, which one process at a time does.
+
     Raises:
-        ConfigurationError: A file cannot be read, or is none.
+        ConfigurationError: A file cannot be read or is none, or cannot be added to.
     """
     from batchspec.simulator import Recording  # noqa: PLC0415 - few runs need it
 
@@ -32,6 +40,8 @@ def open_recordings(settings: Settings, root: Path, stack: ExitStack) -> "dict[s
         if path not in opened:
             try:
                 opened[path] = Recording(path, growing=True)
+                if adding:
+                    opened[path].claim()
             except (ValueError, OSError) as error:
                 raise ConfigurationError(
                     f"providers.{name}.record is not right: {error}"
@@ -69,7 +79,7 @@ class FileRecorder:
             StateError: The file cannot be written.
         """
         try:
-            self._recording.flush(durably=True)
+            self._recording.flush()
         except OSError as error:
             raise self._failure(error) from error
 

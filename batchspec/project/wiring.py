@@ -143,11 +143,11 @@ class Connections:
         """Open the files to which answers of providers are added.
 
         Raises:
-            ConfigurationError: A file cannot be read.
+            ConfigurationError: A file cannot be read, or not be added to.
         """
         if self.simulated:
             return {}
-        recordings = open_recordings(self.settings, self.root, self.stack)
+        recordings = open_recordings(self.settings, self.root, self.stack, adding=True)
         return {name: FileRecorder(recording) for name, recording in recordings.items()}
 
     def note(self) -> str | None:

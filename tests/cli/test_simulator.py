@@ -296,6 +296,26 @@ def test_a_batch_of_a_day_passes_in_a_blink(serve: Serve, run: Run) -> None:
 # --- other options
 
 
+def test_a_recording_that_cannot_be_added_to_is_told_before_anything_is_answered(
+    serve: Serve, start: Callable[..., Process], tmp_path: Path
+) -> None:
+    upstream = ("--upstream", "http://127.0.0.1:9/v1", "--record")
+    process, _ = serve(*upstream, "answers.jsonl")
+    code, err = refused(start, "--directory", "other", *upstream, "answers.jsonl")
+    assert code == ExitCode.USAGE
+    assert "--record: another process is recording to answers.jsonl" in err
+    stop(process)
+    serve(*upstream, "answers.jsonl")
+    (tmp_path / "file").touch()
+    code, err = refused(start, "--directory", "other", *upstream, "file/answers.jsonl")
+    assert code == ExitCode.USAGE
+    assert "--record" in err
+    assert "file" in err
+    code, err = refused(start, "--record", "answers.jsonl")
+    assert code == ExitCode.USAGE
+    assert "name one with --upstream" in err
+
+
 def test_only_the_models_it_is_given_exist(serve: Serve) -> None:
     _, told = serve("--models", "gpt-5-mini, mine")
     with openai.OpenAI(base_url=told["base_url"], api_key="any") as client:

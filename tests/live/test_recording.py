@@ -9,6 +9,8 @@ from typing import Any
 
 from upstream import Rule, UpstreamProcess, until
 
+from batchspec.simulator import Recording
+
 from .conftest import Folder
 
 FILE = "recorded/answers.jsonl"
@@ -150,3 +152,19 @@ def test_a_recording_that_is_none_is_told(folder: Folder, server: UpstreamProces
         assert folder.apply(*flags) == 1
         assert f"{FILE}:1: this line is not JSON" in folder.said
     assert server.seen["calls"] == 0
+
+
+def test_a_recording_that_another_process_adds_to_is_told_before_anything_is_asked(
+    folder: Folder, server: UpstreamProcess
+) -> None:
+    folder.live(server, record=FILE)
+    folder.ask(3)
+    holder = Recording(folder.path / FILE, growing=True)
+    holder.claim()
+    assert folder.apply() == 1
+    assert "providers.laptop.record is not right: another process is recording to" in folder.said
+    assert server.seen["calls"] == 0
+    assert folder.apply("--simulate") == 0, folder.said
+    holder.close()
+    assert folder.apply() == 0, folder.said
+    assert len(recorded(folder)) == 3

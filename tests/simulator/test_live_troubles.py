@@ -1,7 +1,10 @@
 """Live sources that cannot begin, or break."""
 
+import json
+import resource
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Self
 
 import anyio
@@ -9,10 +12,10 @@ import openai
 import pytest
 from openai.types import Batch
 
-from batchspec.simulator import Pace
+from batchspec.simulator import Pace, Recording, RecordingSource
 from batchspec.simulator.endpoints.port import Reply
 
-from .conftest import Simulation, request_line
+from .conftest import ENDPOINT, Simulation, request_line
 
 pytestmark = pytest.mark.anyio
 AT_ONCE = Pace(validating=0, in_progress=0, finalizing=0, cancelling=0)
@@ -158,3 +161,42 @@ async def test_a_usage_without_sense_counts_nothing_and_stops_no_fault(
     assert (batch.request_counts.completed, batch.request_counts.failed) == (4, 1)
     assert batch.usage is not None
     assert batch.usage.total_tokens == 0
+
+
+async def test_an_answer_that_cannot_be_recorded_is_an_answer_all_the_same(tmp_path: Path) -> None:
+    path, told = tmp_path / "answers.jsonl", list[str]()
+    recording = Recording(path, growing=True)
+    source = RecordingSource(Instant(), recording, on_trouble=told.append)
+    async with source:
+        await source.ask(ENDPOINT, {"n": 0}, "r0")
+        # A file that must not grow any more, but for a few bytes, as on a disk that is full.
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, limits[1]))
+        try:
+            replies = [await source.ask(ENDPOINT, {"n": n}, f"r{n}") for n in (1, 2)]
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert [reply.status for reply in replies] == [200, 200]
+        assert [text.partition(": ")[0] for text in told] == [
+            f"answers cannot be recorded in {path}"
+        ]
+        await source.ask(ENDPOINT, {"n": 2}, "r2")
+    lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+    assert [line["custom_id"] for line in lines] == ["r0", "r2"]
+    assert recording.find("r2", {"n": 2}, strict=True) == lines[1]
+    assert recording.find("r1", {"n": 1}, strict=True) is None
+    recording.close()
+
+
+async def test_a_recording_that_somebody_removed_is_told_and_asked_for_again(
+    tmp_path: Path,
+) -> None:
+    path, told = tmp_path / "answers.jsonl", list[str]()
+    recording = Recording(path, growing=True)
+    source = RecordingSource(Instant(), recording, on_trouble=told.append)
+    async with source:
+        await source.ask(ENDPOINT, {"n": 0}, "r0")
+        path.unlink()
+        assert (await source.ask(ENDPOINT, {"n": 0}, "r0")).status == 200
+    assert len(told) == 1
+    recording.close()

@@ -5,9 +5,11 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from io import FileIO
 from pathlib import Path
 from threading import Lock
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 from pydantic_core import from_json, to_json
 
@@ -34,8 +36,8 @@ class Recording:
     several lines for one request the last success counts, or the last failure if there is none.
 
     Strategy: an index on disk from what a request is known by to the place of its line; it is made
-    anew whenever the file is opened. One process writes to a file at a time. Safe to use in any
-    thread.
+    anew whenever the file is opened. One process writes to a file at a time. What could not be
+    written as a whole is not there, and nothing else is lost by it. Safe to use in any thread.
 
     Args:
         path: Of the file.
@@ -51,7 +53,7 @@ class Recording:
         self.path = path
         self._lock = Lock()
         self._end = 0
-        self._file: IO[bytes] | None = None
+        self._file: FileIO | None = None
         self._index = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._index.execute(_PLACES)
         self._index.execute("CREATE TABLE met (name TEXT PRIMARY KEY) WITHOUT ROWID")
@@ -89,6 +91,15 @@ class Recording:
             sql = "INSERT OR IGNORE INTO met VALUES (?)"
             return self._index.execute(sql, (name,)).rowcount == 1
 
+    def claim(self) -> None:
+        """Make the file if it is missing, and let no other process write to it.
+
+        Raises:
+            OSError: It cannot be written, or another process writes to it.
+        """
+        with self._lock:
+            self._claimed()
+
     def append(
         self, custom_id: str | None, body: Json, response: Json | None, error: Json | None
     ) -> bool:
@@ -112,21 +123,27 @@ class Recording:
             old = self._index.execute(sql, (f"{digest}:{custom_id or ''}",)).fetchone()
             if old and (old[1] > succeeded or _said(self._line(old[0])) == _said(line)):
                 return False
-            file = self._file = self._file or self._open()
             data = to_json(line) + b"\n"
-            file.write(data)
+            self._write(self._claimed(), data)
             names = _names(custom_id, digest)
-            self._index.executemany(_NOTE, [(name, self._end, succeeded) for name in names])
+            try:
+                with self._index:
+                    self._index.execute("BEGIN")
+                    self._index.executemany(_NOTE, [(name, self._end, succeeded) for name in names])
+            except sqlite3.Error as cause:
+                raise OSError(f"no index of it can be kept ({cause})") from cause
             self._end += len(data)
         return True
 
-    def flush(self, *, durably: bool = False) -> None:
-        """Hand what was added to the operating system, or to the disk."""
+    def flush(self) -> None:
+        """Hand what was added to the disk.
+
+        Raises:
+            OSError: It does not take it.
+        """
         with self._lock:
             if self._file is not None:
-                self._file.flush()
-                if durably:
-                    os.fsync(self._file.fileno())
+                os.fsync(self._file.fileno())
 
     def close(self) -> None:
         with self._lock:
@@ -134,32 +151,43 @@ class Recording:
                 self._file.close()
             self._index.close()
 
-    def _open(self) -> IO[bytes]:
-        """Open the file behind its last whole line."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.fdopen(open_private(self.path), "r+b")
+    def _claimed(self) -> FileIO:
+        """Return the file, without what was left unfinished behind its last whole line."""
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with ExitStack() as opened:
+                file = opened.enter_context(os.fdopen(open_private(self.path), "r+b", buffering=0))
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    message = f"another process is recording to {self.path}"
+                    raise BlockingIOError(message) from error
+                file.truncate(self._end)
+                if self._end and os.pread(file.fileno(), 1, self._end - 1) != b"\n":
+                    self._write(file, b"\n")
+                    self._end += 1
+                opened.pop_all()
+            self._file = file
+        return self._file
+
+    def _write(self, file: FileIO, data: bytes) -> None:
+        """Write at the end, all or nothing; it counts once `_end` is behind it."""
+        written = 0
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.close()
-            message = f"another process is recording to {self.path}"
-            raise BlockingIOError(error.errno, message) from error
-        file.truncate(self._end)
-        file.seek(max(self._end - 1, 0))
-        if self._end and file.read(1) != b"\n":
-            file.write(b"\n")
-            self._end += 1
-        return file
+            while written < len(data):
+                written += os.pwrite(file.fileno(), data[written:], self._end + written)
+        except OSError:
+            with suppress(OSError):
+                file.truncate(self._end)
+            raise
 
     def _line(self, at: int) -> Json:
-        if self._file is not None:
-            self._file.flush()
         with self.path.open("rb") as file:
             file.seek(at)
             line: Json = from_json(file.readline())
         return line
 
-    def _names_in(self, file: IO[bytes], *, growing: bool) -> Iterator[tuple[str, int, bool]]:
+    def _names_in(self, file: BinaryIO, *, growing: bool) -> Iterator[tuple[str, int, bool]]:
         for number, raw in enumerate(file, start=1):
             if raw.strip():
                 try:
