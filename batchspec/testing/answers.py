@@ -157,11 +157,10 @@ class ScriptedModel:
         if source is None:
             keys = ", ".join(repr(key) for key in _keys(self._given[request.job])) or "none"
             self._refuse(f"There is no answer for {request.address}; answers are for {keys}.")
-        if _goes_on(source):
+        if not isinstance(source, Script):
             return source
-        script = source if isinstance(source, Script) else Script((source,))
-        self._scripts[conversation] = script
-        turns = script.turns()
+        self._scripts[conversation] = source
+        turns = source.turns()
         if request.turn > len(turns):
             self._refuse(
                 f"The answers for {request.address} run out: there "
@@ -233,11 +232,6 @@ def _is_by_key(given: Any) -> TypeGuard[Mapping[str | EllipsisType, Any]]:
 
 def _is_model(value: Any) -> TypeGuard[Model]:
     return hasattr(value, "answer") and not hasattr(value, "model_fields")
-
-
-def _goes_on(source: Any) -> bool:
-    """Tell whether a source has an answer to every turn."""
-    return isinstance(source, MadeUp) or callable(source) or _is_model(source)
 
 
 def _keys(given: Any) -> list[str]:

@@ -140,7 +140,7 @@ def _checked(answer: Answer) -> Answer:
         _is_text("the content of an answer", answer.content)
     if answer.refusal is not None:
         _is_text("a refusal", answer.refusal)
-    for call in answer.tool_calls:
+    for call in cast("Sequence[object]", answer.tool_calls):
         if not isinstance(call, ToolCall):
             raise TypeError(f"`Answer.tool_calls` are `ToolCall`s, not {call!r:.100}")
     return answer

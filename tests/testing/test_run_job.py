@@ -55,6 +55,15 @@ def test_one_answer_counts_for_every_row(run_job: RunJob) -> None:
     assert run_job(words, answers="fine").outputs == {"t-1": "fine", "t-2": "fine"}
 
 
+@pytest.mark.parametrize("answers", ["fine", {"t-1": "fine"}])
+def test_one_answer_counts_for_every_turn(run_job: RunJob, answers: Any) -> None:
+    """The first reply comes back empty, so the row is asked again."""
+    faults = Faults()
+    faults.add("odd_content", form="empty", times=1)
+    item = run_job(words, rows=ONE, answers=answers, faults=faults)["t-1"]
+    assert (item.output, item.turns) == ("fine", 2)
+
+
 def test_a_function_answers_a_request(run_job: RunJob) -> None:
     asked: list[Request] = []
 
@@ -234,7 +243,7 @@ def test_runs_know_nothing_of_each_other(run_job: RunJob) -> None:
             'Of the 3 answers for jobs.triage["t-1"] only 2 were asked for.',
         ),
         (
-            {"t-1": call("lookup_order", order_id="A1"), ...: SURE},
+            {"t-1": script(call("lookup_order", order_id="A1")), ...: SURE},
             'The answers for jobs.triage["t-1"] run out: there is 1, and turn 2 is asked. '
             "The last message was: " + repr('{"state":"sent"}'),
         ),
