@@ -168,6 +168,24 @@ def test_rows_the_endpoint_refuses_fail_with_its_words(
     assert folder.said.count("\n") == 1
 
 
+def test_a_success_without_an_answer_fails_with_the_words_of_the_endpoint(
+    folder: Folder, server: UpstreamProcess
+) -> None:
+    server.rules(
+        Rule(match="r0.", body='{"choices": []}'),
+        Rule(match="r1.", body='{"error": {"message": "out of memory"}}'),
+    )
+    folder.live(server, retries=1)
+    folder.ask(2)
+    assert folder.apply() == 4
+    # Two tries, in each of the four batches a row is sent with at most.
+    assert server.seen["calls"] == 2 * 2 * 4
+    assert "no answer to ours" not in folder.said
+    assert folder.run("results", "m.ask", "--failed", "--format", "jsonl") == 0
+    assert "HTTP 200 without an answer" in folder.said
+    assert "out of memory" in folder.said
+
+
 def test_detach_waits_for_what_would_not_run_afterwards(
     folder: Folder, server: UpstreamProcess
 ) -> None:

@@ -185,6 +185,9 @@ async def test_a_busy_upstream_that_answers_nobody_is_given_up(
         (Rule(body="", headers={"content-type": "text/plain"}), "invalid_answer"),
         (Rule(body="<html>Hello</html>", headers={"content-type": "text/html"}), "invalid_answer"),
         (Rule(body="{}", headers={"content-encoding": "gzip"}), "invalid_answer"),
+        (Rule(body='{"choices": []}'), "no_answer"),
+        (Rule(body='{"choices": [{"message": null}]}'), "no_answer"),
+        (Rule(body='{"error": {"message": "out of memory"}}'), "no_answer"),
     ],
 )
 async def test_answers_without_sense_are_what_they_are(

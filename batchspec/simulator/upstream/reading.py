@@ -48,6 +48,9 @@ def read(status: int, headers: Mapping[str, str], content: bytes, now: float) ->
         if body is None:
             kind = headers.get("content-type", "no content type")
             return Again(failure("invalid_answer", f"a body that is no object of JSON ({kind})"))
+        if not _answers(body):
+            message = _complaint(body) or f"HTTP {status} without an answer"
+            return Again(Reply(0, None, error={"code": "no_answer", "message": message}))
         return Reply(status, body, read_usage(body.get("usage")))
     if body is None:
         body = HTTPFailure(status, f"HTTP {status} of the upstream: {_excerpt(content)}").body
@@ -61,6 +64,22 @@ def read(status: int, headers: Mapping[str, str], content: bytes, now: float) ->
 def failure(code: str, what: str) -> Reply:
     """Return what a line gets when the upstream gave no HTTP answer that can be handed on."""
     return Reply(0, None, error={"code": code, "message": f"The upstream gave {what}."})
+
+
+def _answers(body: Json) -> bool:
+    """Whether a body holds what was asked for, in the words of any endpoint."""
+    match body:
+        case {"choices": [{"message": dict()}, *_]} | {"output": list()} | {"data": list()}:
+            return True
+        case _:
+            return False
+
+
+def _complaint(body: Json) -> str:
+    """Return the upstream's own words for what went wrong; empty if it has none."""
+    error = body.get("error")
+    words = error.get("message") if is_object(error) else error
+    return words if isinstance(words, str) else ""
 
 
 def _object(content: bytes) -> Json | None:
