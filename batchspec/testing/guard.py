@@ -81,7 +81,7 @@ class Guard:
             return
         if refused:
             self.attempts.append(_told(host, event))
-            pytest.fail(self.attempts[-1])
+            pytest.fail(self.attempts[-1], pytrace=False)
 
 
 class _Allowed:

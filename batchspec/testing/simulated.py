@@ -11,8 +11,9 @@ from typing import Any, Self, TypeVar
 
 import anyio
 
+from batchspec.apply.loop import first_of
 from batchspec.config import Settings, load_settings
-from batchspec.errors import StateError, UsageError
+from batchspec.errors import BatchspecError, StateError, UsageError
 from batchspec.ids import JobAddress, RowKey
 from batchspec.plan.changes import Plan
 from batchspec.ports import Hook
@@ -32,7 +33,7 @@ from batchspec.testing.run import Run, RunItem
 from batchspec.testing.server import Server
 
 T = TypeVar("T")
-hides_mistakes = methodcaller("errisinstance", (ScriptError, TypeError))
+hides_mistakes = methodcaller("errisinstance", (ScriptError, TypeError, BatchspecError))
 """What pytest asks for frames it need not show: the mistake is in what the test handed over."""
 BASE_URL = "http://simulator/v1"
 
@@ -200,7 +201,7 @@ class SimulatedProject:
         with self.open() as project:
             plan = project.plan(targets=targets, replace=replace)
             before = {batch.id for batch in self._batches(project)}
-            result = _outside_a_loop(lambda: project.apply(plan, hook=recorder, **options))
+            result = _told_alone(lambda: project.apply(plan, hook=recorder, **options))
             if result.signal is not None:
                 # The loop took it as a wish to stop in good order; it was meant for the tests.
                 signal.raise_signal(result.signal)
@@ -278,6 +279,18 @@ def _same(job: Job | str, known: Job) -> bool:
         known.source,
         known.module_file,
     )
+
+
+def _told_alone(function: Callable[[], T]) -> T:
+    """Run a blocking function; what it raises comes without the groups and frames around it."""
+    __tracebackhide__ = True
+    try:
+        return _outside_a_loop(function)
+    except BatchspecError as error:
+        raised: BaseException = error.with_traceback(None)
+    except BaseExceptionGroup as errors:
+        raised = first_of(errors)
+    raise raised from None
 
 
 def _outside_a_loop(function: Callable[[], T]) -> T:

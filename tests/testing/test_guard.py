@@ -221,3 +221,38 @@ def test_a_wrong_mode_is_refused(run_pytest: RunPytest) -> None:
     assert "batchspec_network is one of fixtures, guard, allow; the configuration says 'gaurd'" in (
         said
     )
+
+
+def test_a_tool_that_reaches_out_and_a_provider_that_refuses_are_told_alone(
+    run_pytest: RunPytest,
+) -> None:
+    """Without the groups of tasks and the frames they came through."""
+    test = """
+        import socket
+        from batchspec import Job, rows, tool
+        from batchspec.testing import Faults, call, script
+
+        @tool
+        def reach() -> str:
+            "Reach out."
+            socket.create_connection(("203.0.113.7", 80), timeout=1)
+
+        words = Job(
+            model="openai:gpt-5-mini", rows=rows.inline([{"id": "a"}]), prompt="{id}", tools=[reach]
+        )
+
+        def test_tool(run_job):
+            run_job(words, answers=script(call("reach"), "fine"))
+
+        def test_provider(run_job):
+            faults = Faults()
+            faults.add("denied")
+            run_job(words, faults=faults)
+    """
+    said = run_pytest("-q", **{"test_it.py": test})
+    assert "2 failed" in said, said
+    assert "test_tool (call) tried to reach '203.0.113.7' in test_it.py:" in said
+    assert "ProviderError: Provider 'openai' refused the key (HTTP 401" in said
+    assert "Group" not in said
+    assert "The above exception" not in said
+    assert "anyio" not in said
