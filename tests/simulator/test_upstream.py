@@ -294,6 +294,15 @@ class TestAway:
         assert (await ask(made)).status == 200
         assert len(time.slept) == 2
 
+    async def test_a_key_that_was_sent_is_refused_with_the_words_of_the_upstream(
+        self, server: UpstreamProcess, upstream: Make
+    ) -> None:
+        server.rules(Rule(status=401, body='{"error":{"message":"No such key: secret"}}'))
+        made = await upstream(api_key="secret")
+        await ask(made, patient=False)
+        assert "refuses the key that was sent (HTTP 401: No such key: …)" in str(made.outage)
+        assert "set the environment variable" not in str(made.outage)
+
     async def test_no_word_gives_the_key_away(
         self, server: UpstreamProcess, upstream: Make
     ) -> None:

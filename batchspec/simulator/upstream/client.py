@@ -12,7 +12,7 @@ from pydantic_core import to_json
 
 from batchspec.simulator.addresses import is_loopback
 from batchspec.simulator.endpoints.port import Reply
-from batchspec.simulator.upstream.reading import Again, Away, failure, read
+from batchspec.simulator.upstream.reading import Again, Away, complaint, failure, read
 from batchspec.simulator.upstream.waiting import Sleep, Waiting, backoff
 from batchspec.simulator.wire import Clock, HTTPFailure, Json
 
@@ -230,14 +230,21 @@ class Upstream:
                     return failure("answer_too_large", f"more than {self._max_answer:,} bytes")
                 parts.append(part)
         if response.status_code == 401:
-            return Away(
-                f"{self.base_url} refuses the key (HTTP 401); set the environment variable with "
-                "the key, and name it as `api_key_env`"
-            )
+            return Away(self._refused(b"".join(parts)))
         found = read(response.status_code, response.headers, b"".join(parts), self._clock())
         if isinstance(found, Again) and found.wait is not None:
             self._waiting.hold(found.wait)
         return found
+
+    def _refused(self, content: bytes) -> str:
+        if not self._key:
+            return (
+                f"{self.base_url} refuses the key (HTTP 401); set the environment variable with "
+                "the key, and name it as `api_key_env`"
+            )
+        words = complaint(content).replace(self._key, "…")
+        told = f"HTTP 401: {words}" if words else "HTTP 401"
+        return f"{self.base_url} refuses the key that was sent ({told}); correct the key"
 
     def _present(self, *, answered: bool = False) -> None:
         self._answers += answered

@@ -49,7 +49,7 @@ def read(status: int, headers: Mapping[str, str], content: bytes, now: float) ->
             kind = headers.get("content-type", "no content type")
             return Again(failure("invalid_answer", f"a body that is no object of JSON ({kind})"))
         if not _answers(body):
-            message = _complaint(body) or f"HTTP {status} without an answer"
+            message = complaint(content) or f"HTTP {status} without an answer"
             return Again(Reply(0, None, error={"code": "no_answer", "message": message}))
         return Reply(status, body, read_usage(body.get("usage")))
     if body is None:
@@ -75,9 +75,9 @@ def _answers(body: Json) -> bool:
             return False
 
 
-def _complaint(body: Json) -> str:
+def complaint(content: bytes) -> str:
     """Return the upstream's own words for what went wrong; empty if it has none."""
-    error = body.get("error")
+    error = (_object(content) or {}).get("error")
     words = error.get("message") if is_object(error) else error
     return words if isinstance(words, str) else ""
 
