@@ -265,6 +265,15 @@ def test_of_several_answers_to_a_request_the_last_success_counts(tmp_path: Path)
     growing.close()
 
 
+def test_a_recording_that_was_there_is_its_owners_alone_from_then_on(tmp_path: Path) -> None:
+    path = recording(tmp_path / "shared.jsonl", {"custom_id": "a", "content": "Yes."})
+    path.chmod(0o644)
+    growing = Recording(path, growing=True)
+    growing.claim()
+    growing.close()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_replayed_requests_are_counted_once(tmp_path: Path) -> None:
     path = recording(tmp_path / "one.jsonl", {"custom_id": "a", "content": "Yes."})
     model = RecordedModel(path, fallback=SchemaModel())

@@ -157,6 +157,7 @@ class Recording:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with ExitStack() as opened:
                 file = opened.enter_context(os.fdopen(open_private(self.path), "r+b", buffering=0))
+                os.fchmod(file.fileno(), 0o600)
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError as error:
