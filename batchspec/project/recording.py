@@ -10,6 +10,7 @@ from pydantic_core import from_json
 from batchspec.config import Settings
 from batchspec.errors import ConfigurationError, StateError
 from batchspec.messages import JsonObject
+from batchspec.spec.shapes import is_mapping
 
 if TYPE_CHECKING:
     from batchspec.simulator import Model, RecordedModel, Recording
@@ -67,6 +68,8 @@ class FileRecorder:
             answer = from_json(line)
         except ValueError:
             return  # nobody can replay it
+        if not is_mapping(answer):
+            return
         try:
             self._recording.append(custom_id, body, answer.get("response"), answer.get("error"))
         except OSError as error:

@@ -1,10 +1,13 @@
 """The shapes every part of the simulator shares: errors, ids, clocks and paces."""
 
+import json
 import secrets
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
+
+from pydantic_core import PydanticSerializationError, to_json
 
 _TYPE_NAMES: dict[type, str] = {
     dict: "an object",
@@ -165,6 +168,14 @@ def mint_batch_id() -> str:
 
 def mint_request_id() -> str:
     return "req_" + secrets.token_hex(16)
+
+
+def dump(value: Json) -> bytes:
+    """A JSON object as bytes; half a surrogate pair in a text is sent as the escape it came as."""
+    try:
+        return to_json(value)
+    except PydanticSerializationError:
+        return json.dumps(value, separators=(",", ":")).encode()
 
 
 def page(data: list[Json], *, has_more: bool) -> Json:

@@ -151,6 +151,19 @@ async def test_a_good_request_is_answered(simulation: Simulation, body: dict[str
     assert len(await simulation.lines(batch.output_file_id)) == 1
 
 
+async def test_half_a_surrogate_pair_spoils_no_other_line(
+    start: Callable[..., Simulation],
+) -> None:
+    """It is sent as the escape that JSON has for it."""
+    simulation = start(model=CallableModel(lambda body: "\ud800"))
+    batch = await simulation.finish(request_line("a"), request_line("b"))
+    found = await simulation.lines(batch.output_file_id)
+    assert [line["response"]["body"]["choices"][0]["message"]["content"] for line in found] == [
+        "\ud800",
+        "\ud800",
+    ]
+
+
 async def test_a_batch_completes_even_if_every_request_failed(simulation: Simulation) -> None:
     batch = await simulation.finish(*(request_line(str(n), bad=1) for n in range(9)))
     assert (batch.status, batch.output_file_id) == ("completed", None)

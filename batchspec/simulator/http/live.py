@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -16,7 +15,7 @@ from batchspec.simulator.http.reading import engine_of, read_body
 from batchspec.simulator.jobs.engine import Engine
 from batchspec.simulator.streams.chat import chat_stream
 from batchspec.simulator.streams.responses import response_stream
-from batchspec.simulator.wire import HTTPFailure, Json
+from batchspec.simulator.wire import HTTPFailure, Json, dump
 
 _STREAMS: Mapping[str, Callable[[Json, Json], Iterator[bytes]]] = {
     ChatCompletions.path: chat_stream,
@@ -42,7 +41,7 @@ async def _respond(request: Request) -> Response:
     headers = {**_rate_limits(reply.usage), **(reply.headers or {})}
     if body.get("stream") and reply.succeeded:
         return _EventStream(_STREAMS[request.url.path](body, reply.body), headers)
-    content = to_json(reply.body)
+    content = dump(reply.body)
     return Response(content, reply.status, headers, media_type="application/json")
 
 

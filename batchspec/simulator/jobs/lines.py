@@ -8,12 +8,12 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from batchspec.simulator.endpoints.port import Endpoint, Reply
 from batchspec.simulator.jobs.database import Write, open_private
 from batchspec.simulator.jobs.records import BatchRecord, Progress
-from batchspec.simulator.wire import Json
+from batchspec.simulator.wire import Json, dump
 
 CHUNK_LINES = 1_000
 CHUNK_BYTES = 4 * 2**20
@@ -184,4 +184,4 @@ def _encode(batch_id: str, number: int, custom_id: str, reply: Reply) -> bytes:
         "response": response,
         "error": reply.error,
     }
-    return to_json(line) + b"\n"
+    return dump(line) + b"\n"
