@@ -122,6 +122,7 @@ class Applying:
             jobs=tuple(job for job in ended if not job.removed),
             waiting=tuple(loop.world.waiting),
             signal=loop.signals[0] if loop.signals else None,
+            stopping=tuple(connections.local),
             note=connections.note(),
         )
 

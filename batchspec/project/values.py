@@ -84,6 +84,8 @@ class ApplyResult:
     """There was nothing to do."""
     signal: int | None = None
     """The interrupt that ended it."""
+    stopping: tuple[str, ...] = ()
+    """Providers whose batches run in this process, and stop with it."""
     note: str | None = None
     warnings: tuple[str, ...] = field(default=())
 

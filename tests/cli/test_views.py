@@ -126,9 +126,19 @@ def test_an_empty_state_says_what_comes_next(shown: Shown) -> None:
                 "Warning: slow",
             ],
         ),
+        (
+            ApplyResult(jobs=(OPEN,), signal=2, stopping=("laptop",)),
+            [
+                (
+                    "Interrupted. Batches of laptop stop here, and go on at the line; nothing "
+                    "recorded is lost."
+                ),
+                "Next: batchspec apply --env prod  (to go on)",
+            ],
+        ),
         (ApplyResult(jobs=()), ["Done: 0 items succeeded."]),
     ],
-    ids=["nothing", "failed", "detached", "interrupted", "empty"],
+    ids=["nothing", "failed", "detached", "interrupted", "interrupted here", "empty"],
 )
 def test_every_end_of_an_apply_says_what_comes_next(
     shown: Shown, result: ApplyResult, lines: list[str]

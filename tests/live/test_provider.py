@@ -89,6 +89,7 @@ def test_an_interrupt_lets_running_calls_end_and_saves_them(
     server.rules(Rule(match="nobody"))
     server.release()
     assert folder.end(process) == 130, folder.said
+    assert "Batches of laptop stop here, and go on at the line" in " ".join(folder.said.split())
     first = server.seen["answered"]
     assert len(first) >= 16
     server.reset()

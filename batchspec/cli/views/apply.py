@@ -115,7 +115,10 @@ def _verdict(result: "ApplyResult") -> Text:
     items = sum(job.items for job in result.jobs)
     final = sum(job.final for job in result.jobs)
     if result.interrupted:
-        return Text("Interrupted. Batches at the provider go on; nothing recorded is lost.", "bold")
+        where = "Batches at the provider go on"
+        if result.stopping:
+            where = f"Batches of {', '.join(result.stopping)} stop here, and go on at the line"
+        return Text(f"Interrupted. {where}; nothing recorded is lost.", "bold")
     if not result.done:
         return Text(f"In progress: {final:,} of {items:,} items are final.", "bold")
     if result.failed:
