@@ -215,7 +215,7 @@ def _source(
         raise ValueError("answers come either from --answers or from --upstream; leave out one.")
     parse_url(upstream)
     key = os.environ.get(_UPSTREAM_KEY)
-    source = Upstream(upstream, api_key=key, concurrency=concurrency, on_outage=warn)
+    source = Upstream(upstream, api_key=key, concurrency=concurrency, on_outage=warn, on_hold=warn)
     return source if recording is None else RecordingSource(source, recording, on_trouble=warn)
 
 

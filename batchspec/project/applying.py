@@ -91,7 +91,11 @@ class Applying:
             store.acquire(project.mint(), "apply")
             stack.callback(store.release)
             connections = Connections(
-                project.settings, project.directory, project.root, project.simulated
+                project.settings,
+                project.directory,
+                project.root,
+                project.simulated,
+                warn=self._hook.warning,
             )
             try:
                 return await self._apply(connections, store)

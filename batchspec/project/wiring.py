@@ -106,6 +106,8 @@ class Connections:
     local: dict[str, Pace] = field(default_factory=dict[str, Pace])
     """How often to look at batches that run in this process, by provider."""
     _drops: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+    warn: Callable[[str], None] = lambda _: None
+    """Told what a person who waits should know; called from any thread."""
     _client: Client | None = None
     _replays: "list[RecordedModel]" = field(default_factory=list["RecordedModel"])
 
@@ -174,6 +176,7 @@ class Connections:
             timeout=own.timeout,
             retries=own.retries,
             patience=own.patience,
+            on_hold=self.warn,
         )
         app = create_app(
             self.directory / "live" / name,

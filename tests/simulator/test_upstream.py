@@ -140,7 +140,8 @@ async def test_retry_after_holds_everybody(
     server: UpstreamProcess, upstream: Make, time: Time
 ) -> None:
     server.rules(Rule(status=429, times=1, headers={"retry-after": "30"}))
-    made = await upstream(concurrency=1)
+    told: list[str] = []
+    made = await upstream(concurrency=1, on_hold=told.append)
     answered: list[float] = []
 
     async def asking() -> None:
@@ -152,6 +153,7 @@ async def test_retry_after_holds_everybody(
         group.start_soon(asking)
     assert answered == [START + 30, START + 30]
     assert time.slept == [30.0]
+    assert told == [f"{made.base_url} asks to wait for 30 s (HTTP 429)"]
 
 
 async def test_a_busy_upstream_that_answers_others_costs_no_try(

@@ -17,6 +17,8 @@ from batchspec.simulator.upstream.waiting import Sleep, Waiting, backoff
 from batchspec.simulator.wire import Clock, HTTPFailure, Json
 
 MAX_ANSWER = 64 * 2**20
+_LONG = 10.0
+"""Seconds of a wait that people are told of."""
 _CONNECT = 10.0
 """Seconds until a host that does not answer counts as away."""
 
@@ -37,6 +39,7 @@ class Upstream:
         patience: Seconds an upstream that has answered before may be away until it is an outage.
         max_answer: Bytes of the longest answer that is read.
         on_outage: Told why, once per outage.
+        on_hold: Told, when the upstream asks everybody to wait long, why and how long.
         clock: Says the time in unix seconds.
         sleep: Waits so many seconds of that clock.
         random: Spreads tries over time.
@@ -53,6 +56,7 @@ class Upstream:
         patience: float = 60.0,
         max_answer: int = MAX_ANSWER,
         on_outage: Callable[[str], None] = lambda _: None,
+        on_hold: Callable[[str], None] = lambda _: None,
         clock: Clock = time.time,
         sleep: Sleep = anyio.sleep,
         random: Random | None = None,
@@ -68,6 +72,7 @@ class Upstream:
         self._patience = patience
         self._max_answer = max_answer
         self._on_outage = on_outage
+        self._on_hold = on_hold
         self._clock = clock
         self._sleep = sleep
         self._random = random or Random()  # noqa: S311  it spreads load, it hides nothing
@@ -233,8 +238,16 @@ class Upstream:
             return Away(self._refused(b"".join(parts)))
         found = read(response.status_code, response.headers, b"".join(parts), self._clock())
         if isinstance(found, Again) and found.wait is not None:
-            self._waiting.hold(found.wait)
+            self._wait(found)
         return found
+
+    def _wait(self, found: Again) -> None:
+        """Let nobody ask for the time that the upstream wants."""
+        seconds = found.wait or 0.0
+        if seconds >= _LONG and not self._waiting.held:
+            status = f"HTTP {found.reply.status}" if found.reply.status else "Retry-After"
+            self._on_hold(f"{self.base_url} asks to wait for {seconds:g} s ({status})")
+        self._waiting.hold(seconds)
 
     def _refused(self, content: bytes) -> str:
         if not self._key:
