@@ -1,5 +1,8 @@
 """What becomes of calls that failed: another try later, or a sentence for a person."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
 from batchspec.apply.world import World
 from batchspec.errors import ProviderError
 from batchspec.ports import Provider
@@ -20,6 +23,16 @@ _NOT_FOUND = 6
 _KEY_REFUSED = {401, 403}
 _SOON = 0.25
 """Seconds after which a connection is tried again that did not come about."""
+
+
+@asynccontextmanager
+async def calls(world: World, provider: Provider, record: BatchRecord) -> AsyncGenerator[None]:
+    """Make calls about a batch; a failed one becomes an event with a time to try again."""
+    try:
+        yield
+        world.answered.add(provider.name)
+    except CallError as error:
+        await call_failed(world, provider, record, error)
 
 
 async def call_failed(

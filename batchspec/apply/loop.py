@@ -10,9 +10,11 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
+from batchspec.apply.adopt import do_adopt
 from batchspec.apply.collect import do_collect
+from batchspec.apply.packing import do_pack
 from batchspec.apply.rejudge import do_rejudge
-from batchspec.apply.run import do_adopt, do_pack, do_poll, do_submit
+from batchspec.apply.run import do_poll, do_submit
 from batchspec.apply.tools import do_tools
 from batchspec.apply.world import World
 from batchspec.ids import BatchId, JobAddress

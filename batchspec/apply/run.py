@@ -1,89 +1,41 @@
-"""Doing what `decide` says about batches: pack, submit, adopt, poll.
+"""Doing what `decide` says about batches: submit and poll; `packing` and `adopt` do the rest.
 
 Each function commits what it is about to do before it does it, and what came of it after. A failed
 call becomes an event with a time to try again; only what a person must mend ends the run.
 """
 
 import os
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from batchspec.apply.failing import call_failed, stop_message
+from batchspec.apply.adopt import cancel_late, keep_oldest, twins
+from batchspec.apply.failing import calls, stop_message
 from batchspec.apply.world import World
 from batchspec.errors import ProviderError, StateError
-from batchspec.ids import BatchId, FileId, LaneId, RemoteId
+from batchspec.ids import BatchId, FileId
 from batchspec.ports import Provider
-from batchspec.reconcile.observe import RejectedLines, Stopped, not_found, observe, oldest
-from batchspec.reconcile.pack import pack, room
+from batchspec.reconcile.observe import RejectedLines, Stopped, observe
 from batchspec.reconcile.retry import backoff
 from batchspec.state.events import (
     BatchAbsent,
-    BatchIntended,
     BatchObserved,
     BatchRejected,
-    BatchSubmitted,
     CallFailed,
     CreateAttempted,
     InputUploaded,
 )
-from batchspec.state.records import TERMINAL, BatchRecord
+from batchspec.state.records import BatchRecord
 from batchspec.state.remote import (
     CallError,
     NotFound,
     Refused,
-    RemoteBatch,
     Throttled,
     Uncertain,
 )
 
-_CLOCK_SLACK = 7200.0
-"""Seconds by which the provider's clock may differ from ours."""
 _UPLOAD_AGAIN = 5
 """Creates refused in passing after which the input file is uploaded anew."""
-_LIST_LAG = 600.0
-"""Seconds in which a batch that was created may be missing in the provider's list."""
 _MOST_METADATA = 16
-
-
-async def do_pack(world: World, lane: LaneId) -> None:
-    """Cut what waits in a lane into batches and record the intents.
-
-    Raises:
-        RefusedError: They may cost more than the budget has left; nothing was recorded.
-    """
-    record = await world.db(world.store.lane, lane)
-    provider = world.provider(record.provider)
-    now = world.clock.now()
-
-    def intend() -> list[BatchIntended]:
-        waiting = next(found for found in world.store.lanes() if found.lane.id == lane)
-        packets = pack(
-            world.store.pending(lane),
-            max_requests=room(waiting, world.store.open_batches(), provider.max_requests),
-            max_bytes=provider.max_bytes,
-        )
-        events = [
-            BatchIntended(
-                id=world.mint(),
-                lane=lane,
-                first=packet.first,
-                last=packet.last,
-                members=packet.members,
-                bytes=packet.bytes,
-                at=now,
-            )
-            for packet in packets
-        ]
-        if world.budget is not None and events:
-            requests, size = sum(e.members for e in events), sum(e.bytes for e in events)
-            world.budget.check(record, requests, size)
-        world.store.commit(*events)
-        return events
-
-    for event in await world.db(intend):
-        world.hook.event(event)
 
 
 async def do_submit(world: World, batch: BatchId) -> None:
@@ -106,8 +58,8 @@ async def do_submit(world: World, batch: BatchId) -> None:
         await _refused(world, provider, record, file, error)
     else:
         world.answered.add(provider.name)
-        twins = await _twins(world, provider, record) if record.creates else []
-        await _keep_oldest(world, provider, record, [remote, *twins], adopted=False)
+        doubles = await twins(world, provider, record) if record.creates else []
+        await keep_oldest(world, provider, record, [remote, *doubles], adopted=False)
 
 
 def batch_metadata(world: World, record: BatchRecord) -> dict[str, str]:
@@ -125,7 +77,7 @@ async def _upload(world: World, provider: Provider, record: BatchRecord) -> File
     """Upload the input file; None when that failed in passing."""
     name = f"batchspec-{record.id}.jsonl"
     file = None
-    async with world.transfers, _calls(world, provider, record):
+    async with world.transfers, calls(world, provider, record):
         path = await world.db(write_input, world, provider, record.id, world.store.scratch / name)
         try:
             file = await provider.client.upload(path, name)
@@ -202,94 +154,6 @@ async def _refused(
     raise ProviderError(stop_message(provider, error))
 
 
-async def _submitted(
-    world: World, provider: Provider, record: BatchRecord, remote: RemoteBatch, *, adopted: bool
-) -> None:
-    now = world.clock.now()
-    await world.commit(
-        BatchSubmitted(
-            id=record.id,
-            remote_id=remote.id,
-            status=remote.status,
-            at=now,
-            next_at=now + world.pace_of(provider).poll,
-            adopted=adopted,
-        ),
-    )
-
-
-async def do_adopt(world: World, batch: BatchId) -> None:
-    """Look for a batch whose create got no answer; allow another only after the grace period."""
-    record = await world.db(world.store.batch, batch)
-    lane = await world.db(world.store.lane, record.lane)
-    provider = world.provider(lane.provider)
-    asked = world.clock.now()
-    async with _calls(world, provider, record):
-        found = await _created(provider, record)
-        if found:
-            await _keep_oldest(world, provider, record, found, adopted=True)
-        else:
-            await world.commit(not_found(record, asked, world.pace_of(provider)))
-
-
-async def _created(provider: Provider, record: BatchRecord) -> list[RemoteBatch]:
-    """Return the account's batches that some create of a batch made."""
-    since = record.intended_at - _CLOCK_SLACK
-    return [found async for found in provider.client.recent(since) if _ours(found, record)]
-
-
-async def _twins(world: World, provider: Provider, record: BatchRecord) -> list[RemoteBatch]:
-    """Look for what earlier creates made after all; a look that fails changes nothing."""
-    try:
-        return await _created(provider, record)
-    except CallError as error:
-        world.hook.warning(f"Doubles of batch {record.id} could not be looked for: {error}")
-        return []
-
-
-async def _keep_oldest(
-    world: World,
-    provider: Provider,
-    record: BatchRecord,
-    found: Sequence[RemoteBatch],
-    *,
-    adopted: bool,
-) -> None:
-    """Record the oldest of the batches that creates of one record made; cancel the others."""
-    kept, *doubles = oldest({remote.id: remote for remote in found}.values())
-    await _submitted(world, provider, record, kept, adopted=adopted or kept.id != found[0].id)
-    for surplus in doubles:
-        await _cancel_double(world, provider, surplus.id, kept.id)
-
-
-async def _cancel_late(world: World, provider: Provider, record: BatchRecord) -> None:
-    """Cancel what an earlier create made and the list showed only after a later one."""
-    young = world.clock.now() - (record.submitted_at or 0) < _LIST_LAG
-    if record.remote_id is None or record.creates < 2 or not young:
-        return
-    for twin in await _twins(world, provider, record):
-        if twin.id != record.remote_id and twin.status not in {*TERMINAL, "cancelling"}:
-            await _cancel_double(world, provider, twin.id, record.remote_id)
-
-
-async def _cancel_double(
-    world: World, provider: Provider, surplus: RemoteId, kept: RemoteId
-) -> None:
-    """Cancel a batch whose members another one has; its results are never read."""
-    try:
-        await provider.client.cancel(surplus)
-    except CallError as error:
-        world.hook.warning(f"Batch {surplus} doubles {kept} and could not be cancelled: {error}")
-    else:
-        world.hook.warning(f"Batch {surplus} doubles {kept}; it is cancelled.")
-
-
-def _ours(remote: RemoteBatch, record: BatchRecord) -> bool:
-    if remote.metadata.get("batchspec") == record.id:
-        return True
-    return record.input_file_id is not None and remote.input_file_id == record.input_file_id
-
-
 async def do_poll(world: World, batch: BatchId) -> None:
     """Ask how far a batch is."""
     record = await world.db(world.store.batch, batch)
@@ -297,7 +161,7 @@ async def do_poll(world: World, batch: BatchId) -> None:
     provider = world.provider(lane.provider)
     if record.remote_id is None:
         return
-    async with _calls(world, provider, record):
+    async with calls(world, provider, record):
         remote = await provider.client.retrieve(record.remote_id)
         holds = {r.lane.id: r.holds for r in await world.db(world.store.lanes)}.get(record.lane, 0)
         others = await world.db(world.store.open_batches)
@@ -322,7 +186,7 @@ async def do_poll(world: World, batch: BatchId) -> None:
                 await delete_input(world, provider, record.input_file_id)
             case BatchObserved():
                 await world.commit(seen)
-                await _cancel_late(world, provider, record)
+                await cancel_late(world, provider, record)
 
 
 async def delete_input(world: World, provider: Provider, file: FileId | None) -> None:
@@ -332,13 +196,3 @@ async def delete_input(world: World, provider: Provider, file: FileId | None) ->
             await provider.client.delete_file(file)
         except CallError as error:
             world.hook.warning(f"The input file {file} could not be deleted: {error}")
-
-
-@asynccontextmanager
-async def _calls(world: World, provider: Provider, record: BatchRecord) -> AsyncGenerator[None]:
-    """Make calls about a batch; a failed one becomes an event with a time to try again."""
-    try:
-        yield
-        world.answered.add(provider.name)
-    except CallError as error:
-        await call_failed(world, provider, record, error)

@@ -84,6 +84,24 @@ class BatchRecord:
     """Errors in a row while talking about this batch."""
     note: str | None = None
     """The last error or the provider's reason, for people."""
+    uploads: int = 0
+    """How often an upload of the input file was begun."""
+    cancel_at: float | None = None
+    """Since when it is to be cancelled; None: it is not."""
+    cancelled_at: float | None = None
+    """When the provider took the cancellation."""
+    double_of: BatchId | None = None
+    """The batch with the same members; this one is cancelled and its results are never read."""
+    account: str | None = None
+    """Whose it is: where the provider is, and a hash of the key."""
+    via: Literal["batch", "live"] = "batch"
+    """live: its requests are asked one by one, at the provider's live endpoint."""
+    imported: bool = False
+    """Made by hand and adopted; its members have custom_ids of their own."""
+    tidied_at: float | None = None
+    """When its input file was deleted at the provider."""
+    purged_at: float | None = None
+    """When its result files were deleted at the provider."""
 
 
 @dataclass(frozen=True, slots=True)

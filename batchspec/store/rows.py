@@ -11,14 +11,17 @@ from batchspec.state.records import BatchRecord, RequestCounts
 BATCH_COLUMNS = (
     "id, lane, phase, members, bytes, jobs, intended_at, input_file_id, create_at, creates, "
     "remote_id, status, total, completed, failed, submitted_at, output_file_id, error_file_id, "
-    "ended_at, next_at, failures, note, looked_at"
+    "ended_at, next_at, failures, note, looked_at, uploads, cancel_at, cancelled_at, double_of, "
+    "account, via, imported, tidied_at, purged_at"
 )
 UPDATE_BATCH = (
     "UPDATE batches SET phase=:phase, input_file_id=:input_file_id, create_at=:create_at, "
     "creates=:creates, remote_id=:remote_id, status=:status, total=:total, completed=:completed, "
     "failed=:failed, submitted_at=:submitted_at, output_file_id=:output_file_id, "
     "error_file_id=:error_file_id, ended_at=:ended_at, next_at=:next_at, failures=:failures, "
-    "note=:note, looked_at=:looked_at WHERE id=:id"
+    "note=:note, looked_at=:looked_at, uploads=:uploads, cancel_at=:cancel_at, "
+    "cancelled_at=:cancelled_at, account=:account, tidied_at=:tidied_at, purged_at=:purged_at "
+    "WHERE id=:id"
 )
 
 
@@ -47,6 +50,15 @@ def batch_record(row: sqlite3.Row | tuple[Any, ...]) -> BatchRecord:
         failures=row[20],
         note=row[21],
         looked_at=row[22],
+        uploads=row[23],
+        cancel_at=row[24],
+        cancelled_at=row[25],
+        double_of=None if row[26] is None else BatchId(row[26]),
+        account=row[27],
+        via=row[28],
+        imported=bool(row[29]),
+        tidied_at=row[30],
+        purged_at=row[31],
     )
 
 
@@ -71,4 +83,10 @@ def batch_values(record: BatchRecord) -> dict[str, Any]:
         "failures": record.failures,
         "note": record.note,
         "looked_at": record.looked_at,
+        "uploads": record.uploads,
+        "cancel_at": record.cancel_at,
+        "cancelled_at": record.cancelled_at,
+        "account": record.account,
+        "tidied_at": record.tidied_at,
+        "purged_at": record.purged_at,
     }

@@ -7,14 +7,14 @@ batch) and the statements of `agree` live in modules of their own.
 import json
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
 
 from batchspec.errors import StateError
-from batchspec.ids import BatchId, ConversationId, FileId, JobAddress, LaneId, RecordRef, RowKey
-from batchspec.messages import Contract, Outcome, Usage
+from batchspec.ids import BatchId, ConversationId, FileId, JobAddress, LaneId
+from batchspec.messages import Outcome, Usage
 from batchspec.ports import (
     Body,
 )
@@ -29,35 +29,23 @@ from batchspec.state.events import (
     ToolsRun,
 )
 from batchspec.state.machine import conversation_phase, evolve
-from batchspec.state.records import BatchRecord, JobProgress, JobTools, Lane, LaneRecord
 from batchspec.state.settlement import Answered
 from batchspec.state.stored import (
     CallDone,
-    FinalReply,
     Judged,
     NextTurn,
-    StoredRequest,
     ToolTurn,
 )
 from batchspec.store import toollog
 from batchspec.store.agree import agree
 from batchspec.store.collection import Collection
 from batchspec.store.draft import SqliteDraft
-from batchspec.store.leased import LeasedState
-from batchspec.store.reader import (
-    StateReader,
-    read_contract,
-    read_lane,
-    read_lanes,
-    read_progress,
-)
-from batchspec.store.rows import BATCH_COLUMNS, UPDATE_BATCH, batch_record, batch_values
+from batchspec.store.recorded import RecordedState
+from batchspec.store.rows import UPDATE_BATCH, batch_values
 from batchspec.store.segments import segment_path, sync_folder
 
-_CHECKPOINT_PAGES = 4000
 
-
-class StateStore(LeasedState):
+class StateStore(RecordedState):
     """Implements `ports.Store`: what the loop and the planner record."""
 
     # --- events --------------------------------------------------------------------------------
@@ -147,91 +135,6 @@ class StateStore(LeasedState):
         if event.hold_lane_until:
             self._hold(self.batch(event.id).lane, event.hold_lane_until, event.reason)
 
-    # --- what is recorded ----------------------------------------------------------------------
-
-    def reader(self) -> StateReader:
-        """Open a reader with a connection of its own."""
-        return StateReader(self.directory)
-
-    def batch(self, batch: BatchId) -> BatchRecord:
-        """Return one batch."""
-        row = self.db.execute(f"SELECT {BATCH_COLUMNS} FROM batches WHERE id = ?", (batch,))  # noqa: S608 - constants
-        return batch_record(row.fetchone())
-
-    def open_batches(self) -> tuple[BatchRecord, ...]:
-        """Return the batches that are not collected or rejected."""
-        rows = self.db.execute(
-            f"SELECT {BATCH_COLUMNS} FROM batches "  # noqa: S608 - constants
-            "WHERE phase IN ('intended', 'submitted', 'ended') ORDER BY number"
-        )
-        return tuple(batch_record(row) for row in rows)
-
-    def lanes(self) -> tuple[LaneRecord, ...]:
-        """Return every lane with what waits in it."""
-        return read_lanes(self.db)
-
-    def tools(self) -> tuple[JobTools, ...]:
-        """Return the jobs with tool calls to run."""
-        rows = self.db.execute(
-            "SELECT j.address, COUNT(*) FROM lanes l JOIN conversations c ON c.lane = l.id "
-            "AND c.phase = 'tools' JOIN jobs j ON j.id = c.job GROUP BY 1"
-        )
-        return tuple(JobTools(JobAddress(address), n) for address, n in rows)
-
-    def unfinished(self) -> set[JobAddress]:
-        """Return the jobs with an item that is not final."""
-        rows = self.db.execute(
-            "SELECT DISTINCT j.address FROM conversations c JOIN items i ON i.conversation = c.id "
-            "JOIN jobs j ON j.id = i.job WHERE c.id IN ("
-            "SELECT c.id FROM lanes l JOIN conversations c ON c.lane = l.id AND c.phase='pending' "
-            "UNION ALL SELECT c.id FROM lanes l JOIN conversations c ON c.lane = l.id "
-            "AND c.phase = 'tools' UNION ALL SELECT c.id FROM batches b JOIN conversations c "
-            "ON c.batch = b.number AND c.phase = 'batched' "
-            "WHERE b.phase IN ('intended', 'submitted', 'ended'))"
-        )
-        return {JobAddress(address) for (address,) in rows}
-
-    def pending(self, lane: LaneId) -> Iterator[tuple[ConversationId, int]]:
-        """Yield (conversation, bytes of its line) of what can be sent in a lane, in order."""
-        rows = self.db.execute(
-            "SELECT id, size FROM conversations WHERE lane = ? AND phase = 'pending' ORDER BY id",
-            (lane,),
-        )
-        while chunk := rows.fetchmany(1000):
-            yield from chunk
-
-    def requests(self, batch: BatchId) -> Iterator[StoredRequest]:
-        """Yield the members of a batch with their messages, in order."""
-        rows = self.db.execute(
-            "SELECT lower(hex(substr(fingerprint, 1, 8))) || '-' || turn, contract, request "
-            "FROM conversations WHERE phase = 'batched' AND "
-            "batch = (SELECT number FROM batches WHERE id = ?) ORDER BY id",
-            (batch,),
-        )
-        get = self.bodies.get
-        while chunk := rows.fetchmany(1000):
-            for key, contract, request in chunk:
-                yield StoredRequest(key, contract, get(request).partition(b"\t")[0])
-
-    def progress(self) -> Sequence[JobProgress]:
-        """Count the items of every job by phase and outcome."""
-        return read_progress(self.db)
-
-    def lane(self, lane: LaneId) -> Lane:
-        """Return one lane."""
-        return read_lane(self.db, lane)
-
-    def contract(self, contract: int) -> Contract:
-        """Return what all requests of a contract share."""
-        return read_contract(self.db, contract)
-
-    def owner(self, conversation: ConversationId) -> tuple[RowKey | None, RecordRef | None]:
-        """Return key and row of an item that wants a conversation."""
-        row = self.db.execute(
-            "SELECT key, row FROM items WHERE conversation = ? LIMIT 1", (conversation,)
-        ).fetchone()
-        return (None, None) if row is None else (RowKey(row[0]), RecordRef(row[1]))
-
     # --- settling ------------------------------------------------------------------------------
 
     @contextmanager
@@ -266,27 +169,6 @@ class StateStore(LeasedState):
             reason = "it was not sent yet and is put together anew"
             self.commit(*(BatchRejected(id=b.id, at=self._now(), reason=reason) for b in idle))
         return [(b.lane, b.input_file_id) for b in idle if b.input_file_id is not None]
-
-    def removed_jobs(self) -> frozenset[JobAddress]:
-        """Return the jobs somebody agreed to forget."""
-        rows = self.db.execute("SELECT address FROM jobs WHERE removed")
-        return frozenset(JobAddress(address) for (address,) in rows)
-
-    def unjudged(self) -> Sequence[JobAddress]:
-        """Return the jobs whose replies were judged by another policy than the one agreed to."""
-        rows = self.db.execute("SELECT address FROM jobs WHERE policy <> judged AND NOT removed")
-        return [JobAddress(address) for (address,) in rows]
-
-    def final_replies(self, job: JobAddress) -> Iterator[FinalReply]:
-        """Yield the replies that gave items their outcome."""
-        rows = self.db.execute(
-            "SELECT id, reply, turn, outcome, reason FROM conversations WHERE phase = 'final' "
-            "AND outcome IN ('succeeded', 'failed') AND reply IS NOT NULL "
-            "AND job = (SELECT id FROM jobs WHERE address = ?)",
-            (job,),
-        )
-        while chunk := rows.fetchmany(1000):
-            yield from (FinalReply._make(row) for row in chunk)
 
     def rejudge(
         self,

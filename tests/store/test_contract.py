@@ -423,7 +423,10 @@ def test_readers_see_a_state_while_it_is_written(store: StateStore) -> None:
     with store.reader() as reader, store.transaction() as db:
         db.execute("DELETE FROM items")
         assert [item.key for item in reader.items(JOB)] == ["a"]
-        db.execute("INSERT INTO items SELECT 1, 1, 'a', 1, NULL, request, 0 FROM conversations")
+        db.execute(
+            "INSERT INTO items (id, job, key, conversation, row, digest) "
+            "SELECT 1, 1, 'a', 1, request, 0 FROM conversations"
+        )
 
 
 def test_one_item_can_be_read_alone_and_failed_ones_too(store: StateStore) -> None:

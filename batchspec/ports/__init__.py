@@ -1,0 +1,23 @@
+"""Every seam in one room: what the pure core and the shell ask of the world.
+
+Adapters (`store`, `providers`, `pricing`, views as hooks) implement these; `project` wires them.
+"""
+
+from batchspec.ports.providers import Client, Prices, Provider, Wire
+from batchspec.ports.store import Body, Collection, Draft, PlannedRow, Reader, Store
+from batchspec.ports.world import Clock, Hook
+
+__all__ = [
+    "Body",
+    "Client",
+    "Clock",
+    "Collection",
+    "Draft",
+    "Hook",
+    "PlannedRow",
+    "Prices",
+    "Provider",
+    "Reader",
+    "Store",
+    "Wire",
+]

@@ -1,0 +1,90 @@
+"""What the loop asks of a provider, and of who knows what tokens cost."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Protocol
+
+from batchspec.ids import (
+    FileId,
+    RemoteId,
+)
+from batchspec.messages import Contract, JsonObject, Line, Usage
+from batchspec.state.remote import RemoteBatch
+
+
+class Wire(Protocol):
+    """The pure codec of one endpoint; no I/O."""
+
+    endpoint: str
+    max_requests: int
+    max_bytes: int
+
+    def line_parts(self, contract: Contract) -> tuple[bytes, bytes]:
+        """Return what stands in a line between the custom_id and the messages, and after them."""
+        ...
+
+    def body(self, contract: Contract, messages: Sequence[Any]) -> JsonObject:
+        """Return the request body as the provider gets it."""
+        ...
+
+    def decode(self, line: bytes) -> Line:
+        """Judge one line of a result file alone; never raises."""
+        ...
+
+    def assistant(self, line: bytes) -> JsonObject:
+        """Return the assistant's message of a line that `decode` read as a reply."""
+        ...
+
+
+class Client(Protocol):
+    """The I/O of one provider. Every method raises `CallError`, nothing else, for the far side."""
+
+    async def upload(self, path: Path, name: str) -> FileId:
+        """Upload a batch input file, streaming. May be retried: a second file harms nobody."""
+        ...
+
+    async def create(
+        self, file: FileId, endpoint: str, window: str, metadata: Mapping[str, str]
+    ) -> RemoteBatch:
+        """Create a batch with exactly one POST. `Uncertain` means it may exist."""
+        ...
+
+    async def retrieve(self, batch: RemoteId) -> RemoteBatch: ...
+
+    def recent(self, since: float) -> AsyncIterator[RemoteBatch]:
+        """Yield the account's batches, newest first, down to a creation time."""
+        ...
+
+    def content(self, file: FileId) -> AsyncIterator[bytes]:
+        """Yield the bytes of a file in chunks of any size."""
+        ...
+
+    async def cancel(self, batch: RemoteId) -> RemoteBatch: ...
+    async def delete_file(self, file: FileId) -> None: ...
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """A provider as the loop uses it."""
+
+    name: str
+    client: Client
+    wire: Wire
+    max_requests: int
+    max_bytes: int
+    window: str = "24h"
+
+
+class Prices(Protocol):
+    """What tokens cost."""
+
+    def cost(self, provider: str, model: str, usage: Usage) -> Decimal | None:
+        """Return US dollars at batch price, or None when the price is not known (never 0)."""
+        ...
+
+    def meter(self, provider: str, model: str) -> Callable[[Usage], float] | None:
+        """Return what tells the cost of one reply fast, or None when the price is not known."""
+        ...

@@ -1,0 +1,184 @@
+"""An opened project: configuration, specs, state, providers."""
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+from batchspec.apply.clock import SystemClock
+from batchspec.config import Settings, load_settings
+from batchspec.desired.graph import Desired, DesiredJob
+from batchspec.errors import Diagnostic, SpecError, StateError, UsageError
+from batchspec.ids import JobAddress, parse_address, uuid7
+from batchspec.load.build import load_project
+from batchspec.plan.changes import Plan
+from batchspec.ports import (
+    Clock,
+    Provider,
+    Wire,
+)
+from batchspec.project import wiring
+from batchspec.project.checking import render_item, validate
+from batchspec.project.planning import (
+    Planner,
+)
+from batchspec.project.values import Graph, Rendered, Validation
+from batchspec.spec.job import Job
+from batchspec.spec.rows import Collect
+from batchspec.store.reader import StateReader
+from batchspec.store.sqlite import StateStore
+
+
+class OpenedProject:
+    """A folder with specs, and the state of one environment: what everything else needs.
+
+    Args:
+        root: The folder that holds `specs/`.
+        environment: Which state to use; None: what the configuration says.
+        simulate: Use environment `simulation`, with every provider served in this process.
+        settings: The configuration; None: read it from the folder and the environment.
+        clock: Tells the time.
+        jobs: By address; they are used instead of what `specs/` declares, which is not loaded.
+    """
+
+    def __init__(  # noqa: PLR0913 - one keyword per way in which projects differ
+        self,
+        root: str | Path = ".",
+        *,
+        environment: str | None = None,
+        simulate: bool = False,
+        settings: Settings | None = None,
+        clock: Clock | None = None,
+        jobs: Mapping[str, Job] | None = None,
+    ) -> None:
+        self.root = Path(root).resolve()
+        self.settings = settings or load_settings(self.root, env=environment)
+        self.simulated = simulate
+        self.environment = wiring.SIMULATION if simulate else environment or self.settings.env
+        self.directory = self.root / self.settings.state / self.environment
+        self.clock = clock or SystemClock()
+        self.jobs = jobs
+        self.prices = wiring.price_list(self.settings)
+        self.providers: dict[str, Provider] = wiring.make_providers(self.settings)
+        self.warnings: list[Diagnostic] = []
+        """What went wrong without stopping anything, since the project was opened."""
+        self._stack = ExitStack()
+        self._store: StateStore | None = None
+        self._desired: Desired | None = None
+        self._draft: tuple[Plan, Planner] | None = None
+
+    # --- specs ---------------------------------------------------------------------------------
+
+    def load(self) -> Desired:
+        """Load the specs anew.
+
+        Raises:
+            SpecError: Something is wrong with them; every problem is told.
+        """
+        self._desired = load_project(
+            self.root,
+            providers=wiring.endpoints(self.settings),
+            directory=self.settings.specs,
+            jobs=self.jobs,
+        )
+        return self._desired
+
+    @property
+    def desired(self) -> Desired:
+        """Return the specs as loaded last."""
+        return self._desired or self.load()
+
+    def validate(self) -> Validation:
+        """Check specs and every row; sends nothing and changes no state."""
+        try:
+            desired = self.load()
+        except SpecError as error:
+            return Validation((), error.diagnostics)
+        with desired.imports():
+            return validate(desired, self.root)
+
+    def render(self, address: str) -> Rendered:
+        """Return the exact request of one item, or of a job's first row.
+
+        Raises:
+            UsageError: There is no such job or row.
+            SpecError: The row cannot be rendered.
+        """
+        job_address, key = parse_address(address)
+        job = self._job(job_address)
+        provider = self.providers[job.contract.provider]
+        with self.desired.imports():
+            return render_item(job, key, self.root, provider, self.desired, self._reader_or_none())
+
+    def _job(self, address: JobAddress) -> DesiredJob:
+        try:
+            return self.desired[address]
+        except KeyError:
+            known = ", ".join(self.desired.addresses) or "none"
+            raise UsageError(f"There is no job {address!r}. Jobs are: {known}.") from None
+
+    def graph(self) -> Graph:
+        """Return the jobs and what their rows are made of."""
+        edges = tuple(
+            (up, job.address, "collect" if isinstance(job.rows, Collect) else "outputs_of")
+            for job in self.desired.jobs
+            for up in job.depends_on
+        )
+        return Graph(self.desired.addresses, edges)
+
+    # --- state ---------------------------------------------------------------------------------
+
+    def store(self) -> StateStore:
+        """Return the state for writing, made when missing."""
+        if self._store is None:
+            self._store = StateStore(self.directory, self.clock.now)
+            self._stack.callback(self._store.close)
+            self._store.initialise(self.mint())
+        return self._store
+
+    def reader(self) -> StateReader:
+        """Open the state for reading; raises `StateError` when there is none yet."""
+        return StateReader(self.directory)
+
+    def _reader_or_none(self) -> StateReader | None:
+        try:
+            return self._stack.enter_context(self.reader())
+        except StateError:
+            return None
+
+    @property
+    def wire(self) -> Wire:
+        """Return the codec of the replies on record; all providers speak the same."""
+        return next(iter(self.providers.values())).wire
+
+    def mint(self) -> str:
+        """Make a new id."""
+        return uuid7(int(self.clock.now() * 1000), os.urandom(10))
+
+    def discard(self) -> None:
+        if self._draft is not None:
+            self._draft[1].draft.discard()
+            self._draft = None
+
+    def take_draft(self, plan: Plan) -> Planner | None:
+        """Hand over what made the plan last made, if it is this one; it can be taken once."""
+        if self._draft is None or self._draft[0].id != plan.id:
+            return None
+        _, planner = self._draft
+        if not planner.draft.whole:
+            return None
+        self._draft = None
+        return planner
+
+    def close(self) -> None:
+        """Release everything that is open."""
+        self.discard()
+        self._stack.close()
+        self._store = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

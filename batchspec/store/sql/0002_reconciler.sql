@@ -1,0 +1,39 @@
+-- What the reconciler has to remember to do each paid or irreversible thing once.
+
+ALTER TABLE batches ADD COLUMN uploads INTEGER NOT NULL DEFAULT 0;  -- uploads begun
+ALTER TABLE batches ADD COLUMN cancel_at REAL;       -- since when it is to be cancelled
+ALTER TABLE batches ADD COLUMN cancelled_at REAL;    -- when the provider took the cancellation
+ALTER TABLE batches ADD COLUMN double_of TEXT;       -- another batch with the same members; never read
+ALTER TABLE batches ADD COLUMN account TEXT;         -- whose it is: where, and a hash of the key
+ALTER TABLE batches ADD COLUMN via TEXT NOT NULL DEFAULT 'batch';  -- or 'live': asked one by one
+ALTER TABLE batches ADD COLUMN imported INTEGER NOT NULL DEFAULT 0; -- made by hand and adopted
+ALTER TABLE batches ADD COLUMN tidied_at REAL;       -- when its input file was deleted at the provider
+ALTER TABLE batches ADD COLUMN purged_at REAL;       -- when its result files were deleted there
+-- Input files of batches that are done with and still at the provider.
+CREATE INDEX batches_untidy ON batches (number)
+  WHERE phase IN ('collected', 'rejected', 'lost') AND input_file_id IS NOT NULL AND tidied_at IS NULL;
+
+-- Members of a batch somebody else made have the custom_ids that person gave them.
+CREATE TABLE foreign_ids (
+  batch INTEGER NOT NULL REFERENCES batches (number),
+  custom_id TEXT NOT NULL,
+  conversation INTEGER NOT NULL REFERENCES conversations (id),
+  PRIMARY KEY (batch, custom_id)
+) STRICT, WITHOUT ROWID;
+
+-- The account each provider was last used with.
+CREATE TABLE accounts (
+  provider TEXT PRIMARY KEY,
+  account TEXT NOT NULL,
+  since REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+
+ALTER TABLE conversations ADD COLUMN ready_at REAL NOT NULL DEFAULT 0;      -- not sent before
+ALTER TABLE conversations ADD COLUMN resumable INTEGER NOT NULL DEFAULT 0;  -- goes on at its turn
+CREATE INDEX conversations_later ON conversations (lane, ready_at)
+  WHERE phase = 'pending' AND ready_at > 0;
+
+ALTER TABLE items ADD COLUMN tainted INTEGER NOT NULL DEFAULT 0;  -- a person wants another answer
+ALTER TABLE jobs ADD COLUMN protect INTEGER NOT NULL DEFAULT 0;   -- remembered when the spec is gone
+ALTER TABLE lanes ADD COLUMN max_bytes INTEGER;                   -- learned: larger files are refused
+ALTER TABLE lanes ADD COLUMN hold_kind TEXT;                      -- 'full': until a batch of it ends
