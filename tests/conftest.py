@@ -1,3 +1,5 @@
+"""Fixtures every part of the suite may ask for."""
+
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
