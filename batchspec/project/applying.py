@@ -20,7 +20,7 @@ from batchspec.ports import (
     Provider,
 )
 from batchspec.project.budget import RunBudget, reply_tokens
-from batchspec.project.planning import max_tokens
+from batchspec.project.jobs import max_tokens
 from batchspec.project.values import ApplyResult
 from batchspec.project.wiring import Connections
 from batchspec.reconcile.settle import Judge

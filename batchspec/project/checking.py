@@ -15,7 +15,8 @@ from batchspec.load.rows import read_rows
 from batchspec.ports import (
     Provider,
 )
-from batchspec.project.planning import derived_rows, doubled
+from batchspec.project.jobs import derived_rows
+from batchspec.project.rowpass import doubled
 from batchspec.project.values import JobCheck, Rendered, Validation
 from batchspec.spec.rows import DerivedSource
 from batchspec.store.keys import SeenKeys

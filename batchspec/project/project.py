@@ -17,12 +17,12 @@ from batchspec.ports import (
 )
 from batchspec.project import wiring
 from batchspec.project.applying import Applying, SilentHook
+from batchspec.project.jobs import unfinished_jobs
 from batchspec.project.opened import OpenedProject
 from batchspec.project.planning import (
     Bounds,
     PlanHook,
     Planner,
-    unfinished_jobs,
     with_unknown,
 )
 from batchspec.project.recorded import read_items, read_turns

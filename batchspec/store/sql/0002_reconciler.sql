@@ -33,7 +33,9 @@ ALTER TABLE conversations ADD COLUMN resumable INTEGER NOT NULL DEFAULT 0;  -- g
 CREATE INDEX conversations_later ON conversations (lane, ready_at)
   WHERE phase = 'pending' AND ready_at > 0;
 
-ALTER TABLE items ADD COLUMN tainted INTEGER NOT NULL DEFAULT 0;  -- a person wants another answer
+-- A person wants another answer than the one of the first `tainted - 1` tries; 0: nobody does. It
+-- needs no clearing: once a batch carried it again there are more tries.
+ALTER TABLE conversations ADD COLUMN tainted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN protect INTEGER NOT NULL DEFAULT 0;   -- remembered when the spec is gone
 ALTER TABLE lanes ADD COLUMN max_bytes INTEGER;                   -- learned: larger files are refused
 ALTER TABLE lanes ADD COLUMN hold_kind TEXT;                      -- 'full': until a batch of it ends

@@ -1,0 +1,51 @@
+"""What a plan and an apply ask of a job: its most turns and tokens, rows made of other answers."""
+
+from collections.abc import Iterator, Mapping
+
+from batchspec.desired.derive import Answered, derive
+from batchspec.desired.expand import SourceRow
+from batchspec.desired.graph import Desired, DesiredJob
+from batchspec.errors import Diagnostic
+from batchspec.ids import JobAddress
+from batchspec.ports import Provider, Reader
+from batchspec.results.read import Answers, Item
+from batchspec.spec.output import TextMode
+from batchspec.spec.rows import DerivedSource
+
+
+def max_tokens(job: DesiredJob) -> int | None:
+    """Return the job's own bound on the length of a reply."""
+    settings = job.contract.settings
+    value = settings.get("max_completion_tokens", settings.get("max_tokens"))
+    return value if isinstance(value, int) else None
+
+
+def most_turns(job: DesiredJob) -> int:
+    """Return how many replies an item of a job may take."""
+    if job.tools:
+        return job.job.max_turns
+    checked = not isinstance(job.output, TextMode) or job.job.output_validators
+    return min(job.job.max_turns, 1 + (job.job.output_retries if checked else 0))
+
+
+def derived_rows(
+    job: DesiredJob, desired: Desired, reader: Reader, providers: Mapping[str, Provider]
+) -> Iterator[SourceRow | Diagnostic]:
+    """Yield the rows a job makes of the answers of another."""
+    source = job.rows
+    assert isinstance(source, DerivedSource)  # noqa: S101 - the callers look
+    upstream = desired[job.depends_on[0]]
+    wire = providers[upstream.contract.provider].wire
+    answers = Answers(upstream.address, wire, upstream)
+    items = (Item(stored, answers) for stored in reader.items(upstream.address))
+    answered = (
+        Answered(item.key, item.row, item.output_json())
+        for item in items
+        if item.outcome == "succeeded"
+    )
+    return derive(source, answered)
+
+
+def unfinished_jobs(reader: Reader) -> set[JobAddress]:
+    """Return the jobs with an item that is not final."""
+    return {p.address for p in reader.progress() if p.final < p.items}

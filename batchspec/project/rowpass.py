@@ -1,0 +1,132 @@
+"""One pass over the rows of a job: each is looked up in the state, classified, and put down."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from batchspec.desired.expand import DesiredRow, Expander, SourceRow
+from batchspec.desired.graph import DesiredJob
+from batchspec.errors import Diagnostic, UsageError
+from batchspec.load.rows import duplicate_key
+from batchspec.plan.changes import Kind
+from batchspec.plan.diff import Tally, changed_parts, classify, contract_change, message_change
+from batchspec.state.stored import Duplicate, RecordedRow
+
+if TYPE_CHECKING:
+    from batchspec.project.planning import Planner
+
+_CHUNK = 1000
+
+Rows = Iterable[SourceRow | Diagnostic]
+
+
+class RowPass:
+    """One pass over the rows of a job."""
+
+    def __init__(self, planner: "Planner", job: DesiredJob, tally: Tally, *, known: bool) -> None:
+        self._planner = planner
+        self._draft = planner.draft
+        self._job = job
+        self._tally = tally
+        self._known = known
+        self._replaced = planner.selection.replaces(job.address)
+        self._only = planner.selection.only_rows(job.address)
+        self._reasons: dict[int | None, Any] = {}
+        first, second = planner.providers[job.contract.provider].wire.line_parts(job.contract)
+        self._overhead = len(first) + len(second) + 36
+        self._limit = planner.providers[job.contract.provider].max_bytes
+        named = [keys for keys in (self._only, self._replaced) if isinstance(keys, frozenset)]
+        self._missing = set[str]().union(*named)
+
+    def run(self, rows: Rows) -> Iterator[Diagnostic]:
+        """Put every row into the draft; yields what is wrong."""
+        expanded = Expander(self._job).expand(rows)
+        while chunk := list(islice(expanded, _CHUNK)):
+            good = [row for row in chunk if not isinstance(row, Diagnostic)]
+            if len(good) != len(chunk):
+                yield from (row for row in chunk if isinstance(row, Diagnostic))
+            if self._missing:
+                self._missing -= {row.key for row in good}
+            if self._only is not None:
+                good = [row for row in good if row.key in self._only]
+            yield from self._put(good)
+            self._planner.hook(self._job.address, self._tally.rows)
+        for key in sorted(self._missing):
+            raise UsageError(f"Job {self._job.address} has no row with the key {key!r}.")
+
+    def _put(self, rows: Sequence[DesiredRow]) -> Iterator[Diagnostic]:
+        if not rows:
+            return
+        recorded = self._draft.look(self._job.address, rows)
+        tally = self._tally
+        tally.rows += len(rows)
+        if not self._known and not any(r.same is not None for r in recorded):
+            # The usual first plan: every row is new, which needs no look at each.
+            tally.add(Kind.SUBMIT, "NEW_JOB", rows[0].key, rows=len(rows))
+            changes = [(row, Kind.SUBMIT) for row in rows]
+        else:
+            changes = [
+                (row, self._classify(row, was)) for row, was in zip(rows, recorded, strict=True)
+            ]
+        for double in self._draft.put(self._job.address, changes, self._overhead):
+            yield doubled(self._job, double)
+        for row in rows:
+            if len(row.messages_json) + self._overhead > self._limit:
+                yield self._too_large(row)
+
+    def _classify(self, row: DesiredRow, recorded: RecordedRow) -> Kind:
+        anew = self._replaced
+        anew = anew if isinstance(anew, bool) else row.key in anew
+        kind, code = classify(row, recorded, known_job=self._known, replace_it=anew)
+        self._tally.seen += recorded.fingerprint is not None
+        difference = None
+        if code == "ROW_CHANGED":
+            if self._ignored(row, recorded):
+                kind, code = Kind.KEEP, None
+            else:
+                code, difference = self._explain(row, recorded)
+        self._tally.add(kind, code, row.key, difference)
+        return kind
+
+    def _ignored(self, row: DesiredRow, recorded: RecordedRow) -> bool:
+        """Tell whether a request changed only in parts the job ignores."""
+        ignored = self._job.job.ignore_changes
+        if not ignored or recorded.contract is None or recorded.request is None:
+            return False
+        old = self._planner.reader.contract(recorded.contract)
+        messages, _ = self._draft.record(recorded.request)
+        parts = changed_parts(old, self._job.contract, messages, row.messages_json)
+        return parts <= frozenset(ignored)
+
+    def _explain(self, row: DesiredRow, recorded: RecordedRow) -> Any:
+        """Find out why a request changed: by its contract, or by reading the old request back."""
+        contract = recorded.contract
+        if contract not in self._reasons and contract is not None:
+            old = self._planner.reader.contract(contract)
+            self._reasons[contract] = contract_change(old, self._job.contract)
+        if self._reasons.get(contract):
+            return self._reasons[contract]
+        if recorded.request is None:
+            return "ROW_CHANGED", None
+        messages, stored = self._draft.record(recorded.request)
+        return message_change(messages + b"\t" + stored, row)
+
+    def _too_large(self, row: DesiredRow) -> Diagnostic:
+        size = len(row.messages_json) + self._overhead
+        return Diagnostic(
+            summary="request is larger than a batch may be",
+            detail=(
+                f"Row {row.key!r} makes a request of {size:_} bytes; an input file may have "
+                f"{self._limit:_}. Shorten the prompt or split the row."
+            ),
+            source=self._job.source,
+            address=self._job.address,
+        )
+
+
+def doubled(job: DesiredJob, double: Duplicate) -> Diagnostic:
+    """Return the diagnostic of two rows with one key."""
+    path = getattr(job.rows, "path", None)
+    found = duplicate_key(job.address, double.key, double.first, double.second, path)
+    return found if found.source else replace(found, source=job.source)
