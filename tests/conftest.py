@@ -5,9 +5,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from worlds import World
+from worlds import World, check_state
 
 MakeWorld = Callable[..., World]
+
+
+@pytest.fixture(autouse=True)
+def _every_state_is_sound(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After every test no invariant of a state it left on disk is broken.
+
+    A test that damages one on purpose is marked `damages_state`.
+    """
+    folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield
+    if folder is None or request.node.get_closest_marker("damages_state"):
+        return
+    for state in folder.rglob("batchspec.db"):
+        check_state(state.parent)
 
 
 @pytest.fixture

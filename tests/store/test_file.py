@@ -46,6 +46,7 @@ def test_a_state_of_a_newer_version_is_refused_and_not_touched(
     db.close()
 
 
+@pytest.mark.damages_state
 def test_an_older_state_is_not_read_before_it_is_brought_up_to_date(directory: Path) -> None:
     directory.mkdir(parents=True)
     sqlite3.connect(directory / "batchspec.db").close()
@@ -59,6 +60,7 @@ def test_without_a_state_there_is_nothing_to_read(directory: Path) -> None:
         StateReader(directory)
 
 
+@pytest.mark.damages_state
 def test_a_file_that_is_no_state_is_told(directory: Path, time: Time) -> None:
     content = b"no database at all, but long enough" * 200
     directory.mkdir(parents=True)
