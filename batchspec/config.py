@@ -180,6 +180,8 @@ class Settings(BaseModel):
     """The longest of these waits, in seconds."""
     adopt_grace: float = Field(default=60.0, ge=0)
     """Seconds to look for a batch whose create got no answer before it is paid for again."""
+    lock_timeout: float = Field(default=0.0, ge=0)
+    """Seconds to wait for a state that another process is writing to."""
     retries: int = Field(default=3, ge=0)
     """How often a row is sent again when the provider lost it or failed in passing."""
     tool_concurrency: int = Field(default=16, ge=1)

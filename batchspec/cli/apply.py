@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from batchspec.cli.durations import lock_options
 from batchspec.cli.grades import mean_grades
 from batchspec.cli.installed import installed_version
 from batchspec.cli.scope import Scope, scope_options
@@ -42,6 +43,7 @@ class _Dollars(click.ParamType[Decimal]):
 @click.option("--max-cost", type=_Dollars(), metavar="USD", help="Refuse to spend more than this.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON event per line.")
 @selection_options
+@lock_options
 @scope_options
 @click.pass_obj
 def apply(  # noqa: PLR0913 - one argument per option

@@ -27,6 +27,7 @@ COMMANDS = {
     "status": "Show jobs, batches, counts, cost, and what is waited for.",
     "results": "Print the answers.",
     "graph": "Show jobs and what they depend on.",
+    "unlock": "Take the lock on the state away from a process that hangs.",
     "simulator": "Run the embedded server that stands in for a provider.",
     "version": "Print the versions of batchspec and Python.",
 }

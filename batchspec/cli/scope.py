@@ -27,6 +27,7 @@ class Scope:
     project: Path = Path()
     env: str | None = None
     simulate: bool = False
+    lock_timeout: float | None = None
 
     @property
     def environment(self) -> str | None:
@@ -63,15 +64,17 @@ class Scope:
         if not self.project.is_dir():
             raise UsageError(f"There is no folder {str(self.project)!r}.")
         # Imported here: they load most of the package, which no help page needs.
+        from batchspec.cli.views.failures import show_notice  # noqa: PLC0415
         from batchspec.cli.views.streams import foreign_prints_to_stderr  # noqa: PLC0415
         from batchspec.config import load_settings  # noqa: PLC0415
         from batchspec.project import Project  # noqa: PLC0415
 
-        settings = load_settings(self.project, env=environment)
+        settings = load_settings(self.project, env=environment, lock_timeout=self.lock_timeout)
         with (
             foreign_prints_to_stderr(),
             Project(self.project, simulate=self.simulate, settings=settings) as project,
         ):
+            project.patience.tell = show_notice
             yield project
             if project.warnings:
                 from batchspec.cli.views.failures import show_diagnostics  # noqa: PLC0415
@@ -79,7 +82,8 @@ class Scope:
                 show_diagnostics(project.warnings)
 
 
-def _note(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+def note(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Keep the value of an option in the scope."""
     if value is not None:
         setattr(ctx.find_root().ensure_object(Scope), param.name, value)
 
@@ -92,14 +96,14 @@ def scope_options(function: Function) -> Function:
             type=click.Path(file_okay=False, path_type=Path),
             metavar="DIR",
             expose_value=False,
-            callback=_note,
+            callback=note,
             help="Folder of the project; by default this one.",
         ),
         click.option(
             "--env",
             metavar="NAME",
             expose_value=False,
-            callback=_note,
+            callback=note,
             help="Environment, each with a state of its own.",
         ),
         click.option(
@@ -107,7 +111,7 @@ def scope_options(function: Function) -> Function:
             is_flag=True,
             default=None,
             expose_value=False,
-            callback=_note,
+            callback=note,
             help="Use the embedded server: offline, free, in environment 'simulation'.",
         ),
     )

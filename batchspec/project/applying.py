@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
@@ -87,9 +87,10 @@ class Applying:
             return ApplyResult(jobs=jobs, nothing=True)
         with ExitStack() as stack:
             stack.callback(self._drop)
+            project.patience.tell = self._hook.warning
             store = project.store()
-            store.acquire(project.mint(), "apply")
             stack.callback(store.release)
+            await acquired(store, project.mint(), "apply")
             connections = Connections(
                 project.settings,
                 project.directory,
@@ -254,6 +255,21 @@ class Applying:
                 planner.draft.discard()
                 raise
         project.store().agree(planner.draft, planner.plan_id, planner.events)
+
+
+async def acquired(store: StateStore, holder: str, operation: str) -> None:
+    """Take the lease in a thread, so that an interrupt ends the waiting for it.
+
+    Raises:
+        LockedError: Another process holds it.
+    """
+    store.patience.given_up.clear()
+    take = partial(store.acquire, holder, operation)
+    try:
+        await anyio.to_thread.run_sync(take, abandon_on_cancel=True)
+    except anyio.get_cancelled_exc_class():
+        store.patience.given_up.set()
+        raise
 
 
 async def _closed(connections: Connections) -> None:

@@ -1,8 +1,8 @@
 """An opened project: configuration, specs, state, providers."""
 
 import os
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +19,7 @@ from batchspec.ports import (
     Wire,
 )
 from batchspec.project import wiring
+from batchspec.project.beating import beating
 from batchspec.project.checking import render_item, validate
 from batchspec.project.planning import (
     Planner,
@@ -28,6 +29,7 @@ from batchspec.spec.job import Job
 from batchspec.spec.rows import Collect
 from batchspec.store.reader import StateReader
 from batchspec.store.sqlite import StateStore
+from batchspec.store.waiting import Patience
 
 
 class OpenedProject:
@@ -63,6 +65,8 @@ class OpenedProject:
         self.providers: dict[str, Provider] = wiring.make_providers(self.settings)
         self.warnings: list[Diagnostic] = []
         """What went wrong without stopping anything, since the project was opened."""
+        self.patience = Patience(self.settings.lock_timeout)
+        """How a command waits that needs the state to itself."""
         self._stack = ExitStack()
         self._store: StateStore | None = None
         self._desired: Desired | None = None
@@ -132,10 +136,28 @@ class OpenedProject:
     def store(self) -> StateStore:
         """Return the state for writing, made when missing."""
         if self._store is None:
-            self._store = StateStore(self.directory, self.clock.now)
+            self._store = StateStore(self.directory, self.clock.now, self.patience)
             self._stack.callback(self._store.close)
             self._store.initialise(self.mint())
         return self._store
+
+    @contextmanager
+    def leased(self, operation: str) -> Generator[StateStore]:
+        """Hold the lease on the state, with heartbeats, waiting as long as `lock_timeout` says.
+
+        Args:
+            operation: What for, as others read it (`state mv`).
+
+        Raises:
+            LockedError: Another process holds it.
+        """
+        store = self.store()
+        store.acquire(self.mint(), operation)
+        try:
+            with beating(store):
+                yield store
+        finally:
+            store.release()
 
     def reader(self) -> StateReader:
         """Open the state for reading; raises `StateError` when there is none yet."""

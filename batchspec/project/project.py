@@ -18,6 +18,7 @@ from batchspec.ports import (
 from batchspec.project import wiring
 from batchspec.project.applying import Applying, SilentHook
 from batchspec.project.jobs import unfinished_jobs
+from batchspec.project.locking import find_lock
 from batchspec.project.opened import OpenedProject
 from batchspec.project.planning import (
     Bounds,
@@ -30,6 +31,7 @@ from batchspec.project.status import status_of
 from batchspec.project.values import ApplyResult, Status
 from batchspec.results.read import Item
 from batchspec.results.turns import Turn
+from batchspec.state.records import LeaseRecord
 from batchspec.store.reader import StateReader
 
 
@@ -216,6 +218,24 @@ class Project(OpenedProject):
         """
         with self.reader() as reader:
             return status_of(reader, self.environment, self.clock.now())
+
+    def lock(self, lock: str) -> LeaseRecord | None:
+        """Return who holds the lock with an id (or its beginning), None where nobody holds any.
+
+        Raises:
+            UsageError: The lock has another id.
+            StateError: There is no state yet.
+        """
+        with self.reader() as reader:
+            return find_lock(reader, lock)
+
+    def unlock(self, held: LeaseRecord) -> None:
+        """Take the lock away from its holder, whose next write fails with `LockedError`.
+
+        Raises:
+            LockedError: Somebody else holds it by now.
+        """
+        self.store().take_lease_away(held)
 
     def results(self, address: str, *, failed: bool = False) -> Iterator[Item]:
         """Yield the items of a job, or the one item of an address, in first-seen order.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from batchspec.ids import BatchId, FileId, JobAddress, LaneId, RemoteId
+from batchspec.state.housekeeping import HousekeepingEvent
 from batchspec.state.records import RemoteStatus, RequestCounts
 
 
@@ -167,4 +168,4 @@ BatchEvent = (
 )
 """Events that `machine.evolve` applies to one batch."""
 
-Event = BatchIntended | BatchEvent | ToolsRun | RepliesRejudged | PlanAgreed
+Event = BatchIntended | BatchEvent | ToolsRun | RepliesRejudged | PlanAgreed | HousekeepingEvent

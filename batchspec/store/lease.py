@@ -19,6 +19,8 @@ from batchspec.store.reader import read_lease
 
 TTL = 60.0
 """Seconds without a heartbeat after which a holder on another machine counts as gone."""
+_BUSY_MS, _WRITING_MS = 2_000, 30_000
+"""How long to wait for the file itself: to take the lease, and later to write."""
 
 
 def acquire(db: sqlite3.Connection, holder: str, operation: str, now: float) -> int:
@@ -33,7 +35,7 @@ def acquire(db: sqlite3.Connection, holder: str, operation: str, now: float) -> 
     Raises:
         LockedError: Somebody else holds it; the message says who, where and since when.
     """
-    db.execute("BEGIN IMMEDIATE")
+    _begin(db, now)
     try:
         held = read_lease(db)
         if held is not None and held.holder != holder and not _gone(held, now):
@@ -50,6 +52,35 @@ def acquire(db: sqlite3.Connection, holder: str, operation: str, now: float) -> 
             db.execute("ROLLBACK")
         raise
     return fence
+
+
+def _begin(db: sqlite3.Connection, now: float) -> None:
+    """Begin to write; who holds the file for long is told like who holds the lease."""
+    db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    try:
+        db.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        # The lower byte is the kind, the rest its circumstances.
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        held = read_lease(db)
+        who = "Another process is writing to the state." if held is None else describe(held, now)
+        raise LockedError(who) from error
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {_WRITING_MS}")
+
+
+def take_away(db: sqlite3.Connection, holder: str) -> None:
+    """Take the lease from its holder inside a transaction: its next write fails.
+
+    Raises:
+        LockedError: Somebody else holds it by now.
+    """
+    changed = db.execute(
+        "UPDATE lease SET holder = NULL, fence = fence + 1 WHERE holder = ?", (holder,)
+    ).rowcount
+    if changed != 1:
+        raise LockedError("The lease has changed hands meanwhile; nothing was taken away.")
 
 
 def renew(db: sqlite3.Connection, fence: int, now: float) -> None:
@@ -105,8 +136,9 @@ def describe(held: LeaseRecord, now: float) -> str:
     since = datetime.fromtimestamp(held.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return (
         f"The state is locked by `{held.operation}` of process {held.pid} on {held.host}, "
-        f"since {since}, last heard of {max(0, now - held.heartbeat):.0f} s ago. "
-        f"Wait for it or stop it; of another machine, wait {TTL:.0f} s after it died."
+        f"since {since}, last heard of {max(0, now - held.heartbeat):.0f} s ago "
+        f"(lock {held.holder}). Wait for it (`--lock-timeout 5m`) or stop it; of another machine, "
+        f"wait {TTL:.0f} s after it died. If it hangs: `batchspec unlock {held.holder}`."
     )
 
 

@@ -14,6 +14,7 @@ from batchspec.ports import (
 from batchspec.store import lease
 from batchspec.store.schema import explain, open_database
 from batchspec.store.segments import SegmentReader, SegmentWriter, segment_path, sync_folder
+from batchspec.store.waiting import Patience
 
 _CHECKPOINT_PAGES = 4000
 
@@ -24,10 +25,14 @@ class LeasedState:
     Args:
         directory: The folder of one environment; made when missing, mode 0700.
         now: Reads the clock, unix seconds.
+        patience: How long to wait for a lease that somebody else holds; None: not at all.
     """
 
-    def __init__(self, directory: Path, now: Callable[[], float]) -> None:
+    def __init__(
+        self, directory: Path, now: Callable[[], float], patience: Patience | None = None
+    ) -> None:
         self.directory = directory
+        self.patience = patience or Patience()
         self.path = directory / "batchspec.db"
         self.artifacts = directory / "artifacts"
         self.scratch = directory / "tmp"
@@ -78,13 +83,15 @@ class LeasedState:
     # --- lease ---------------------------------------------------------------------------------
 
     def acquire(self, holder: str, operation: str) -> None:
-        """Take the lease.
+        """Take the lease, waiting for it as long as `patience` says.
 
         Raises:
             LockedError: Somebody else holds it.
         """
         with self._explained():
-            self._fence = lease.acquire(self.db, holder, operation, self._now())
+            self._fence = self.patience.wait_for(
+                lambda: lease.acquire(self.db, holder, operation, self._now())
+            )
             self._clean()
 
     def renew(self) -> None:

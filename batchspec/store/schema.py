@@ -3,6 +3,8 @@
 import os
 import re
 import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 
@@ -57,6 +59,19 @@ def _configure(db: sqlite3.Connection, *, read_only: bool) -> None:
     db.execute("PRAGMA temp_store = FILE")
     if read_only:
         db.execute("PRAGMA query_only = ON")
+
+
+@contextmanager
+def immediate(db: sqlite3.Connection) -> Generator[None]:
+    """Write atomically on a connection without implicit transactions."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):  # a full disk has ended the transaction already
+            db.execute("ROLLBACK")
+        raise
 
 
 def explain(error: Exception, path: Path) -> str:

@@ -28,7 +28,15 @@ from batchspec.state.events import (
     RepliesRejudged,
     ToolsRun,
 )
+from batchspec.state.housekeeping import (
+    AddressMoved,
+    BodiesDeleted,
+    ItemsForgotten,
+    LeaseBroken,
+    StateReplaced,
+)
 from batchspec.state.machine import conversation_phase, evolve
+from batchspec.state.records import LeaseRecord
 from batchspec.state.settlement import Answered
 from batchspec.state.stored import (
     CallDone,
@@ -36,12 +44,13 @@ from batchspec.state.stored import (
     NextTurn,
     ToolTurn,
 )
-from batchspec.store import toollog
+from batchspec.store import lease, toollog
 from batchspec.store.agree import agree
 from batchspec.store.collection import Collection
 from batchspec.store.draft import SqliteDraft
 from batchspec.store.recorded import RecordedState
 from batchspec.store.rows import UPDATE_BATCH, batch_values
+from batchspec.store.schema import immediate
 from batchspec.store.segments import segment_path, sync_folder
 
 
@@ -63,6 +72,14 @@ class StateStore(RecordedState):
                 self._intend(event)
             case PlanAgreed() | ToolsRun() | RepliesRejudged():
                 pass
+            case (
+                LeaseBroken()
+                | AddressMoved()
+                | ItemsForgotten()
+                | StateReplaced()
+                | BodiesDeleted()
+            ):
+                pass
             case _:
                 self._evolve(event)
         self.journal(event)
@@ -73,6 +90,23 @@ class StateStore(RecordedState):
             "INSERT INTO journal (at, kind, payload) VALUES (?, ?, ?)",
             (event.at, type(event).__name__, json.dumps(asdict(event), ensure_ascii=False)),
         )
+
+    def take_lease_away(self, held: LeaseRecord) -> None:
+        """Take the lease away from its holder, whose next write fails; needs no lease.
+
+        Raises:
+            LockedError: Somebody else holds it by now.
+        """
+        with self._explained(), immediate(self.db):
+            lease.take_away(self.db, held.holder)
+            event = LeaseBroken(
+                holder=held.holder,
+                host=held.host,
+                pid=held.pid,
+                operation=held.operation,
+                at=self._now(),
+            )
+            self.journal(event)
 
     def _intend(self, event: BatchIntended) -> None:
         db = self.db

@@ -21,6 +21,11 @@ def show_error(error: BatchspecError) -> None:
     print_prose(stderr(), [Text.assemble(("Error: ", "bold red"), first), *map(Text, rest)])
 
 
+def show_notice(message: str) -> None:
+    """Say on stderr what a person who waits should know."""
+    print_prose(stderr(), [Text(clean(message))])
+
+
 def show_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
     """Print numbered diagnostics, and how many there are."""
     print_prose(stderr(), diagnostic_lines(diagnostics))

@@ -22,6 +22,14 @@ from batchspec.state.events import (
     RepliesRejudged,
     ToolsRun,
 )
+from batchspec.state.housekeeping import (
+    AddressMoved,
+    BodiesDeleted,
+    HousekeepingEvent,
+    ItemsForgotten,
+    LeaseBroken,
+    StateReplaced,
+)
 from batchspec.state.records import BatchRecord, ConversationPhase, JobProgress
 
 _WAITING: Mapping[ConversationPhase, str] = {
@@ -55,7 +63,7 @@ class Narrator:
         if batch.status:
             self._status.setdefault(batch.id, batch.status)
 
-    def tell(self, event: Event) -> tuple[str, bool]:
+    def tell(self, event: Event) -> tuple[str, bool]:  # noqa: PLR0911 - one per event
         """Return a sentence, and whether it is news for people who do not debug."""
         match event:
             case BatchIntended():
@@ -70,6 +78,10 @@ class Narrator:
             case PlanAgreed():
                 rows = counted(event.added + event.changed, "row")
                 return f"{clean(event.job)}: {rows} agreed to.", False
+            case LeaseBroken() | AddressMoved() | ItemsForgotten():
+                return _kept_house(event), True
+            case StateReplaced() | BodiesDeleted():
+                return _kept_house(event), True
             case _:
                 return self._batch(event)
 
@@ -107,6 +119,23 @@ class Narrator:
         self._status[event.id] = event.status
         done = f"{event.counts.completed:,} of {event.counts.total:,} done"
         return f"Batch {self._name(event.id)} is {event.status}, {done}.", news
+
+
+def _kept_house(event: HousekeepingEvent) -> str:
+    match event:
+        case LeaseBroken():
+            who = f"`{clean(event.operation)}` of process {event.pid} on {clean(event.host)}"
+            return f"The lease was taken away from {who}."
+        case AddressMoved():
+            return f"{clean(event.old)} is {clean(event.new)} now."
+        case ItemsForgotten():
+            return f"{clean(event.address)}: {counted(event.items, 'item')} forgotten."
+        case StateReplaced():
+            return f"The state was replaced by a copy with serial {event.serial}."
+        case BodiesDeleted():
+            files = counted(event.segments, "file")
+            return f"{files} of bodies without use deleted, {event.bytes:,} bytes."
+    assert_never(event)
 
 
 def _collected(event: BatchCollected) -> str:

@@ -25,7 +25,7 @@ def show_status(status: "Status", *, now: float) -> None:
     print_table(console, job_lines(status.jobs))
     print_prose(console, _waiting(status))
     if status.lease:
-        print_prose(console, [Text(), _lease(status.lease, now)])
+        print_prose(console, [Text(), lease_line(status.lease, now)])
 
 
 def show_status_json(status: "Status") -> None:
@@ -82,9 +82,10 @@ def _waiting(status: "Status") -> list[Text]:
     return [Text(), Text("Waiting", "bold"), *(Text(f"  {clean(w)}") for w in status.waiting)]
 
 
-def _lease(lease: LeaseRecord, now: float) -> Text:
+def lease_line(lease: LeaseRecord, now: float) -> Text:
+    """Say who is at work on the state."""
     beat = duration(now - lease.heartbeat)
     who = f"{clean(lease.host)}, process {lease.pid}"
     age = duration(now - lease.since)
     what = f"At work: {clean(lease.operation)} on {who}"
-    return Text(f"{what}, since {age}, last sign of life {beat} ago.")
+    return Text(f"{what}, since {age}, last sign of life {beat} ago; lock {lease.holder}.")
