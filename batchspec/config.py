@@ -93,6 +93,8 @@ class OpenAISettings(CommonSettings):
     """The environment variable that holds the key."""
     base_url: str | None = None
     """Where it is; none: `OPENAI_BASE_URL` for `openai`, else the SDK's own default."""
+    account: str | None = Field(default=None, pattern=NAME_PATTERN)
+    """What stands for the account instead of a hash of the key, for keys that are changed often."""
 
 
 class LiveSettings(CommonSettings):

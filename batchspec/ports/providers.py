@@ -76,6 +76,8 @@ class Provider:
     max_requests: int
     max_bytes: int
     window: str = "24h"
+    account: str | None = None
+    """Whose batches it sees: where it is, and a hash of the key; None where nothing tells."""
 
 
 class Prices(Protocol):

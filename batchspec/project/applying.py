@@ -19,13 +19,14 @@ from batchspec.ports import (
     Hook,
     Provider,
 )
+from batchspec.project.accounts import bindings
 from batchspec.project.budget import RunBudget, reply_tokens
 from batchspec.project.jobs import max_tokens
 from batchspec.project.values import ApplyResult
 from batchspec.project.wiring import Connections
 from batchspec.reconcile.settle import Judge
 from batchspec.spec.job import validated
-from batchspec.state.events import Event
+from batchspec.state.events import AccountBound, Event
 from batchspec.state.records import BatchRecord, JobProgress
 from batchspec.store.sqlite import StateStore
 
@@ -55,6 +56,7 @@ class Applying:
         self._hook = hook
         self._detach = detach
         self._allowed: Decimal | None = None
+        self._bindings: Sequence[AccountBound] = ()
         self._desired: Desired = project.desired
 
     def check(self, max_cost: Decimal | None) -> None:
@@ -148,6 +150,9 @@ class Applying:
                 reader.lane(batch.lane).provider for batch in reader.batches(open_only=True)
             } | {lane.lane.provider for lane in reader.lanes() if lane.pending or lane.tools}
         used |= {job.model.partition(":")[0] for job in self._plan.jobs if job.requests}
+        self._bindings = bindings(
+            project.store(), project.providers, used, connections, project.clock
+        )
         return {
             name: connections.connect(provider) if name in used else provider
             for name, provider in project.providers.items()
@@ -178,6 +183,8 @@ class Applying:
             store.agree(draft, self._plan.id, planner.events)
         else:
             draft.discard()
+        if self._bindings:
+            store.commit(*self._bindings)
         return idle
 
     def _world(self, connections: Connections, providers: Mapping[str, Provider]) -> World:

@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
-from urllib.parse import urlsplit, urlunsplit
 
 import anyio
 
@@ -17,6 +16,7 @@ from batchspec.ports import (
     Provider,
 )
 from batchspec.pricing import PriceList
+from batchspec.project.accounts import account_of, without_secrets
 from batchspec.project.recording import (
     FileRecorder,
     open_recordings,
@@ -71,16 +71,11 @@ def price_list(settings: Settings) -> PriceList:
 def placed(plans: Sequence[JobPlan], settings: Settings) -> list[JobPlan]:
     """Return the plans with the live endpoints their batches run against in this process."""
     live = {
-        name: _without_secrets(own.base_url)
+        name: without_secrets(own.base_url)
         for name, own in settings.providers.items()
         if isinstance(own, LiveSettings)
     }
     return [replace(plan, runs_at=live.get(plan.model.partition(":")[0])) for plan in plans]
-
-
-def _without_secrets(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 class Unconnected:
@@ -130,7 +125,17 @@ class Connections:
 
         url = self.settings.base_url(provider.name)
         client: Client = OpenAIClient(api_key=secret or "", base_url=url)
-        return replace(provider, client=client)
+        return replace(provider, client=client, account=account_of(self.settings, provider.name))
+
+    def account(self, provider: Provider) -> str | None:
+        """Return the account a provider is used with; None where batches run in this process.
+
+        Raises:
+            ConfigurationError: Its key is missing.
+        """
+        if not isinstance(provider.client, Unconnected):
+            return provider.account
+        return None if self.simulated else account_of(self.settings, provider.name)
 
     def close(self) -> None:
         """Close what was opened; requests that a live endpoint is answering get a moment to end."""

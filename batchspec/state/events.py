@@ -155,6 +155,15 @@ class PlanAgreed:
     at: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountBound:
+    """From here on a provider is used with an account: its open batches are there."""
+
+    provider: str
+    account: str
+    at: float
+
+
 BatchEvent = (
     InputUploaded
     | CreateAttempted
@@ -168,4 +177,12 @@ BatchEvent = (
 )
 """Events that `machine.evolve` applies to one batch."""
 
-Event = BatchIntended | BatchEvent | ToolsRun | RepliesRejudged | PlanAgreed | HousekeepingEvent
+Event = (
+    BatchIntended
+    | BatchEvent
+    | ToolsRun
+    | RepliesRejudged
+    | PlanAgreed
+    | AccountBound
+    | HousekeepingEvent
+)

@@ -20,6 +20,7 @@ from batchspec.state.records import (
     LeaseRecord,
 )
 from batchspec.state.stored import DraftTotals, StoredItem, StoredTurn
+from batchspec.store.accounts import read_accounts
 from batchspec.store.rows import BATCH_COLUMNS, batch_record
 from batchspec.store.schema import open_database
 from batchspec.store.segments import SegmentReader
@@ -128,6 +129,10 @@ class StateReader:
         where = "WHERE phase IN ('intended', 'submitted', 'ended')" if open_only else ""
         rows = self.db.execute(f"SELECT {BATCH_COLUMNS} FROM batches {where} ORDER BY number")  # noqa: S608 - constants
         return [batch_record(row) for row in rows]
+
+    def accounts(self) -> dict[str, str]:
+        """Return the account each provider is bound to."""
+        return read_accounts(self.db)
 
     def lane(self, lane: LaneId) -> Lane:
         """Return one lane."""

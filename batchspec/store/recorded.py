@@ -9,6 +9,7 @@ from batchspec.state.stored import (
     FinalReply,
     StoredRequest,
 )
+from batchspec.store.accounts import read_accounts
 from batchspec.store.leased import LeasedState
 from batchspec.store.reader import (
     StateReader,
@@ -31,6 +32,10 @@ class RecordedState(LeasedState):
         """Return one batch."""
         row = self.db.execute(f"SELECT {BATCH_COLUMNS} FROM batches WHERE id = ?", (batch,))  # noqa: S608 - constants
         return batch_record(row.fetchone())
+
+    def accounts(self) -> dict[str, str]:
+        """Return the account each provider is bound to."""
+        return read_accounts(self.db)
 
     def open_batches(self) -> tuple[BatchRecord, ...]:
         """Return the batches that are not collected or rejected."""

@@ -19,6 +19,7 @@ from batchspec.ports import (
     Body,
 )
 from batchspec.state.events import (
+    AccountBound,
     BatchCollected,
     BatchEvent,
     BatchIntended,
@@ -45,6 +46,7 @@ from batchspec.state.stored import (
     ToolTurn,
 )
 from batchspec.store import lease, toollog
+from batchspec.store.accounts import BOUND, bind
 from batchspec.store.agree import agree
 from batchspec.store.collection import Collection
 from batchspec.store.draft import SqliteDraft
@@ -70,6 +72,8 @@ class StateStore(RecordedState):
         match event:
             case BatchIntended():
                 self._intend(event)
+            case AccountBound():
+                bind(self.db, event)
             case PlanAgreed() | ToolsRun() | RepliesRejudged():
                 pass
             case (
@@ -120,8 +124,8 @@ class StateStore(RecordedState):
             ).fetchall()
         )
         number = db.execute(
-            "INSERT INTO batches (id, lane, phase, members, bytes, jobs, intended_at, next_at) "
-            "VALUES (?, ?, 'intended', ?, ?, ?, ?, ?)",
+            "INSERT INTO batches (id, lane, phase, members, bytes, jobs, intended_at, next_at, "  # noqa: S608 - constants
+            f"account) VALUES (?1, ?2, 'intended', ?3, ?4, ?5, ?6, ?7, {BOUND})",
             (
                 event.id,
                 event.lane,

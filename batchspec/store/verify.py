@@ -43,6 +43,10 @@ _RULES = {
         SELECT MAX(id) FROM batches WHERE remote_id IS NOT NULL GROUP BY remote_id HAVING
         COUNT(*) > 1
     """,
+    "batch {} is open at another account than its provider is bound to": """
+        SELECT b.id FROM batches b JOIN lanes l ON l.id = b.lane JOIN accounts a ON a.provider =
+        l.provider WHERE b.phase IN ('intended', 'submitted', 'ended') AND b.account <> a.account
+    """,
     "conversation {} waits for tools without a call": """
         SELECT id FROM conversations c WHERE phase = 'tools' AND NOT EXISTS (SELECT 1 FROM
         tool_calls t WHERE t.conversation = c.id AND t.turn = c.turn)

@@ -6,6 +6,7 @@ from typing import assert_never
 from batchspec.cli.views.words import clean, counted
 from batchspec.ids import BatchId, RemoteId
 from batchspec.state.events import (
+    AccountBound,
     BatchAbsent,
     BatchCollected,
     BatchEvent,
@@ -82,6 +83,9 @@ class Narrator:
                 return _kept_house(event), True
             case StateReplaced() | BodiesDeleted():
                 return _kept_house(event), True
+            case AccountBound():
+                told = f"Provider {clean(event.provider)} is used with {clean(event.account)}."
+                return told, False
             case _:
                 return self._batch(event)
 
