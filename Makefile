@@ -13,7 +13,7 @@ DEMO_RESULTS ?= analysis.reviews content.posts evaluation.sums
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint format types layers pytest conformance-foreign test-lowest bench bench-simulator docs lock clean
+.PHONY: help install demo test check lint format types layers pytest fuzz conformance-foreign test-lowest bench bench-simulator docs lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -66,6 +66,10 @@ layers: $(INSTALLED) ## Check who may import whom
 
 pytest: $(INSTALLED) ## Run the tests
 	$(BIN)/python -m pytest
+
+fuzz: $(INSTALLED) ## Try to break the reconciler for long, see docs/reliability.md; SEED=7 MINUTES=60
+	BATCHSPEC_FUZZ_SEED=$(or $(SEED),$(shell date +%s)) BATCHSPEC_FUZZ_MINUTES=$(or $(MINUTES),15) \
+		$(BIN)/python -m pytest -p no:cacheprovider $(or $(FUZZ),tests/fuzz)
 
 test-lowest: $(INSTALLED) ## Apply and test with the oldest libraries pyproject.toml allows
 	$(PYTHON) -m venv --clear $(LOWEST)

@@ -99,6 +99,12 @@ def _settle_error(error: LineError, judge: Judge, attempts: int) -> Settlement:
 
 def _problem(text: str, judge: Judge, context: Callable[[], Any]) -> str | None:
     """Return why a text is not an acceptable output, in words for the model; None if it is."""
+    problem = _said_of(text, judge, context)
+    # What users' code says may hold half a surrogate pair, which fits no column and no request.
+    return problem and problem.encode("utf-8", "replace").decode()
+
+
+def _said_of(text: str, judge: Judge, context: Callable[[], Any]) -> str | None:
     # Made outside of what is caught: a context that fails is no fault of the model.
     given = context() if judge.check is not None else None
     try:

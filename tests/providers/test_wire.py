@@ -1,6 +1,7 @@
 """The codec of chat completions: every shape a line was seen in, and any other bytes."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,19 @@ def test_the_assistant_s_message_is_what_the_next_turn_needs() -> None:
     """Tool calls unchanged, and nothing the API would refuse in a request."""
     found = WIRE.assistant(line(completion("tool_calls", tool_calls=[CALL], annotations=[])))
     assert found == {"role": "assistant", "content": None, "tool_calls": [CALL]}
+
+
+def test_a_call_that_could_be_read_can_be_sent_back() -> None:
+    """NaN is no JSON, and the service wants texts where the model wrote something else."""
+    odd = {"id": 7, "type": math.nan, "extra": {"n": math.inf}, "function": {"name": "f"}}
+    assert WIRE.assistant(line(completion(tool_calls=[odd])))["tool_calls"] == [
+        {
+            "id": "7",
+            "type": "function",
+            "extra": {"n": None},
+            "function": {"name": "f", "arguments": "{}"},
+        }
+    ]
 
 
 @pytest.mark.parametrize("calls", [None, []])

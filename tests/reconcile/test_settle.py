@@ -113,6 +113,19 @@ def test_a_validator_s_bug_costs_its_item_only() -> None:
     assert "KeyError" in (found.reason or "")
 
 
+@pytest.mark.parametrize("error", [ModelRetry("not \ud800"), ValueError("not \ud800")])
+def test_half_a_surrogate_pair_of_a_validator_fits_into_the_state(error: Exception) -> None:
+    def refuse(value: Any, context: Any) -> None:
+        raise error
+
+    judge = Judge(parse=TextMode().parse, check=refuse)
+    again, failed = judged(GOOD, judge), judged(GOOD, judge, output_retries=1)
+    assert isinstance(again, AskAgain)
+    assert isinstance(failed, Answered)
+    assert again.feedback.endswith("not ?")
+    assert (failed.reason or "").endswith("not ?")
+
+
 def test_a_validator_is_not_run_on_what_does_not_parse() -> None:
     def check(value: Any, context: Any) -> None:
         raise AssertionError

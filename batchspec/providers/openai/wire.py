@@ -128,9 +128,12 @@ class ChatCompletionsWire:
 
     def assistant(self, line: bytes) -> JsonObject:
         """Return the assistant's message of a line that `decode` read as a reply."""
-        message = _body(_parse(line))["choices"][0]["message"]
+        # NaN can be read but not sent: where a number is none, nothing stands in its place.
+        sendable = to_json(_body(_parse(line))["choices"][0]["message"], inf_nan_mode="null")
+        message = from_json(sendable)
         content, calls = message.get("content"), message.get("tool_calls")
         if calls:
+            calls = [_sent_back(call) for call in calls]
             return {"role": "assistant", "content": content, "tool_calls": calls}
         # The service takes null only beside tool calls.
         return {"role": "assistant", "content": "" if content is None else content}
@@ -208,6 +211,14 @@ def _tool_call(call: Mapping[str, Any]) -> ToolCall:
     arguments = function.get("arguments")
     text = arguments if isinstance(arguments, str) else to_json(arguments or {}).decode()
     return ToolCall(str(call["id"]), str(function["name"]), text)
+
+
+def _sent_back(call: JsonObject) -> JsonObject:
+    """Return a call as it came, but for what the service would refuse to read again."""
+    read, kind = _tool_call(call), call.get("type")
+    function = {**call["function"], "name": read.name, "arguments": read.arguments}
+    told = kind if isinstance(kind, str) else "function"
+    return {**call, "id": read.id, "type": told, "function": function}
 
 
 def _usage(usage: Any) -> Usage:
