@@ -1,7 +1,7 @@
 """`batchspec apply`."""
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -48,15 +48,14 @@ class _Dollars(click.ParamType[Decimal]):
 @click.pass_obj
 def apply(  # noqa: PLR0913 - one argument per option
     scope: Scope,
+    /,
     *,
     planfile: str | None,
     auto_approve: bool,
     detach: bool,
     max_cost: Decimal | None,
     as_json: bool,
-    targets: tuple[str, ...],
-    excludes: tuple[str, ...],
-    replace: tuple[str, ...],
+    **wishes: Any,
 ) -> ExitCode:
     """Make it so, and wait until every job is final.
 
@@ -71,7 +70,7 @@ def apply(  # noqa: PLR0913 - one argument per option
     try:
         with scope.open() as project:
             with planning(quiet=as_json) as hook:
-                plan = project.plan(targets=targets, excludes=excludes, replace=replace, hook=hook)
+                plan = project.plan(**wishes, hook=hook)
             _show(plan, events, project)
             if not plan.can_apply:
                 if not events and plan.jobs:

@@ -24,6 +24,8 @@ COMMANDS = {
     "render": "Print the exact request of one item.",
     "plan": "Show what would change, why, and what it costs.",
     "apply": "Make it so, and wait until every job is final.",
+    "taint": "Mark answers as bad: the next plan asks for new ones.",
+    "untaint": "Take such marks away.",
     "status": "Show jobs, batches, counts, cost, and what is waited for.",
     "results": "Print the answers.",
     "graph": "Show jobs and what they depend on.",

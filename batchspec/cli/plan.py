@@ -1,5 +1,7 @@
 """`batchspec plan`."""
 
+from typing import Any
+
 import click
 
 from batchspec.cli.scope import Scope, scope_options
@@ -26,6 +28,7 @@ from batchspec.errors import ExitCode, UsageError
 @click.pass_obj
 def plan(  # noqa: PLR0913 - one argument per option
     scope: Scope,
+    /,
     *,
     as_json: bool,
     detailed_exitcode: bool,
@@ -33,9 +36,7 @@ def plan(  # noqa: PLR0913 - one argument per option
     no_refresh: bool,
     refresh_only: bool,
     output: str | None,
-    targets: tuple[str, ...],
-    excludes: tuple[str, ...],
-    replace: tuple[str, ...],
+    **wishes: Any,
 ) -> ExitCode:
     """Show what would change, why, and what it costs. Nothing is sent."""
     del no_refresh  # a plan looks at the state alone, so far
@@ -43,13 +44,7 @@ def plan(  # noqa: PLR0913 - one argument per option
         name = "--refresh-only" if refresh_only else "-o FILE"
         raise UsageError(f"`{name}` comes later. `batchspec plan --json` can be kept for review.")
     with errors_as_json(as_json), scope.open() as project, planning(quiet=as_json) as hook:
-        made = project.plan(
-            whole=False,
-            targets=targets,
-            excludes=excludes,
-            replace=replace,
-            hook=hook,
-        )
+        made = project.plan(**wishes, whole=False, hook=hook)
         assumed = project.settings.assumed_output_tokens
     if as_json:
         print_json(plan_document(made))

@@ -9,7 +9,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def selection_options(function: Function) -> Function:
-    """Add `--target`, `--exclude` and `--replace`; the command gets `targets` and so on."""
+    """Add `--target`, `--exclude` and so on; `Project.plan` takes what the command gets."""
     options = (
         click.option(
             "--target",
@@ -31,6 +31,12 @@ def selection_options(function: Function) -> Function:
             metavar="ADDRESS",
             multiple=True,
             help="Send this job or item again, and pay for it again; may be repeated.",
+        ),
+        click.option(
+            "--failed", is_flag=True, help="Send again what ended without an answer, and pay again."
+        ),
+        click.option(
+            "--allow-empty", is_flag=True, help="Let a job without rows forget its items."
         ),
     )
     for option in reversed(options):

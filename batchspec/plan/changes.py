@@ -67,12 +67,19 @@ class JobPlan:
     waits_for: tuple[JobAddress, ...] = ()
     """Jobs to be final before this one's rows are known; `requests` is then an upper bound."""
     removed: bool = False
+    protects: bool | None = None
+    """Whether it is to be protected from now on; None where that does not change."""
     runs_at: str | None = None
     """The live endpoint the batches run against in this process; None if they run elsewhere."""
 
     @property
     def changes(self) -> bool:
         """Tell whether applying would do anything for this job."""
+        return self.moves or self.protects is not None
+
+    @property
+    def moves(self) -> bool:
+        """Tell whether anything would happen to its rows, so that what is made of them waits."""
         return any(kind is not Kind.KEEP and n for kind, n in self.counts.items()) or bool(
             self.waits_for and self.requests
         )

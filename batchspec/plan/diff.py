@@ -35,7 +35,12 @@ _UNDER_WAY: Mapping[str, ReasonCode] = {
 
 
 def classify(
-    row: PlannedRow, recorded: RecordedRow, *, known_job: bool, replace_it: bool = False
+    row: PlannedRow,
+    recorded: RecordedRow,
+    *,
+    known_job: bool,
+    replace_it: bool = False,
+    failed_again: bool = False,
 ) -> tuple[Kind, ReasonCode | None]:
     """Say what happens to one row, and why.
 
@@ -46,12 +51,15 @@ def classify(
         recorded: What the state holds.
         known_job: Whether the state holds items of the job.
         replace_it: Whether a person asks for a new answer.
+        failed_again: Whether a person asks for what ended without an answer.
     """
     if recorded.fingerprint == row.fingerprint:
-        return _own(row, recorded, replace_it=replace_it)
+        return _own(row, recorded, replace_it=replace_it, failed_again=failed_again)
     if recorded.same is not None:
         if recorded.same_outcome in _UNANSWERED:
             return Kind.RESUBMIT, _UNANSWERED[recorded.same_outcome]
+        if recorded.same_tainted:
+            return Kind.RESUBMIT, "TAINTED"
         return Kind.REUSE, "SAME_REQUEST" if known_job else "MOVED"
     if recorded.fingerprint is not None:
         return Kind.RESUBMIT, "ROW_CHANGED"
@@ -59,14 +67,19 @@ def classify(
 
 
 def _own(
-    row: PlannedRow, recorded: RecordedRow, *, replace_it: bool
+    row: PlannedRow, recorded: RecordedRow, *, replace_it: bool, failed_again: bool
 ) -> tuple[Kind, ReasonCode | None]:
     if recorded.phase != "final":
         return Kind.CONTINUE, _UNDER_WAY[recorded.phase or "pending"]
-    if recorded.outcome in _UNANSWERED:
-        return Kind.RESUBMIT, _UNANSWERED[recorded.outcome]
-    if replace_it:
-        return Kind.RESUBMIT, "REQUESTED"
+    again = _UNANSWERED.get(recorded.outcome)
+    if again is None and replace_it:
+        again = "REQUESTED"
+    elif again is None and recorded.tainted:
+        again = "TAINTED"
+    elif again is None and failed_again and recorded.outcome != "succeeded":
+        again = "FAILED"
+    if again is not None:
+        return Kind.RESUBMIT, again
     if recorded.digest not in {None, row_digest(row.row_json)}:
         return Kind.UPDATE, "ROW_DATA_CHANGED"
     return Kind.KEEP, None

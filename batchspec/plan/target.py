@@ -1,4 +1,4 @@
-"""Which jobs and rows a plan is about: `--target`, `--exclude`, `--replace`."""
+"""Which jobs and rows a plan is about: `--target`, `--exclude`, `--replace`, `--failed`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +15,13 @@ class Selection:
         targets: Only these are planned, with the jobs they are made of; empty: everything.
         excludes: These jobs are left out, with the jobs made of them.
         replace: These are to be answered anew though nothing changed.
+        failed: Items that ended without an answer are to be sent again.
     """
 
     targets: Sequence[str] = ()
     excludes: Sequence[str] = ()
     replace: Sequence[str] = ()
+    failed: bool = False
 
     def jobs(self, upstream: Mapping[JobAddress, Sequence[JobAddress]]) -> set[JobAddress]:
         """Return the jobs to plan; `upstream` has all jobs, dependencies first."""

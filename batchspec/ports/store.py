@@ -63,11 +63,18 @@ class Draft(Protocol):
     """The body of a plan: on disk, one entry per row of the specs, in bounded memory."""
 
     def begin(
-        self, job: JobAddress, contract: Contract, policy: bytes, *, partial: bool = False
+        self,
+        job: JobAddress,
+        contract: Contract,
+        policy: bytes,
+        *,
+        partial: bool = False,
+        protect: bool = False,
     ) -> bool:
         """Start a job; tells whether the state holds items of it.
 
-        Of a `partial` job only some rows are planned, so that none is forgotten.
+        Of a `partial` job only some rows are planned, so that none is forgotten. `protect` is
+        remembered with the job, for when its spec is gone.
         """
         ...
 
@@ -123,6 +130,10 @@ class Reader(Protocol):
 
     def judged_by(self, job: JobAddress) -> bytes | None:
         """Return the policy a job's replies were judged by; None for a job without items."""
+        ...
+
+    def protected(self) -> Mapping[JobAddress, bool]:
+        """Tell of every job on record whether it was protected when it was last agreed to."""
         ...
 
     def progress(self) -> Sequence[JobProgress]: ...

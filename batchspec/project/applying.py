@@ -179,7 +179,7 @@ class Applying:
         changes = {k for k, n in self._plan.counts.items() if n} - {Kind.KEEP, Kind.CONTINUE}
         # What is put together already may hold rows the plan changes.
         idle = store.unpack() if changes else []
-        if changes or planner.policies_changed:
+        if changes or planner.facts_changed:
             store.agree(draft, self._plan.id, planner.events)
         else:
             draft.discard()
@@ -257,7 +257,7 @@ class Applying:
             try:
                 plan = planner.plan_job(self._desired[address])
                 planner.raise_problems()
-                project.check_protected([plan])
+                project.check_protected([plan], planner.protected)
             except BaseException:
                 planner.draft.discard()
                 raise

@@ -54,7 +54,8 @@ class Planner:
         problems: What is wrong with rows; nothing may be sent while there is any.
         events: What agreeing to the plan will record, per job.
         lanes: (lane, requests, bytes) per job, to count batches.
-        policies_changed: Whether agreeing has to record how replies are to be judged.
+        facts_changed: Whether agreeing has to record how replies are to be judged, or that a job
+            is protected or not any more.
     """
 
     draft: SqliteDraft
@@ -68,7 +69,8 @@ class Planner:
     now: float
     selection: Selection = Selection()
     hook: PlanHook = _quiet
-    policies_changed: bool = False
+    facts_changed: bool = False
+    _protected: Mapping[JobAddress, bool] | None = None
     _outstanding: Mapping[JobAddress, DraftTotals] | None = None
     problems: list[Diagnostic] = field(default_factory=list[Diagnostic])
     events: list[PlanAgreed] = field(default_factory=list[PlanAgreed])
@@ -82,7 +84,13 @@ class Planner:
             else read_rows(job.rows, self.root)
         )
         partial = self.selection.only_rows(job.address) is not None
-        known = self.draft.begin(job.address, job.contract, job.policy, partial=partial)
+        known = self.draft.begin(
+            job.address,
+            job.contract,
+            job.policy,
+            partial=partial,
+            protect=job.job.protect,
+        )
         tally = Tally(job.address, f"{job.contract.provider}:{job.contract.model}")
         pass_ = RowPass(self, job, tally, known=known)
         problems = [*limited(pass_.run(rows), job, MAX_DIAGNOSTICS)]
@@ -116,9 +124,26 @@ class Planner:
             max_tokens=max_tokens(job),
             turns=most_turns(job),
         )
-        return tally.plan(
+        plan = tally.plan(
             requests=totals.requests, max_turns=most_turns(job), estimate=self._estimate(job, load)
         )
+        return self._protecting(job, plan)
+
+    def _protecting(self, job: DesiredJob, plan: JobPlan) -> JobPlan:
+        """Add that a job is protected from now on, or not any more."""
+        if self.protected.get(job.address, job.job.protect) == job.job.protect:
+            return plan
+        self.facts_changed = True
+        note = "protected from now on" if job.job.protect else "not protected any more"
+        reason = Reason(kind=Kind.UPDATE, code="PROTECT_CHANGED", rows=0, note=note)
+        return replace(plan, protects=job.job.protect, reasons=(*plan.reasons, reason))
+
+    @property
+    def protected(self) -> Mapping[JobAddress, bool]:
+        """Tell which jobs on record are protected, by what was agreed to last."""
+        if self._protected is None:
+            self._protected = self.reader.protected()
+        return self._protected
 
     def _totals(self, job: JobAddress) -> DraftTotals:
         """Return what would be sent: what this plan adds, and what was agreed to before."""
@@ -133,7 +158,7 @@ class Planner:
     def _rejudged(self, job: DesiredJob, tally: Tally) -> int:
         """Return how many kept rows have replies that were judged by another policy."""
         judged = self.reader.judged_by(job.address)
-        self.policies_changed |= judged not in {None, job.policy}
+        self.facts_changed |= judged not in {None, job.policy}
         kept = tally.counts.get(Kind.KEEP, 0)
         if judged is None or judged == job.policy or not kept:
             return 0
@@ -147,7 +172,7 @@ class Planner:
         raise RefusedError(
             f"Job {job.address} has no rows now and {recorded} items on record. An empty source "
             "is more often a mistake than a wish, so nothing was changed. Check its rows; to "
-            "forget its items, remove the job from the spec."
+            "forget its items, say so with `--allow-empty`, or remove the job from the spec."
         )
 
     def _estimate(self, job: DesiredJob, load: Load) -> Estimate:

@@ -1,6 +1,6 @@
 """`Project`: the same functions for Python and for the command line."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from decimal import Decimal
 from functools import partial
@@ -28,6 +28,7 @@ from batchspec.project.planning import (
 )
 from batchspec.project.recorded import read_items, read_turns
 from batchspec.project.status import status_of
+from batchspec.project.tainting import Tainted, mark
 from batchspec.project.values import ApplyResult, Status
 from batchspec.results.read import Item
 from batchspec.results.turns import Turn
@@ -49,12 +50,14 @@ class Project(OpenedProject):
 
     # --- plan ----------------------------------------------------------------------------------
 
-    def plan(
+    def plan(  # noqa: PLR0913 - one keyword per wish
         self,
         *,
         targets: Sequence[str] = (),
         excludes: Sequence[str] = (),
         replace: Sequence[str] = (),
+        failed: bool = False,
+        allow_empty: bool = False,
         whole: bool = True,
         hook: PlanHook | None = None,
     ) -> Plan:
@@ -64,6 +67,8 @@ class Project(OpenedProject):
             targets: Addresses or globs; only these jobs are planned.
             excludes: Addresses or globs of jobs that are left out.
             replace: Jobs whose items are to be answered anew.
+            failed: Items that ended without an answer are to be sent again.
+            allow_empty: Whether the items of a job without rows may be forgotten.
             whole: False makes a plan to look at, which cannot be applied and costs less.
             hook: Called with a job and the rows read so far.
 
@@ -73,12 +78,12 @@ class Project(OpenedProject):
         """
         desired = self.load()
         self.discard()
-        selection = Selection(targets=targets, excludes=excludes, replace=replace)
+        selection = Selection(targets=targets, excludes=excludes, replace=replace, failed=failed)
         if unknown := selection.unknown(desired.addresses):
             known = ", ".join(desired.addresses) or "none"
             raise UsageError(f"No job matches {', '.join(map(repr, unknown))}. Jobs are: {known}.")
         with desired.imports(), self.store().reader() as reader, ExitStack() as undo:
-            planner = self.planner(reader, selection, whole=whole)
+            planner = self.planner(reader, selection, whole=whole, allow_empty=allow_empty)
             undo.callback(planner.draft.discard)
             planner.hook = hook or planner.hook
             plan = self._plan(planner, reader)
@@ -87,7 +92,12 @@ class Project(OpenedProject):
         return plan
 
     def planner(
-        self, reader: StateReader, selection: Selection | None = None, *, whole: bool = True
+        self,
+        reader: StateReader,
+        selection: Selection | None = None,
+        *,
+        whole: bool = True,
+        allow_empty: bool = False,
     ) -> Planner:
         """Make a planner with a new draft."""
         plan_id = self.mint()
@@ -98,7 +108,9 @@ class Project(OpenedProject):
             providers=self.providers,
             prices=self.prices,
             root=self.root,
-            bounds=Bounds(assumed_output_tokens=self.settings.assumed_output_tokens),
+            bounds=Bounds(
+                assumed_output_tokens=self.settings.assumed_output_tokens, allow_empty=allow_empty
+            ),
             plan_id=plan_id,
             now=self.clock.now(),
             selection=selection or Selection(),
@@ -113,7 +125,7 @@ class Project(OpenedProject):
             if job.address not in selected:
                 continue
             upstream = [jobs[up] for up in job.depends_on if up in jobs]
-            if any(up.changes for up in upstream) or any(u in unfinished for u in job.depends_on):
+            if any(up.moves for up in upstream) or any(u in unfinished for u in job.depends_on):
                 jobs[job.address] = planner.plan_waiting(job, upstream)
             else:
                 jobs[job.address] = planner.plan_job(job)
@@ -124,7 +136,7 @@ class Project(OpenedProject):
         removed = [] if chosen else self._removed(planner, reader)
         plans = [with_unknown(p, reader.batches(open_only=True)) for p in jobs.values()]
         plans = plans if self.simulated else wiring.placed(plans, self.settings)
-        self.check_protected(plans)
+        self.check_protected([*plans, *removed], planner.protected)
         return Plan(
             id=planner.plan_id,
             environment=self.environment,
@@ -146,15 +158,22 @@ class Project(OpenedProject):
         ]
         return [plan for plan in found if plan is not None]
 
-    def check_protected(self, plans: Sequence[JobPlan]) -> None:
+    def check_protected(
+        self, plans: Sequence[JobPlan], recorded: Mapping[JobAddress, bool]
+    ) -> None:
         """Refuse to resubmit or forget items of a protected job.
+
+        The spec says which jobs are; of a job that is gone, what was agreed to last (`recorded`).
 
         Raises:
             RefusedError: A plan would.
         """
         for plan in plans:
             costly = plan.counts.get(Kind.RESUBMIT, 0) + plan.counts.get(Kind.FORGET, 0)
-            if costly and self._job(plan.address).job.protect:
+            if plan.removed:
+                if costly and recorded.get(plan.address):
+                    raise RefusedError(_gone_though_protected(plan.address, costly))
+            elif costly and self._job(plan.address).job.protect:
                 raise RefusedError(
                     f"Job {plan.address} is protected, and {costly} of its items would be "
                     "resubmitted or forgotten. Undo the change, or set protect=False first."
@@ -207,6 +226,27 @@ class Project(OpenedProject):
         finally:
             if (own := self.take_draft(plan)) is not None:
                 own.draft.discard()
+
+    # --- what people say of answers ------------------------------------------------------------
+
+    def taint(
+        self, *addresses: str, keys: Sequence[str] | None = None, undo: bool = False
+    ) -> tuple[Tainted, ...]:
+        """Mark answers as bad: the next plan proposes to send their requests again.
+
+        The old answers stay readable until new ones are in. What is under way is passed over.
+
+        Args:
+            addresses: Of jobs, which may be globs, or of items.
+            keys: Of one job, whose address is the only one.
+            undo: Take the marks away instead.
+
+        Raises:
+            UsageError: An address or a key is not on record; nothing was changed.
+            LockedError: Another process writes to the state.
+            StateError: There is no state yet.
+        """
+        return mark(self, addresses, keys=keys, on=not undo)
 
     # --- what came of it -----------------------------------------------------------------------
 
@@ -263,3 +303,11 @@ class Project(OpenedProject):
             StateError: There is no state yet.
         """
         return read_turns(self, address)
+
+
+def _gone_though_protected(job: JobAddress, items: int) -> str:
+    return (
+        f"Job {job} is protected and gone from the specs: its {items} items would be forgotten. "
+        "Nothing was changed. Put it back; to let it go, set protect=False, run `batchspec apply`, "
+        "and remove it then."
+    )

@@ -78,7 +78,13 @@ class RowPass:
     def _classify(self, row: DesiredRow, recorded: RecordedRow) -> Kind:
         anew = self._replaced
         anew = anew if isinstance(anew, bool) else row.key in anew
-        kind, code = classify(row, recorded, known_job=self._known, replace_it=anew)
+        kind, code = classify(
+            row,
+            recorded,
+            known_job=self._known,
+            replace_it=anew,
+            failed_again=self._planner.selection.failed,
+        )
         self._tally.seen += recorded.fingerprint is not None
         difference = None
         if code == "ROW_CHANGED":

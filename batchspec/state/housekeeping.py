@@ -56,4 +56,16 @@ class BodiesDeleted:
     at: float
 
 
-HousekeepingEvent = LeaseBroken | AddressMoved | ItemsForgotten | StateReplaced | BodiesDeleted
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemsTainted:
+    """A person wants other answers than those some items have, or does no more."""
+
+    job: str
+    items: int
+    tainted: bool
+    at: float
+
+
+HousekeepingEvent = (
+    LeaseBroken | AddressMoved | ItemsForgotten | ItemsTainted | StateReplaced | BodiesDeleted
+)

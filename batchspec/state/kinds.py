@@ -53,6 +53,8 @@ ReasonCode = Literal[
     "SAME_REQUEST",
     "MOVED",
     "REQUESTED",
+    "TAINTED",
+    "FAILED",
     "BATCH_EXPIRED",
     "BATCH_CANCELLED_REMOTELY",
     "BATCH_IN_PROGRESS",
@@ -62,5 +64,7 @@ ReasonCode = Literal[
     "UPSTREAM_PENDING",
     "ROW_REMOVED",
     "JOB_REMOVED",
+    "PROTECT_CHANGED",
+    "UNWANTED",
 ]
 """Why a row changes; closed, so that scripts may branch on it."""

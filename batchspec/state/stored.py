@@ -22,10 +22,13 @@ class RecordedRow:
     """Where the item's row and first messages are."""
     digest: int | None = None
     """Of the item's row."""
+    tainted: bool = False
+    """A person wants another answer than the one it has."""
     same: ConversationId | None = None
     """A conversation, of any job, with the wanted request."""
     same_phase: ConversationPhase | None = None
     same_outcome: Outcome | None = None
+    same_tainted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

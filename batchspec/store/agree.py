@@ -20,11 +20,12 @@ _STATEMENTS = (
       ON l.provider = d.provider AND l.endpoint = d.endpoint AND l.model = d.model
     """,
     """
-    INSERT INTO jobs (address, contract, policy, judged)
-    SELECT d.address, c.id, d.policy, d.policy FROM draft.jobs d
+    INSERT INTO jobs (address, contract, policy, judged, protect)
+    SELECT d.address, c.id, d.policy, d.policy, d.protect FROM draft.jobs d
     JOIN contracts c ON c.fingerprint = d.fingerprint WHERE true
     ON CONFLICT (address) DO UPDATE
-      SET contract = excluded.contract, policy = excluded.policy, removed = 0
+      SET contract = excluded.contract, policy = excluded.policy, protect = excluded.protect,
+        removed = 0
     """,
     """
     CREATE TEMP TABLE wanted AS

@@ -30,8 +30,8 @@ from batchspec.store.reader import StateReader
 from batchspec.store.schema import explain
 from batchspec.store.segments import SegmentWriter
 
-_Item = tuple[Fingerprint, ConversationPhase, Outcome | None, int, RecordRef, int]
-_Same = tuple[ConversationId, ConversationPhase, Outcome | None]
+_Item = tuple[Fingerprint, ConversationPhase, Outcome | None, int, RecordRef, int, bool]
+_Same = tuple[ConversationId, ConversationPhase, Outcome | None, bool]
 _SCHEMA = """
 PRAGMA page_size = 16384;
 PRAGMA journal_mode = OFF;
@@ -40,7 +40,7 @@ PRAGMA cache_size = -32768;
 CREATE TABLE jobs (
   number INTEGER PRIMARY KEY, address TEXT NOT NULL UNIQUE, state INTEGER,
   fingerprint BLOB NOT NULL, provider TEXT NOT NULL, endpoint TEXT NOT NULL, model TEXT NOT NULL,
-  contract TEXT NOT NULL, policy BLOB NOT NULL, partial INTEGER NOT NULL
+  contract TEXT NOT NULL, policy BLOB NOT NULL, partial INTEGER NOT NULL, protect INTEGER NOT NULL
 );
 CREATE TABLE rows (
   id INTEGER PRIMARY KEY, job INTEGER NOT NULL, key TEXT NOT NULL, line INTEGER,
@@ -51,9 +51,11 @@ CREATE TABLE removed_jobs (address TEXT PRIMARY KEY);
 """
 _STORED = frozenset({Kind.SUBMIT, Kind.RESUBMIT, Kind.REUSE, Kind.UPDATE})
 _NOTHING = RecordedRow()
+_NO_ITEM, _NO_SAME = (*(None,) * 6, False), (*(None,) * 3, False)
 _BLOBS = 500
 _SAME = (
-    "SELECT fingerprint, id, phase, outcome FROM conversations "  # noqa: S608 - placeholders
+    "SELECT fingerprint, id, phase, outcome, phase = 'final' AND tainted > tries "  # noqa: S608 - placeholders
+    "FROM conversations "
     f"WHERE fingerprint IN ({','.join('?' * _BLOBS)})"
 )
 _PUT = (
@@ -61,7 +63,8 @@ _PUT = (
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _ITEMS = """
-SELECT i.key, c.fingerprint, c.phase, c.outcome, c.contract, i.row, i.digest
+SELECT i.key, c.fingerprint, c.phase, c.outcome, c.contract, i.row, i.digest,
+  c.tainted > c.tries
 FROM json_each(?) k CROSS JOIN items i ON i.job = ? AND i.key = k.value
 JOIN conversations c ON c.id = i.conversation
 """
@@ -104,7 +107,13 @@ class SqliteDraft:
         return self._open_segment is not None
 
     def begin(
-        self, job: JobAddress, contract: Contract, policy: bytes, *, partial: bool = False
+        self,
+        job: JobAddress,
+        contract: Contract,
+        policy: bytes,
+        *,
+        partial: bool = False,
+        protect: bool = False,
     ) -> bool:
         """Start a job; tells whether the state holds items of it."""
         row = self._reader.db.execute(
@@ -117,7 +126,7 @@ class SqliteDraft:
         self._numbers[job] = number
         self._recorded[job] = state
         self.db.execute(
-            "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 number,
                 job,
@@ -130,6 +139,7 @@ class SqliteDraft:
                 json.dumps(contract.to_json()),
                 policy,
                 partial,
+                protect,
             ),
         )
         return state is not None
@@ -275,5 +285,5 @@ def _kept(item: _Item | None, row: PlannedRow) -> bool:
 def _recorded(item: "_Item | None", same: "_Same | None") -> RecordedRow:
     if item is None and same is None:
         return _NOTHING
-    parts: tuple[Any, ...] = (*(item or (None,) * 6), *(same or (None,) * 3))
+    parts: tuple[Any, ...] = (*(item or _NO_ITEM), *(same or _NO_SAME))
     return RecordedRow(*parts)

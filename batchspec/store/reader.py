@@ -120,6 +120,11 @@ class StateReader:
         policy: bytes | None = self._value("SELECT judged FROM jobs WHERE address = ?", job)
         return policy
 
+    def protected(self) -> dict[JobAddress, bool]:
+        """Tell of every job on record whether it was protected when it was last agreed to."""
+        rows = self.db.execute("SELECT address, protect FROM jobs WHERE NOT removed")
+        return {JobAddress(address): bool(protect) for address, protect in rows}
+
     def progress(self) -> Sequence[JobProgress]:
         """Count the items of every job by phase and outcome."""
         return read_progress(self.db)

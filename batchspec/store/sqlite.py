@@ -33,6 +33,7 @@ from batchspec.state.housekeeping import (
     AddressMoved,
     BodiesDeleted,
     ItemsForgotten,
+    ItemsTainted,
     LeaseBroken,
     StateReplaced,
 )
@@ -80,6 +81,7 @@ class StateStore(RecordedState):
                 LeaseBroken()
                 | AddressMoved()
                 | ItemsForgotten()
+                | ItemsTainted()
                 | StateReplaced()
                 | BodiesDeleted()
             ):

@@ -102,6 +102,17 @@ WAITING = JobPlan(
     estimate=Estimate(input_tokens=10**7, output_tokens=10**6),
 )
 
+PROTECTED = JobPlan(
+    address=JobAddress("x.kept"),
+    model="openai:gpt-5",
+    rows=5,
+    counts={Kind.KEEP: 5},
+    protects=True,
+    reasons=(
+        Reason(kind=Kind.UPDATE, code="PROTECT_CHANGED", rows=0, note="protected from now on"),
+    ),
+)
+
 SAME = JobPlan(
     address=JobAddress("x.same"),
     model="openai:gpt-5",
@@ -111,6 +122,20 @@ SAME = JobPlan(
 )
 
 GOLDEN = {
+    "protected from now on": (
+        _plan(PROTECTED),
+        """\
+Environment prod, lineage …3f2a9c01, serial 41
+Symbols: ~ update in place (free)
+
+  # x.kept will be protected
+  # (because its protection changed; protected from now on)
+  ~ x.kept  openai:gpt-5
+      rows      5 unchanged
+
+Plan: 5 unchanged.
+""",
+    ),
     "new job": (
         _plan(NEW),
         """\

@@ -36,6 +36,7 @@ class Case:
     then: tuple[Kind, str | None]
     known_job: bool = True
     replace_it: bool = False
+    failed_again: bool = False
 
 
 def own(**more: Any) -> RecordedRow:
@@ -71,6 +72,39 @@ CASES = (
         replace_it=True,
     ),
     Case(
+        "failed, and asked for again",
+        own(phase="final", outcome="truncated"),
+        (Kind.RESUBMIT, "FAILED"),
+        failed_again=True,
+    ),
+    Case(
+        "answered, where failed ones are asked for",
+        own(phase="final", outcome="succeeded"),
+        (Kind.KEEP, None),
+        failed_again=True,
+    ),
+    Case(
+        "expired, where failed ones are asked for",
+        own(phase="final", outcome="expired"),
+        (Kind.RESUBMIT, "BATCH_EXPIRED"),
+        failed_again=True,
+    ),
+    Case(
+        "tainted",
+        own(phase="final", outcome="succeeded", tainted=True),
+        (Kind.RESUBMIT, "TAINTED"),
+    ),
+    Case(
+        "tainted, and on its way again",
+        own(phase="pending", tainted=True),
+        (Kind.CONTINUE, "TURN_PENDING"),
+    ),
+    Case(
+        "new row, asked before, but tainted",
+        RecordedRow(same=SAME, same_phase="final", same_outcome="succeeded", same_tainted=True),
+        (Kind.RESUBMIT, "TAINTED"),
+    ),
+    Case(
         "changed",
         RecordedRow(fingerprint=OLD, phase="final", outcome="succeeded"),
         (Kind.RESUBMIT, "ROW_CHANGED"),
@@ -102,7 +136,13 @@ CASES = (
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_what_is_recorded_decides_what_happens_to_a_row(case: Case) -> None:
-    found = classify(ROW, case.given, known_job=case.known_job, replace_it=case.replace_it)
+    found = classify(
+        ROW,
+        case.given,
+        known_job=case.known_job,
+        replace_it=case.replace_it,
+        failed_again=case.failed_again,
+    )
     assert found == case.then
 
 

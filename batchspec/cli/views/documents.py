@@ -47,6 +47,7 @@ def job_plan(job: JobPlan) -> dict[str, Any]:
         "changes": job.changes,
         "rows": job.rows,
         "removed": job.removed,
+        "protects": job.protects,
         "runs_at": job.runs_at,
         "waits_for": list(job.waits_for),
         "counts": _counts(job.counts),

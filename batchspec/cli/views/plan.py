@@ -84,6 +84,8 @@ REASONS: Mapping[ReasonCode, str] = {
     "SAME_REQUEST": "the same request was paid for before",
     "MOVED": "it was renamed",
     "REQUESTED": "asked for with --replace",
+    "TAINTED": "its answer is tainted",
+    "FAILED": "it ended without an answer, and is asked for with --failed",
     "BATCH_EXPIRED": "the batch expired",
     "BATCH_CANCELLED_REMOTELY": "the batch was cancelled at the provider",
     "BATCH_IN_PROGRESS": "the batch is in progress",
@@ -93,6 +95,8 @@ REASONS: Mapping[ReasonCode, str] = {
     "UPSTREAM_PENDING": "its rows come from another job",
     "ROW_REMOVED": "the row is gone from the data",
     "JOB_REMOVED": "the job is gone from the specs",
+    "PROTECT_CHANGED": "its protection changed",
+    "UNWANTED": "no row wants what is in the batch any more",
 }
 
 _WIDE = 76
@@ -141,7 +145,8 @@ def _legend(jobs: Iterable[JobPlan]) -> Text:
 def _leading(job: JobPlan) -> Kind:
     if job.waits_for and not any(n for k, n in job.counts.items() if k is not Kind.KEEP):
         return Kind.SUBMIT
-    return next((kind for kind in _ORDER if job.counts.get(kind)), Kind.KEEP)
+    moved = (kind for kind in _ORDER if kind is not Kind.KEEP and job.counts.get(kind))
+    return next(moved, Kind.KEEP if job.protects is None else Kind.UPDATE)
 
 
 def _job(job: JobPlan, *, explain: bool) -> list[Text]:
@@ -158,6 +163,8 @@ def _job(job: JobPlan, *, explain: bool) -> list[Text]:
 
 def _headline(job: JobPlan, kind: Kind) -> str:
     words = _HEADLINES[kind]
+    if job.protects is not None and not job.counts.get(kind):
+        return "will be protected" if job.protects else "will not be protected any more"
     if job.waits_for and kind is Kind.SUBMIT:
         be = "is" if len(job.waits_for) == 1 else "are"
         return f"{words} once {listed(clean(a) for a in job.waits_for)} {be} final"

@@ -28,6 +28,7 @@ from batchspec.state.housekeeping import (
     BodiesDeleted,
     HousekeepingEvent,
     ItemsForgotten,
+    ItemsTainted,
     LeaseBroken,
     StateReplaced,
 )
@@ -79,7 +80,7 @@ class Narrator:
             case PlanAgreed():
                 rows = counted(event.added + event.changed, "row")
                 return f"{clean(event.job)}: {rows} agreed to.", False
-            case LeaseBroken() | AddressMoved() | ItemsForgotten():
+            case LeaseBroken() | AddressMoved() | ItemsForgotten() | ItemsTainted():
                 return _kept_house(event), True
             case StateReplaced() | BodiesDeleted():
                 return _kept_house(event), True
@@ -134,6 +135,9 @@ def _kept_house(event: HousekeepingEvent) -> str:
             return f"{clean(event.old)} is {clean(event.new)} now."
         case ItemsForgotten():
             return f"{clean(event.address)}: {counted(event.items, 'item')} forgotten."
+        case ItemsTainted():
+            what = "tainted" if event.tainted else "not tainted any more"
+            return f"{clean(event.job)}: {counted(event.items, 'item')} {what}."
         case StateReplaced():
             return f"The state was replaced by a copy with serial {event.serial}."
         case BodiesDeleted():

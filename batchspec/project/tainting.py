@@ -1,0 +1,91 @@
+"""Tainting answers: a person has looked at them and wants others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from batchspec.errors import UsageError
+from batchspec.ids import JobAddress, RowKey, parse_address
+from batchspec.spec.suggest import did_you_mean
+from batchspec.state.housekeeping import ItemsTainted
+from batchspec.store.sqlite import StateStore
+from batchspec.store.taints import some_keys, taint, unknown_keys
+
+if TYPE_CHECKING:
+    from batchspec.project.opened import OpenedProject
+
+_GUESSED_FROM = 10_000
+"""Keys a misspelt one is compared with."""
+_Named = dict[JobAddress, list[RowKey] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Tainted:
+    """How many items of a job were marked, or unmarked."""
+
+    job: JobAddress
+    items: int
+
+
+def mark(
+    project: "OpenedProject",
+    addresses: Sequence[str],
+    *,
+    keys: Sequence[str] | None = None,
+    on: bool = True,
+) -> tuple[Tainted, ...]:
+    """Taint items, or take that back; see `Project.taint`."""
+    if keys is not None and len(addresses) != 1:
+        raise UsageError("Keys are those of one job: name its address, and nothing else.")
+    with project.reader():
+        pass  # tells that there is no state, where a store would make one
+    store = project.store()
+    store.acquire(project.mint(), "taint" if on else "untaint")
+    try:
+        named = _named(store, addresses, keys)
+        with store.transaction() as db:
+            done = [Tainted(job, taint(db, job, wanted, on=on)) for job, wanted in named.items()]
+            for each in done:
+                at = project.clock.now()
+                store.journal(ItemsTainted(job=each.job, items=each.items, tainted=on, at=at))
+    finally:
+        store.release()
+    return tuple(done)
+
+
+def _named(store: StateStore, addresses: Sequence[str], keys: Sequence[str] | None) -> _Named:
+    """Return the keys meant of every job, None for all; refuses what is not on record."""
+    known = [job.address for job in store.progress() if not job.removed and job.items]
+    named: _Named = {}
+    for text in addresses:
+        pattern, key = parse_address(text)
+        jobs = [job for job in known if fnmatchcase(job, pattern)]
+        if not jobs:
+            raise UsageError(f"No job {text!r} is on record. {did_you_mean(pattern, known)}")
+        if key is not None and keys is not None:
+            raise UsageError(f"{text!r} is one item; keys are those of a job, {pattern!r}.")
+        wanted = [RowKey(k) for k in keys] if keys is not None else None
+        for job in jobs:
+            _add(named, job, [key] if key is not None else wanted)
+    for job, meant in named.items():
+        _refuse_unknown(store, job, meant or ())
+    return named
+
+
+def _add(named: _Named, job: JobAddress, keys: list[RowKey] | None) -> None:
+    before = named.get(job, [])
+    named[job] = None if keys is None or before is None else [*before, *keys]
+
+
+def _refuse_unknown(store: StateStore, job: JobAddress, keys: Sequence[RowKey]) -> None:
+    missing = unknown_keys(store.db, job, keys)
+    if not missing:
+        return
+    listed = ", ".join(map(repr, missing))
+    guess = did_you_mean(missing[0], some_keys(store.db, job, _GUESSED_FROM))
+    if not guess.startswith("Did"):  # it would list them all
+        guess = ""
+    raise UsageError(
+        f"Job {job} has no item with the key {listed} on record. {guess} Nothing was changed."
+    )
