@@ -65,12 +65,17 @@ class Narrator:
         if batch.status:
             self._status.setdefault(batch.id, batch.status)
 
+    def named_by_provider(self, batch: BatchRecord) -> None:
+        """Take note of a name only, for what happened before."""
+        if batch.remote_id:
+            self._remote.setdefault(batch.id, batch.remote_id)
+
     def tell(self, event: Event) -> tuple[str, bool]:  # noqa: PLR0911 - one per event
         """Return a sentence, and whether it is news for people who do not debug."""
         match event:
             case BatchIntended():
                 what = counted(event.members, "request")
-                return f"Batch {short(event.id)} put together: {what}.", False
+                return f"Batch {self._name(event.id)} put together: {what}.", False
             case ToolsRun():
                 return f"{clean(event.job)}: {counted(event.calls, 'tool call')} run.", True
             case RepliesRejudged():

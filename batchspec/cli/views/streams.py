@@ -110,6 +110,16 @@ def print_json(document: Mapping[str, Any]) -> None:
     write_bytes(to_json({"format_version": FORMAT_VERSION} | dict(document), indent=2) + b"\n")
 
 
+def print_json_list(name: str, entries: Iterable[Mapping[str, Any]]) -> None:
+    """Print one JSON document with a list that may be too long to hold, an entry per line."""
+    write_bytes(b'{"format_version": %b, %b: [' % (to_json(FORMAT_VERSION), to_json(name)))
+    before = b"\n"
+    for entry in entries:
+        write_bytes(before + to_json(dict(entry)))
+        before = b",\n"
+    write_bytes(b"\n]}\n")
+
+
 def write_bytes(data: bytes) -> None:
     """Write UTF-8 to stdout whatever the terminal's encoding is."""
     stream = out_stream()

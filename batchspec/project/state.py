@@ -1,0 +1,219 @@
+"""`ProjectState`: the recorded state, for people who look at it or mend it by hand."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from batchspec.errors import RefusedError, UsageError
+from batchspec.ids import JobAddress, RowKey, parse_address
+from batchspec.spec.suggest import did_you_mean
+from batchspec.state.browsed import ItemDetail, ItemEntry, JobDetail, JournalEntry, ListedBatch
+from batchspec.state.housekeeping import AddressMoved, ItemsForgotten
+from batchspec.store import browse, readdress
+from batchspec.store.reader import StateReader
+
+if TYPE_CHECKING:
+    from batchspec.project.opened import OpenedProject
+
+_KEYS = 10_000
+"""Keys among which the likeliest is looked for when one is not known."""
+
+
+class ProjectState:
+    """What is recorded in one environment; nothing here is sent anywhere.
+
+    Every method raises `StateError` when there is no state yet; those that write raise
+    `LockedError` when another process holds it.
+
+    Args:
+        project: Whose state.
+    """
+
+    def __init__(self, project: "OpenedProject") -> None:
+        self._project = project
+
+    # --- looking -------------------------------------------------------------------------------
+
+    def jobs(self, pattern: str | None = None) -> list[JobAddress]:
+        """Return the addresses of the jobs, or of those that a glob matches.
+
+        Raises:
+            UsageError: None matches.
+        """
+        with self._project.reader() as reader:
+            return _matching(reader, pattern)
+
+    def items(self, pattern: str | None = None) -> Iterator[ItemEntry]:
+        """Yield items: of all jobs, of those that a glob matches, or the one of an address.
+
+        Raises:
+            UsageError: There is no such job or item.
+        """
+        with self._project.reader() as reader:
+            job, key = parse_address(pattern) if pattern else (None, None)
+            if job is not None and key is not None:
+                yield _item(reader, job, key).entry
+                return
+            yield from browse.entries(reader, _matching(reader, pattern))
+
+    def show(self, address: str) -> JobDetail | ItemDetail:
+        """Return a job or an item in full.
+
+        Raises:
+            UsageError: There is none of this address.
+        """
+        job, key = parse_address(address)
+        with self._project.reader() as reader:
+            if key is not None:
+                return _item(reader, job, key)
+            found = browse.job_detail(reader, job)
+            if found is None:
+                raise _no_job(reader, job)
+            return found
+
+    def batches(self, address: str | None = None, *, every: bool = False) -> list[ListedBatch]:
+        """Return batches, open ones first and newer ones before older ones.
+
+        Args:
+            address: Only those with requests of this job or item.
+            every: Also those that are done with.
+
+        Raises:
+            UsageError: There is no such job or item.
+        """
+        with self._project.reader() as reader:
+            found = browse.listed_batches(reader, open_only=not every)
+            if address is None:
+                return found
+            job, key = parse_address(address)
+            if key is None:
+                if browse.job_detail(reader, job) is None:
+                    raise _no_job(reader, job)
+                return [one for one in found if job in one.batch.jobs]
+            _item(reader, job, key)
+            own = browse.batches_of(reader, job, key)
+            return [one for one in found if one.batch.id in own]
+
+    def history(self, address: str | None = None) -> Iterator[JournalEntry]:
+        """Yield what happened, oldest first.
+
+        Args:
+            address: Only what is about this job or item, or about batches with requests of it.
+
+        Raises:
+            UsageError: There is no such job or item.
+        """
+        # Looked up first, so that a wrong address is told before anything is printed.
+        own = None if address is None else {b.batch.id for b in self.batches(address, every=True)}
+        with self._project.reader() as reader:
+            job = None if address is None else parse_address(address)[0]
+            for entry in browse.journal(reader):
+                named = {entry.payload.get(field) for field in ("job", "address", "old", "new")}
+                if own is None or entry.payload.get("id") in own or named & {job, address}:
+                    yield entry
+
+    # --- mending -------------------------------------------------------------------------------
+
+    def move(self, old: str, new: str) -> None:
+        """Give a job or an item another address; free.
+
+        Raises:
+            UsageError: There is nothing at the old address, something at the new one, or the two
+                do not go together.
+        """
+        (job, key), (new_job, new_key) = parse_address(old), parse_address(new)
+        if (key is None) != (new_key is None) or (key is not None and job != new_job):
+            raise UsageError(
+                f"{old!r} cannot become {new!r}: a job is moved to the address of a job, and an "
+                "item to another key of its job."
+            )
+        _check_address(new_job)
+        with self._project.reader() as reader:
+            _exists(reader, job, key)
+        with self._project.leased("state mv") as store, store.reader() as reader:
+            _exists(reader, job, key)
+            _is_free(reader, new_job, new_key)
+            with store.transaction() as db:
+                if key is None or new_key is None:
+                    readdress.move_job(db, job, new_job)
+                else:
+                    readdress.move_item(db, job, key, new_key)
+                store.journal(AddressMoved(old=old, new=new, at=self._project.clock.now()))
+
+    def forget(self, addresses: Sequence[str]) -> list[ItemsForgotten]:
+        """Forget jobs or items; nothing at a provider is touched, and every answer is kept.
+
+        Raises:
+            UsageError: There is nothing at an address; nothing was forgotten.
+            RefusedError: A job is protected; nothing was forgotten.
+        """
+        chosen = {address: parse_address(address) for address in addresses}
+        with self._project.reader() as reader:
+            for job, key in chosen.values():
+                _exists(reader, job, key)
+        done: list[ItemsForgotten] = []
+        with ExitStack() as stack:
+            store = stack.enter_context(self._project.leased("state rm"))
+            db = stack.enter_context(store.transaction())
+            for job, _ in chosen.values():
+                if readdress.protected(db, job):
+                    raise RefusedError(
+                        f"Job {job} is protected; nothing was forgotten. Set protect=False in its "
+                        "spec and apply first."
+                    )
+            for address, (job, key) in chosen.items():
+                items, in_flight = readdress.forget(db, job, key)
+                now = self._project.clock.now()
+                event = ItemsForgotten(address=address, items=items, in_flight=in_flight, at=now)
+                store.journal(event)
+                done.append(event)
+        return done
+
+
+def _matching(reader: StateReader, pattern: str | None) -> list[JobAddress]:
+    known = browse.live_jobs(reader.db)
+    found = [job for job in known if pattern is None or fnmatchcase(job, pattern)]
+    if not found and pattern is not None:
+        raise UsageError(f"No job matches {pattern!r}. {did_you_mean(pattern, known)}")
+    return found
+
+
+def _item(reader: StateReader, job: JobAddress, key: RowKey) -> ItemDetail:
+    _exists(reader, job, None)
+    found = browse.item_detail(reader, job, key)
+    if found is None:
+        known = did_you_mean(key, browse.keys(reader.db, job, _KEYS)[:_KEYS])
+        close = f" {known}" if known.startswith("Did") else ""
+        raise UsageError(f"Job {job} has no item with the key {key!r} on record.{close}")
+    return found
+
+
+def _exists(reader: StateReader, job: JobAddress, key: RowKey | None) -> None:
+    if key is not None:
+        _item(reader, job, key)
+    elif job not in browse.live_jobs(reader.db):
+        raise _no_job(reader, job)
+
+
+def _is_free(reader: StateReader, job: JobAddress, key: RowKey | None) -> None:
+    if key is None:
+        if job in reader.jobs():
+            raise UsageError(
+                f"There is a job {job!r} on record already, perhaps one that was removed; nothing "
+                "was moved. Answers are found by what was asked, so a renamed job costs nothing "
+                "without `state mv` either."
+            )
+    elif browse.item_detail(reader, job, key) is not None:
+        raise UsageError(f"Job {job} has an item with the key {key!r} already; nothing was moved.")
+
+
+def _no_job(reader: StateReader, job: JobAddress) -> UsageError:
+    known = did_you_mean(job, browse.live_jobs(reader.db))
+    return UsageError(f"There is no job {job!r} on record. {known}")
+
+
+def _check_address(job: JobAddress) -> None:
+    parts = job.split(".")
+    if len(parts) < 2 or not all(part.isidentifier() for part in parts):
+        raise UsageError(f"{job!r} is no address of a job, such as 'tickets.triage'.")

@@ -1,0 +1,93 @@
+"""`batches`, `history` and `state`, as people and programs see them."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from batchspec.errors import ExitCode
+
+Run = Callable[..., Any]
+JOB, ITEM = "hello.greet", 'hello.greet["en"]'
+
+
+@pytest.fixture
+def here(run: Run) -> Callable[..., Any]:
+    """Run a command in a small project that was applied."""
+    assert run("init").code == 0
+    assert run("apply", "--simulate", "--auto-approve").code == 0
+    return lambda *arguments: run(*arguments, "--simulate")
+
+
+def _keys(here: Run) -> list[str]:
+    items = json.loads(here("state", "list", JOB, "--json").out)["items"]
+    return [item["key"] for item in items]
+
+
+def test_lists_can_be_piped(here: Run) -> None:
+    """One address a line; items say their phase and outcome."""
+    assert here("state", "list").out == f"{JOB}\n"
+    first = here("state", "list", JOB).out.splitlines()[0]
+    assert first == f'{JOB}["{_keys(here)[0]}"]  final  succeeded'
+    assert here("state", "list", "--items").out == here("state", "list", JOB).out
+    assert here("state", "list", "hello.*").out == f"{JOB}\n"
+    assert json.loads(here("state", "list", "--json").out)["jobs"] == [JOB]
+    assert here("state", "list", f'{JOB}["{_keys(here)[1]}"]').out.count("\n") == 1
+
+
+def test_details_for_people_and_programs(here: Run) -> None:
+    item = f'{JOB}["{_keys(here)[0]}"]'
+    told = here("state", "show", item).out
+    shown = json.loads(here("state", "show", item, "--json").out)
+    assert shown["fingerprint"] in told
+    assert shown["outcome"] == "succeeded"
+    assert shown["bodies"]["request"]["file"].endswith(".jsonl.zst")
+    assert json.loads(here("state", "show", JOB, "--json").out)["contract"] == shown["contract"]
+
+
+def test_batches_open_and_done(here: Run) -> None:
+    assert here("batches").out == "No batch is open. All: --all\n"
+    every = here("batches", "--all").out
+    (batch,) = json.loads(here("batches", "--all", "--json").out)["batches"]
+    assert batch["remote_id"] in every
+    assert batch["model"] == "gpt-5-mini"
+    assert here("batches", JOB, "--all").out.splitlines()[0].split()[0] == "batch"
+
+
+def test_history_leaves_out_what_is_no_news(here: Run) -> None:
+    lines = here("history").out.splitlines()
+    events = json.loads(here("history", "--json").out)["events"]
+    assert "rows agreed to" in lines[0]
+    assert lines[-1].endswith("final.")
+    assert [event["seq"] for event in events] == sorted(event["seq"] for event in events)
+    assert events[-1]["type"] == "BatchCollected"
+    assert here("history", "--last", "1").out.splitlines() == lines[-1:]
+    assert json.loads(here("history", "--json", "--last", "2").out)["events"] == events[-2:]
+
+
+def test_changes_by_hand_are_told(here: Run) -> None:
+    assert here("state", "mv", JOB, "hello.hi").out == f"Moved {JOB} to hello.hi.\n"
+    assert here("state", "rm", "hello.hi").out == "Forgot hello.hi: 5 items.\n"
+    assert here("state", "list").out == ""
+    told = here("history").out.splitlines()[-2:]
+    assert f"{JOB} is hello.hi now." in told[0]
+    assert "hello.hi: 5 items forgotten." in told[1]
+
+
+def test_mistakes_have_their_exit_code_and_a_hint(here: Run) -> None:
+    for command in (("state", "show"), ("batches",), ("history",), ("state", "rm")):
+        ended = here(*command, "hello.gret")
+        assert ended.code == ExitCode.USAGE
+        assert f"Did you mean '{JOB}'?" in ended.err
+    wrong = here("state", "show", "hello.gret", "--json")
+    assert json.loads(wrong.out)["error"]["exit_code"] == ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    "command", ["batches", "history", "state list", "state show a.b", "state rm a.b", "unlock x"]
+)
+def test_without_a_state_they_say_so(run: Run, command: str) -> None:
+    ended = run(*command.split())
+    assert ended.code == ExitCode.ERROR
+    assert "There is no state at" in ended.err
