@@ -26,6 +26,7 @@ COMMANDS = {
     "apply": "Make it so, and wait until every job is final.",
     "taint": "Mark answers as bad: the next plan asks for new ones.",
     "untaint": "Take such marks away.",
+    "import": "Take the answers of a batch that was made by hand.",
     "status": "Show jobs, batches, counts, cost, and what is waited for.",
     "results": "Print the answers.",
     "batches": "Show the batches at the providers.",
@@ -37,6 +38,8 @@ COMMANDS = {
     "version": "Print the versions of batchspec and Python.",
 }
 """Help is kept here, so that listing the commands imports none of them."""
+_WORDS_OF_PYTHON = {"import": "import_batch"}
+"""Commands whose module and function cannot have their name."""
 
 
 class Commands(click.Group):
@@ -48,7 +51,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"batchspec.cli.{cmd_name}"), cmd_name)
+        name = _WORDS_OF_PYTHON.get(cmd_name, cmd_name)
+        command: click.Command = getattr(import_module(f"batchspec.cli.{name}"), name)
         return command
 
     def resolve_command(

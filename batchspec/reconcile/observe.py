@@ -124,11 +124,12 @@ def _failed(  # noqa: PLR0913 - what it depends on
         wait = backoff(holds + 1, first=pace.poll, cap=pace.max_poll, name=record.id)
         return BatchRejected(id=record.id, at=now, reason=reason, hold_lane_until=now + wait)
     event = BatchRejected(id=record.id, at=now, reason=reason)
-    # A line that is none of ours would leave the batch as it is, to fail again for ever.
+    # A line that is none of ours would leave the batch as it is, to fail again for ever; a batch
+    # that was made by hand is never made again, and may have lines beside ours.
     lines = {
         e.line: f"{e.code}: {e.message}"
         for e in errors
-        if e.line is not None and 0 < e.line <= record.members
+        if e.line is not None and (record.imported or 0 < e.line <= record.members)
     }
     if lines and all(e.line in lines for e in errors):
         return RejectedLines(lines, event)

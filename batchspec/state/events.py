@@ -1,5 +1,6 @@
 """Facts that happened, past tense. Each is committed with the rows it changes and journalled."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from batchspec.ids import BatchId, FileId, JobAddress, LaneId, RemoteId
@@ -18,6 +19,24 @@ class BatchIntended:
     """The pending conversations of the lane from `first` to `last` are the members."""
     members: int
     bytes: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchImported:
+    """A batch that was made by hand, or by a state that is lost, carries requests of a job.
+
+    It is recorded as submitted, and collected like any other; its files stay whose they are.
+    """
+
+    id: BatchId
+    lane: LaneId
+    remote_id: RemoteId
+    status: RemoteStatus
+    members: int
+    jobs: Mapping[JobAddress, int]
+    submitted_at: float
+    """When the provider made it."""
     at: float
 
 
@@ -179,6 +198,7 @@ BatchEvent = (
 
 Event = (
     BatchIntended
+    | BatchImported
     | BatchEvent
     | ToolsRun
     | RepliesRejudged

@@ -30,6 +30,9 @@ class RemoteBatch:
     error_file_id: FileId | None = None
     errors: tuple[RemoteError, ...] = ()
     metadata: Mapping[str, str]
+    endpoint: str | None = None
+    model: str | None = None
+    """As the provider names it, often with a date behind it; many providers do not tell."""
 
 
 class CallError(Exception):

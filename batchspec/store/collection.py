@@ -18,6 +18,13 @@ SELECT lower(hex(substr(c.fingerprint, 1, 8))) || '-' || c.turn, c.id, j.address
 FROM conversations c JOIN jobs j ON j.id = c.job
 WHERE c.phase = 'batched' AND c.batch = ? ORDER BY c.id
 """
+# The members of a batch that was made by hand have the names its maker gave them.
+_FOREIGN = """
+SELECT f.custom_id, c.id, j.address, c.turn, c.attempts, c.output_retries, c.request, c.tries,
+  c.contract, EXISTS (SELECT 1 FROM items i WHERE i.conversation = c.id)
+FROM foreign_ids f JOIN conversations c ON c.id = f.conversation JOIN jobs j ON j.id = c.job
+WHERE c.phase = 'batched' AND c.batch = f.batch AND f.batch = ? ORDER BY f.line
+"""
 _SPEND = (
     "input_tokens = input_tokens + ?, cached_tokens = cached_tokens + ?, "
     "output_tokens = output_tokens + ?, reasoning_tokens = reasoning_tokens + ?, cost = cost + ?"
@@ -51,14 +58,25 @@ class Collection:
 
     def __init__(self, db: sqlite3.Connection, batch: BatchId) -> None:
         self._db = db
-        self._number: int = db.execute(
-            "SELECT number FROM batches WHERE id = ?", (batch,)
-        ).fetchone()[0]
+        self._number: int
+        self._number, self._imported = db.execute(
+            "SELECT number, imported FROM batches WHERE id = ?", (batch,)
+        ).fetchone()
 
     def members(self) -> dict[str, Member]:
         """Return the members that are not settled, by custom_id, in the order of their lines."""
-        rows = self._db.execute(_MEMBERS, (self._number,))
+        rows = self._db.execute(_FOREIGN if self._imported else _MEMBERS, (self._number,))
         return {row[0]: Member._make(row) for row in rows}
+
+    def by_line(self) -> dict[int, Member]:
+        """Return the members that are not settled, by the number of their line, from 1."""
+        members = self.members()
+        if not self._imported:
+            return dict(enumerate(members.values(), 1))
+        lines = self._db.execute(
+            "SELECT line, custom_id FROM foreign_ids WHERE batch = ?", (self._number,)
+        )
+        return {line: members[name] for line, name in lines if name in members}
 
     def record(self, judged: Sequence[Judged]) -> None:
         """Write what became of some members."""

@@ -7,6 +7,7 @@ batch) and the statements of `agree` live in modules of their own.
 import json
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -22,6 +23,7 @@ from batchspec.state.events import (
     AccountBound,
     BatchCollected,
     BatchEvent,
+    BatchImported,
     BatchIntended,
     BatchRejected,
     Event,
@@ -51,6 +53,7 @@ from batchspec.store.accounts import BOUND, bind
 from batchspec.store.agree import agree
 from batchspec.store.collection import Collection
 from batchspec.store.draft import SqliteDraft
+from batchspec.store.foreign import record_batch
 from batchspec.store.recorded import RecordedState
 from batchspec.store.rows import UPDATE_BATCH, batch_values
 from batchspec.store.schema import immediate
@@ -75,7 +78,7 @@ class StateStore(RecordedState):
                 self._intend(event)
             case AccountBound():
                 bind(self.db, event)
-            case PlanAgreed() | ToolsRun() | RepliesRejudged():
+            case PlanAgreed() | ToolsRun() | RepliesRejudged() | BatchImported():
                 pass
             case (
                 LeaseBroken()
@@ -189,12 +192,12 @@ class StateStore(RecordedState):
         """Record a batch that failed validation: some members are final, the rest goes again."""
         with self.transaction() as db:
             collection = Collection(db, event.id)
-            members = list(collection.members().values())
+            members = collection.by_line()
             collection.record(
                 [
-                    Judged(members[n - 1], Answered("failed", message), None, Usage(), 0.0)
+                    Judged(members[n], Answered("failed", message), None, Usage(), 0.0)
                     for n, message in lines.items()
-                    if 0 < n <= len(members)
+                    if n in members
                 ]
             )
             self.apply_event(event)
@@ -267,6 +270,28 @@ class StateStore(RecordedState):
             toollog.continue_turns(db, turns)
             self.journal(event)
 
+    def import_batch(
+        self, draft: SqliteDraft, agreed: PlanAgreed, event: BatchImported
+    ) -> BatchImported:
+        """Record a batch made by hand with the rows of a draft it carries, in one transaction.
+
+        Args:
+            draft: With the lines of the batch, matched.
+            agreed: Of the rows.
+            event: Without lane, members and jobs; they are in what is returned.
+
+        Raises:
+            RefusedError: No request waits for its answers any more.
+        """
+        recorded: list[BatchImported] = []
+
+        def record(db: sqlite3.Connection) -> Event:
+            recorded.append(record_batch(db, event))
+            return recorded[0]
+
+        self.agree(draft, agreed.plan, [agreed], record)
+        return recorded[0]
+
     # --- plans and bodies ----------------------------------------------------------------------
 
     def draft(self, plan: str, *, whole: bool = True) -> SqliteDraft:
@@ -281,8 +306,17 @@ class StateStore(RecordedState):
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
 
-    def agree(self, draft: SqliteDraft, plan: str, events: Sequence[PlanAgreed]) -> None:
-        """Record the rows of a plan that was agreed to, in one transaction; uses up the draft."""
+    def agree(
+        self,
+        draft: SqliteDraft,
+        plan: str,
+        events: Sequence[PlanAgreed],
+        then: Callable[[sqlite3.Connection], Event] | None = None,
+    ) -> None:
+        """Record the rows of a plan that was agreed to, in one transaction; uses up the draft.
+
+        `then` records one thing more in the same transaction and returns its event.
+        """
         try:
             draft.seal()
             with self._explained():
@@ -303,6 +337,8 @@ class StateStore(RecordedState):
                 agree(db)
                 for event in events:
                     self.journal(event)
+                if then is not None:
+                    self.journal(then(db))
         finally:
             self.db.execute("DETACH DATABASE draft")
             draft.discard()

@@ -47,6 +47,11 @@ _RULES = {
         SELECT b.id FROM batches b JOIN lanes l ON l.id = b.lane JOIN accounts a ON a.provider =
         l.provider WHERE b.phase IN ('intended', 'submitted', 'ended') AND b.account <> a.account
     """,
+    "batch {} was imported, and a member of it has no line there": """
+        SELECT b.id FROM batches b JOIN conversations c ON c.batch = b.number AND c.phase =
+        'batched' WHERE b.imported AND NOT EXISTS (SELECT 1 FROM foreign_ids f WHERE f.batch =
+        b.number AND f.conversation = c.id)
+    """,
     "conversation {} waits for tools without a call": """
         SELECT id FROM conversations c WHERE phase = 'tools' AND NOT EXISTS (SELECT 1 FROM
         tool_calls t WHERE t.conversation = c.id AND t.turn = c.turn)

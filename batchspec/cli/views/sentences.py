@@ -10,6 +10,7 @@ from batchspec.state.events import (
     BatchAbsent,
     BatchCollected,
     BatchEvent,
+    BatchImported,
     BatchIntended,
     BatchNotSeen,
     BatchObserved,
@@ -76,6 +77,10 @@ class Narrator:
             case BatchIntended():
                 what = counted(event.members, "request")
                 return f"Batch {self._name(event.id)} put together: {what}.", False
+            case BatchImported():
+                self._remote[event.id] = event.remote_id
+                what = counted(event.members, "request")
+                return f"Batch {clean(event.remote_id)} imported: {what}.", True
             case ToolsRun():
                 return f"{clean(event.job)}: {counted(event.calls, 'tool call')} run.", True
             case RepliesRejudged():

@@ -229,7 +229,13 @@ def remote_batch(batch: "Batch", clean: Callable[[str], str] = blot) -> RemoteBa
         error_file_id=_file(batch.error_file_id),
         errors=_validation_errors(getattr(batch.errors, "data", None), clean),
         metadata=_strings(batch.metadata),
+        endpoint=_text(batch.endpoint),
+        model=_text(batch.model),
     )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _time(value: object) -> float:

@@ -18,6 +18,7 @@ CREATE TABLE foreign_ids (
   batch INTEGER NOT NULL REFERENCES batches (number),
   custom_id TEXT NOT NULL,
   conversation INTEGER NOT NULL REFERENCES conversations (id),
+  line INTEGER NOT NULL,  -- of its input file, from 1; not every line is a member
   PRIMARY KEY (batch, custom_id)
 ) STRICT, WITHOUT ROWID;
 
