@@ -117,7 +117,8 @@ class SqliteDraft:
     ) -> bool:
         """Start a job; tells whether the state holds items of it."""
         row = self._reader.db.execute(
-            "SELECT id FROM jobs WHERE address = ? AND EXISTS (SELECT 1 FROM items WHERE job = id)",
+            "SELECT j.id FROM jobs j WHERE j.address = ? "
+            "AND EXISTS (SELECT 1 FROM items i WHERE i.job = j.id)",
             (job,),
         ).fetchone()
         state = None if row is None else int(row[0])

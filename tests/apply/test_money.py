@@ -121,6 +121,17 @@ def test_reordered_rows_cost_nothing(world: World) -> None:
     assert not world.plan().can_apply
 
 
+def test_a_job_stays_known_when_another_one_is_removed(world: World) -> None:
+    """Also the one whose items were recorded first."""
+    world.job("a", "b")
+    world.job("c", "d", name="n")
+    world.apply()
+    world.remove("m")
+    world.apply()
+    assert counts(world) == {Kind.KEEP: 2}
+    assert not world.plan().can_apply
+
+
 def test_equal_requests_are_paid_once(world: World) -> None:
     """Within a job and between jobs."""
     world.spec("""
