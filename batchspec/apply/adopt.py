@@ -1,16 +1,14 @@
 """Finding a batch whose creation got no answer, and its doubles: two creates, one payment."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from batchspec.apply.failing import calls
 from batchspec.apply.world import World
-from batchspec.ids import BatchId, RemoteId
+from batchspec.ids import BatchId, FileId, RemoteId
 from batchspec.ports import Provider
 from batchspec.reconcile.observe import not_found, oldest
-from batchspec.state.events import (
-    BatchSubmitted,
-)
-from batchspec.state.records import TERMINAL, BatchRecord
+from batchspec.state.events import BatchDoubled, BatchSubmitted
+from batchspec.state.records import BatchRecord
 from batchspec.state.remote import (
     CallError,
     RemoteBatch,
@@ -59,52 +57,62 @@ async def keep_oldest(
     *,
     adopted: bool,
 ) -> None:
-    """Record the oldest of the batches that creates of one record made; cancel the others."""
+    """Record the oldest of the batches that creates of one record made; the others are doubles."""
     kept, *doubles = oldest({remote.id: remote for remote in found}.values())
-    await submitted(world, provider, record, kept, adopted=adopted or kept.id != found[0].id)
-    for surplus in doubles:
-        await _cancel_double(world, provider, surplus.id, kept.id)
+    now = world.clock.now()
+    await world.commit(
+        BatchSubmitted(
+            id=record.id,
+            remote_id=kept.id,
+            status=kept.status,
+            at=now,
+            next_at=now + world.pace_of(provider).poll,
+            adopted=adopted or kept.id != found[0].id,
+            input_file_id=kept.input_file_id,
+        ),
+        *_doubled(world, record, kept.id, kept.input_file_id, doubles),
+    )
 
 
-async def cancel_late(world: World, provider: Provider, record: BatchRecord) -> None:
-    """Cancel what an earlier create made and the list showed only after a later one."""
+async def note_late(world: World, provider: Provider, record: BatchRecord) -> None:
+    """Record what an earlier create made and the list showed only after a later one."""
     young = world.clock.now() - (record.submitted_at or 0) < _LIST_LAG
-    if record.remote_id is None or record.creates < 2 or not young:
+    if record.remote_id is None or record.creates < 2 or not (young or record.phase == "ended"):
         return
-    for twin in await twins(world, provider, record):
-        if twin.id != record.remote_id and twin.status not in {*TERMINAL, "cancelling"}:
-            await _cancel_double(world, provider, twin.id, record.remote_id)
+    found = await twins(world, provider, record)
+    known = await world.db(world.store.known, [twin.id for twin in found])
+    new = [twin for twin in found if twin.id not in known]
+    if new:
+        kept = record.remote_id
+        await world.commit(*_doubled(world, record, kept, record.input_file_id, new))
 
 
-async def _cancel_double(
-    world: World, provider: Provider, surplus: RemoteId, kept: RemoteId
-) -> None:
-    """Cancel a batch whose members another one has; its results are never read."""
-    try:
-        await provider.client.cancel(surplus)
-    except CallError as error:
-        world.hook.warning(f"Batch {surplus} doubles {kept} and could not be cancelled: {error}")
-    else:
-        world.hook.warning(f"Batch {surplus} doubles {kept}; it is cancelled.")
+def _doubled(
+    world: World,
+    record: BatchRecord,
+    kept: RemoteId,
+    file: FileId | None,
+    surplus: Sequence[RemoteBatch],
+) -> Iterator[BatchDoubled]:
+    """Yield what makes batches with members another one has records of their own.
+
+    So they are cancelled whatever happens to this process, and watched until they have ended.
+    """
+    for double in surplus:
+        world.hook.warning(f"Batch {double.id} doubles {kept}; it is cancelled and never read.")
+        own = double.input_file_id
+        yield BatchDoubled(
+            id=world.mint(),
+            of=record.id,
+            lane=record.lane,
+            remote_id=double.id,
+            status=double.status,
+            at=world.clock.now(),
+            input_file_id=None if own == file else own,
+        )
 
 
 def _ours(remote: RemoteBatch, record: BatchRecord) -> bool:
     if remote.metadata.get("batchspec") == record.id:
         return True
     return record.input_file_id is not None and remote.input_file_id == record.input_file_id
-
-
-async def submitted(
-    world: World, provider: Provider, record: BatchRecord, remote: RemoteBatch, *, adopted: bool
-) -> None:
-    now = world.clock.now()
-    await world.commit(
-        BatchSubmitted(
-            id=record.id,
-            remote_id=remote.id,
-            status=remote.status,
-            at=now,
-            next_at=now + world.pace_of(provider).poll,
-            adopted=adopted,
-        ),
-    )

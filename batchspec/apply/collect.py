@@ -28,7 +28,7 @@ from batchspec.spec.output import TextMode
 from batchspec.state.events import BatchCollected
 from batchspec.state.records import BatchRecord
 from batchspec.state.remote import CallError, NotFound, Throttled
-from batchspec.state.settlement import Answered, AskAgain, CallTools, SendAgain
+from batchspec.state.settlement import Answered, AskAgain, CallTools, SendAgain, Settlement
 from batchspec.state.stored import (
     Judged,
     Member,
@@ -70,6 +70,12 @@ async def do_collect(world: World, batch: BatchId) -> None:
     record = await world.db(world.store.batch, batch)
     lane = await world.db(world.store.lane, record.lane)
     provider = world.provider(lane.provider)
+    if record.double_of is not None:
+        now = world.clock.now()
+        await world.commit(
+            BatchCollected(id=batch, at=now, final=0, tools=0, pending=0, unmatched=0)
+        )
+        return
     removed = await world.db(world.store.removed_jobs)
     away = [job for job in record.jobs if job not in world.jobs and job not in removed]
     if away:
@@ -246,6 +252,8 @@ class _Settling:
                 settlement = _UNWANTED
         if not member.wanted and not isinstance(settlement, Answered):
             settlement = _UNWANTED
+        if member.wanted and _stopped_for_nobody(self._record, settlement):
+            settlement = SendAgain("its batch was cancelled while no row wanted it")
         if self._recorder is not None and ref is not None and _lasts(result):
             self._keep(member, line or self._world.store.body(ref))
         if not isinstance(result, Reply):
@@ -318,6 +326,12 @@ def line_overhead(world: World, provider: Provider, contract: int) -> int:
     """Return the bytes of a line of an input file beside its messages."""
     first, second = provider.wire.line_parts(world.store.contract(contract))
     return len(first) + len(second) + 36
+
+
+def _stopped_for_nobody(record: BatchRecord, settlement: Settlement) -> bool:
+    """Tell whether a member did not run because rows did not want it when it was cancelled."""
+    cancelled = isinstance(settlement, Answered) and settlement.outcome == "cancelled"
+    return cancelled and record.cancel_reason == "unwanted"
 
 
 def _lasts(result: Reply | LineError) -> bool:

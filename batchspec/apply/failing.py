@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from batchspec.apply.world import World
 from batchspec.errors import ProviderError
 from batchspec.ports import Provider
-from batchspec.reconcile.retry import backoff
+from batchspec.reconcile.retry import backoff, poll_wait
 from batchspec.state.events import CallFailed
 from batchspec.state.records import BatchRecord
 from batchspec.state.remote import (
@@ -61,6 +61,19 @@ async def call_failed(
             "check the network and the base URL, then run `batchspec apply` again."
         )
         raise ProviderError(message)
+
+
+async def refused_cancel(
+    world: World, provider: Provider, record: BatchRecord, error: CallError
+) -> None:
+    """Record a cancellation that was not taken; the batch goes on as it is, and the run too."""
+    now, pace = world.clock.now(), world.pace_of(provider)
+    age = now - (record.cancel_at or now)
+    wait = error.retry_after or poll_wait(
+        age, first=pace.poll / 3, cap=pace.max_poll, name=record.id
+    )
+    reason = f"it could not be cancelled ({error})"
+    await world.commit(CallFailed(id=record.id, at=now, next_at=now + wait, reason=reason))
 
 
 def _wait(world: World, provider: Provider, record: BatchRecord, error: CallError) -> float:

@@ -11,6 +11,7 @@ import anyio.abc
 import anyio.to_thread
 
 from batchspec.apply.adopt import do_adopt
+from batchspec.apply.cancel import cancel_unneeded, do_cancel
 from batchspec.apply.collect import do_collect
 from batchspec.apply.packing import do_pack
 from batchspec.apply.rejudge import do_rejudge
@@ -21,6 +22,7 @@ from batchspec.ids import BatchId, JobAddress
 from batchspec.reconcile.actions import (
     Action,
     Adopt,
+    Cancel,
     Collect,
     Expand,
     Pack,
@@ -36,8 +38,10 @@ from batchspec.state.records import BatchRecord, JobProgress
 HEARTBEAT = 10.0
 """Seconds between two heartbeats of the lease."""
 _PROGRESS = 1.0
+_INSIST = 60.0
+"""Seconds a detached run waits for a cancellation to be taken."""
 _Group = BaseExceptionGroup[BaseException]
-_PARALLEL: dict[type[Action], int] = {Submit: 4, Adopt: 4, Poll: 16, Collect: 2}
+_PARALLEL: dict[type[Action], int] = {Submit: 4, Adopt: 4, Cancel: 8, Poll: 16, Collect: 2}
 
 
 @dataclass(slots=True)
@@ -81,6 +85,7 @@ class Loop:
 
     async def _reconcile(self, group: anyio.abc.TaskGroup) -> None:
         self._reported = self.world.clock.now()
+        await cancel_unneeded(self.world)
         while True:
             self._changed = anyio.Event()
             snapshot = await self._snapshot()
@@ -120,7 +125,15 @@ class Loop:
         """Tell whether a detached run has sent what can be sent."""
         if not self.detach or not all(self._left_alone(action) for action in actions):
             return False
-        return all(b.phase == "submitted" and b.id not in self._local for b in snapshot.batches)
+        return all(
+            b.phase == "submitted" and b.id not in self._local and not self._insists(b)
+            for b in snapshot.batches
+        )
+
+    def _insists(self, batch: BatchRecord) -> bool:
+        """Tell whether a detached run goes on asking to cancel a batch, or a later one does."""
+        asked = batch.cancel_at
+        return batch.to_cancel and asked is not None and self.world.clock.now() - asked < _INSIST
 
     def _in_process(self, snapshot: Snapshot) -> set[BatchId]:
         lanes = {r.lane.id for r in snapshot.lanes if r.lane.provider in self.world.local}
@@ -149,6 +162,8 @@ class Loop:
                     await do_submit(world, action.batch)
                 case Adopt():
                     await do_adopt(world, action.batch)
+                case Cancel():
+                    await do_cancel(world, action.batch)
                 case Poll():
                     await do_poll(world, action.batch)
                 case Collect():
@@ -168,6 +183,7 @@ class Loop:
     async def _expand(self, job: JobAddress) -> None:
         await self.world.db(self.world.expand, job)
         self.world.waiting.pop(job, None)
+        await cancel_unneeded(self.world)
 
     async def _wait(self, wake_at: float | None) -> None:
         """Wait for an action to end, an interrupt, the time, or the next report.

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import NoReturn
 
-from batchspec.apply.adopt import cancel_late, keep_oldest, twins
+from batchspec.apply.adopt import keep_oldest, note_late, twins
 from batchspec.apply.failing import calls, stop_message
 from batchspec.apply.world import World
 from batchspec.errors import ProviderError, StateError
@@ -159,34 +159,42 @@ async def do_poll(world: World, batch: BatchId) -> None:
     record = await world.db(world.store.batch, batch)
     lane = await world.db(world.store.lane, record.lane)
     provider = world.provider(lane.provider)
+    async with calls(world, provider, record):
+        await look(world, provider, record)
+
+
+async def look(world: World, provider: Provider, record: BatchRecord) -> None:
+    """Ask how far a batch is and record what that means; inside of `calls`."""
     if record.remote_id is None:
         return
-    async with calls(world, provider, record):
-        remote = await provider.client.retrieve(record.remote_id)
-        holds = {r.lane.id: r.holds for r in await world.db(world.store.lanes)}.get(record.lane, 0)
-        others = await world.db(world.store.open_batches)
-        alone = not any(b.lane == record.lane and b.id != batch for b in others)
-        now, pace = world.clock.now(), world.pace_of(provider)
-        seen = observe(record, remote, now, pace, holds, alone=alone)
-        match seen:
-            case RejectedLines():
-                await world.db(world.store.reject_lines, seen.event, seen.lines)
-                world.hook.event(seen.event)
-                await delete_input(world, provider, record.input_file_id)
-            case Stopped():
-                await world.commit(seen.event)
-                await delete_input(world, provider, record.input_file_id)
-                message = (
-                    f"{provider.name} refused batch {remote.id} as a whole: {seen.event.reason}. "
-                    "Nothing was charged for it and its rows wait; mend the cause and apply again."
-                )
-                raise ProviderError(message)
-            case BatchRejected():
-                await world.commit(seen)
-                await delete_input(world, provider, record.input_file_id)
-            case BatchObserved():
-                await world.commit(seen)
-                await cancel_late(world, provider, record)
+    remote = await provider.client.retrieve(record.remote_id)
+    holds = {r.lane.id: r.holds for r in await world.db(world.store.lanes)}.get(record.lane, 0)
+    others = await world.db(world.store.open_batches)
+    alone = not any(b.lane == record.lane and b.id != record.id for b in others)
+    now, pace = world.clock.now(), world.pace_of(provider)
+    seen = observe(record, remote, now, pace, holds, alone=alone)
+    match seen:
+        case RejectedLines():
+            await world.db(world.store.reject_lines, seen.event, seen.lines)
+            world.hook.event(seen.event)
+            await delete_input(world, provider, record.input_file_id)
+        case Stopped():
+            await world.commit(seen.event)
+            await delete_input(world, provider, record.input_file_id)
+            if record.cancel_at is not None:
+                return
+            message = (
+                f"{provider.name} refused batch {remote.id} as a whole: {seen.event.reason}. "
+                "Nothing was charged for it and its rows wait; mend the cause and apply again."
+            )
+            raise ProviderError(message)
+        case BatchRejected():
+            await world.commit(seen)
+            await delete_input(world, provider, record.input_file_id)
+        case BatchObserved():
+            await world.commit(seen)
+            if record.double_of is None:
+                await note_late(world, provider, await world.db(world.store.batch, record.id))
 
 
 async def delete_input(world: World, provider: Provider, file: FileId | None) -> None:

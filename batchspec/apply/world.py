@@ -20,7 +20,7 @@ from batchspec.ports import (
 )
 from batchspec.reconcile.observe import Pace
 from batchspec.reconcile.settle import Judge
-from batchspec.state.events import BatchEvent
+from batchspec.state.events import BatchDoubled, BatchEvent
 from batchspec.state.records import Lane
 
 T = TypeVar("T")
@@ -144,10 +144,11 @@ class World:
         """Run a blocking function on the state in a worker thread, one at a time."""
         return await anyio.to_thread.run_sync(lambda: function(*args), limiter=self.one_writer)
 
-    async def commit(self, event: BatchEvent) -> None:
-        """Record what became of a batch, and tell it."""
-        await self.db(self.store.commit, event)
-        self.hook.event(event)
+    async def commit(self, *events: BatchEvent | BatchDoubled) -> None:
+        """Record what became of a batch, in one transaction, and tell it."""
+        await self.db(self.store.commit, *events)
+        for event in events:
+            self.hook.event(event)
 
     def silence(self, batch: BatchId) -> Silence:
         """Return how often calls about a batch failed that its provider had to answer first."""

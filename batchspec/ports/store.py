@@ -13,10 +13,11 @@ from batchspec.ids import (
     JobAddress,
     LaneId,
     RecordRef,
+    RemoteId,
     RowKey,
 )
 from batchspec.messages import Contract, Outcome
-from batchspec.state.events import BatchRejected, Event
+from batchspec.state.events import BatchRejected, CancelWanted, Event
 from batchspec.state.kinds import Kind
 from batchspec.state.records import (
     BatchRecord,
@@ -140,6 +141,10 @@ class Reader(Protocol):
 
     def batches(self, *, open_only: bool = False) -> Sequence[BatchRecord]: ...
 
+    def unwanted(self) -> Mapping[BatchId, tuple[int, int]]:
+        """Return (members, members some row wants) of open batches that have others."""
+        ...
+
     def lane(self, lane: LaneId) -> Lane: ...
     def contract(self, contract: int) -> Contract: ...
 
@@ -213,6 +218,18 @@ class Store(Protocol):
         ...
 
     def batch(self, batch: BatchId) -> BatchRecord: ...
+
+    def known(self, batches: Sequence[RemoteId]) -> set[RemoteId]:
+        """Return those of the provider's batches that are on record."""
+        ...
+
+    def cancel_unneeded(self) -> Sequence[CancelWanted]:
+        """Note that open batches none of whose members any row wants are to be cancelled."""
+        ...
+
+    def needed(self, batch: BatchId) -> bool:
+        """Tell whether some row wants a member of a batch."""
+        ...
 
     def open_batches(self) -> Sequence[BatchRecord]: ...
 

@@ -46,6 +46,17 @@ class Adopt:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancel:
+    """Tell the provider to stop a batch, or give up one that was never created."""
+
+    batch: BatchId
+
+    @property
+    def subject(self) -> Subject:
+        return ("batch", self.batch)
+
+
+@dataclass(frozen=True, slots=True)
 class Poll:
     """Ask how far a batch is."""
 
@@ -100,4 +111,4 @@ class Rejudge:
         return ("job", self.job)
 
 
-Action = Pack | Submit | Adopt | Poll | Collect | RunTools | Expand | Rejudge
+Action = Pack | Submit | Adopt | Cancel | Poll | Collect | RunTools | Expand | Rejudge

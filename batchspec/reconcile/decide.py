@@ -11,6 +11,7 @@ from batchspec.ids import JobAddress
 from batchspec.reconcile.actions import (
     Action,
     Adopt,
+    Cancel,
     Collect,
     Expand,
     Pack,
@@ -100,8 +101,10 @@ def _for_batch(batch: BatchRecord) -> Action:
     if batch.phase == "ended":
         return Collect(batch.id)
     if batch.phase == "submitted":
-        return Poll(batch.id)
-    return Submit(batch.id) if batch.create_at is None else Adopt(batch.id)
+        return Cancel(batch.id) if batch.to_cancel else Poll(batch.id)
+    if batch.create_at is not None:
+        return Adopt(batch.id)
+    return Submit(batch.id) if batch.cancel_at is None else Cancel(batch.id)
 
 
 def _gathered(lane: LaneRecord, snapshot: Snapshot) -> bool:

@@ -64,6 +64,8 @@ def observe(  # noqa: PLR0913 - what it depends on
         holds: How often in a row the batch's lane was held.
         alone: Whether no other batch of its lane is open, which could make room by ending.
     """
+    if record.double_of is not None:
+        return _surplus(record, remote, now, pace)
     if remote.status == "failed" and not _has_results(remote):
         too_large = alone and record.members == 1 and holds >= _MOST_ALONE
         return _failed(record, remote.errors, now, pace, holds, too_large=too_large)
@@ -88,6 +90,23 @@ def observe(  # noqa: PLR0913 - what it depends on
         at=now,
         next_at=now if ended else now + wait,
         note=note,
+    )
+
+
+def _surplus(record: BatchRecord, remote: RemoteBatch, now: float, pace: Pace) -> BatchObserved:
+    """Say how far a double is: however it ends, nothing of it is read."""
+    ended = remote.status in TERMINAL
+    age = now - (record.submitted_at or now)
+    wait = 0 if ended else poll_wait(age, first=pace.poll, cap=pace.max_poll, name=record.id)
+    return BatchObserved(
+        id=record.id,
+        status=remote.status,
+        counts=remote.counts,
+        output_file_id=remote.output_file_id,
+        error_file_id=remote.error_file_id,
+        ended=ended,
+        at=now,
+        next_at=now + wait,
     )
 
 

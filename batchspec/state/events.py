@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from batchspec.ids import BatchId, FileId, JobAddress, LaneId, RemoteId
 from batchspec.state.housekeeping import HousekeepingEvent
-from batchspec.state.records import RemoteStatus, RequestCounts
+from batchspec.state.records import CancelReason, RemoteStatus, RequestCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +41,28 @@ class BatchImported:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BatchDoubled:
+    """The provider has another batch with the same members; it is cancelled and never read."""
+
+    id: BatchId
+    of: BatchId
+    lane: LaneId
+    remote_id: RemoteId
+    status: RemoteStatus
+    at: float
+    input_file_id: FileId | None = None
+    """Its input file, if that is not the one of the batch that is kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadAttempted:
+    """An upload of the input file is about to be made; without an answer the file may be there."""
+
+    id: BatchId
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InputUploaded:
     """The input file is at the provider."""
 
@@ -67,6 +89,8 @@ class BatchSubmitted:
     at: float
     next_at: float
     adopted: bool = False
+    input_file_id: FileId | None = None
+    """The file it was made of, where that is not the one uploaded last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +145,66 @@ class BatchNotSeen:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallFailed:
     """A call about a batch failed; nothing is known but that it is to be tried again."""
+
+    id: BatchId
+    at: float
+    next_at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelWanted:
+    """A batch is to be cancelled; what it has by then is still collected.
+
+    One that was never created is given up without a call.
+    """
+
+    id: BatchId
+    at: float
+    reason: CancelReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelDropped:
+    """A batch nobody wanted is wanted again, before the provider was told to stop it."""
+
+    id: BatchId
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelTaken:
+    """The provider has taken the cancellation; the batch may still end completed."""
+
+    id: BatchId
+    status: RemoteStatus
+    at: float
+    next_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchLost:
+    """The provider does not know the batch any more: its members end without an answer.
+
+    They may have been billed, so that only a plan a person agrees to sends them again.
+    """
+
+    id: BatchId
+    at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputDeleted:
+    """The input file of a batch that is done with is gone at the provider."""
+
+    id: BatchId
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputKept:
+    """The input file of a batch that is done with could not be deleted."""
 
     id: BatchId
     at: float
@@ -184,7 +268,8 @@ class AccountBound:
 
 
 BatchEvent = (
-    InputUploaded
+    UploadAttempted
+    | InputUploaded
     | CreateAttempted
     | BatchSubmitted
     | BatchNotSeen
@@ -192,13 +277,20 @@ BatchEvent = (
     | BatchRejected
     | BatchObserved
     | CallFailed
+    | CancelWanted
+    | CancelDropped
+    | CancelTaken
+    | BatchLost
     | BatchCollected
+    | InputDeleted
+    | InputKept
 )
 """Events that `machine.evolve` applies to one batch."""
 
 Event = (
     BatchIntended
     | BatchImported
+    | BatchDoubled
     | BatchEvent
     | ToolsRun
     | RepliesRejudged

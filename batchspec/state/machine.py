@@ -12,33 +12,54 @@ from batchspec.state.events import (
     BatchAbsent,
     BatchCollected,
     BatchEvent,
+    BatchLost,
     BatchNotSeen,
     BatchObserved,
     BatchRejected,
     BatchSubmitted,
     CallFailed,
+    CancelDropped,
+    CancelTaken,
+    CancelWanted,
     CreateAttempted,
+    InputDeleted,
+    InputKept,
     InputUploaded,
+    UploadAttempted,
 )
 from batchspec.state.records import TERMINAL, BatchPhase, BatchRecord, ConversationPhase
 
 BATCH_TRANSITIONS: Mapping[tuple[BatchPhase, str], BatchPhase] = {
+    ("intended", "UploadAttempted"): "intended",
     ("intended", "InputUploaded"): "intended",
     ("intended", "CreateAttempted"): "intended",
     ("intended", "CallFailed"): "intended",
     ("intended", "BatchNotSeen"): "intended",
     ("intended", "BatchAbsent"): "intended",
     ("intended", "BatchSubmitted"): "submitted",
+    ("intended", "CancelWanted"): "intended",
+    ("intended", "CancelDropped"): "intended",
     ("intended", "BatchRejected"): "rejected",
     ("submitted", "BatchObserved"): "submitted",
     ("submitted", "BatchObserved:ended"): "ended",
     ("submitted", "CallFailed"): "submitted",
+    ("submitted", "CancelWanted"): "submitted",
+    ("submitted", "CancelDropped"): "submitted",
+    ("submitted", "CancelTaken"): "submitted",
+    ("submitted", "BatchLost"): "lost",
     ("submitted", "BatchRejected"): "rejected",
     ("ended", "CallFailed"): "ended",
     ("ended", "BatchObserved"): "ended",
     ("ended", "BatchObserved:ended"): "ended",
     ("ended", "BatchCollected"): "collected",
     ("ended", "BatchRejected"): "rejected",
+    ("ended", "BatchLost"): "lost",
+    ("collected", "InputDeleted"): "collected",
+    ("collected", "InputKept"): "collected",
+    ("rejected", "InputDeleted"): "rejected",
+    ("rejected", "InputKept"): "rejected",
+    ("lost", "InputDeleted"): "lost",
+    ("lost", "InputKept"): "lost",
 }
 
 ConversationEvent = Literal[
@@ -122,38 +143,86 @@ def evolve(record: BatchRecord, event: BatchEvent) -> BatchRecord:  # noqa: PLR0
     """
     after = replace(record, phase=batch_phase(record, event))
     match event:
+        case BatchObserved():
+            return _observed(after, event)
+        case CallFailed() | InputKept():
+            return replace(
+                after, next_at=event.next_at, failures=record.failures + 1, note=event.reason
+            )
+        case CancelWanted() | CancelDropped() | CancelTaken():
+            return _stopping(after, event)
+        case BatchRejected() | BatchLost():
+            # Its input file is deleted from here on, with tries of its own.
+            return replace(
+                after, note=event.reason, ended_at=event.at, next_at=event.at, failures=0
+            )
+        case BatchCollected():
+            return replace(after, failures=0, next_at=event.at)
+        case InputDeleted():
+            return replace(after, tidied_at=event.at, failures=0)
+        case _:
+            return _begun(after, event)
+
+
+def _begun(
+    record: BatchRecord,
+    event: UploadAttempted
+    | InputUploaded
+    | CreateAttempted
+    | BatchNotSeen
+    | BatchAbsent
+    | BatchSubmitted,
+) -> BatchRecord:
+    match event:
+        case UploadAttempted():
+            return replace(record, uploads=record.uploads + 1)
         case InputUploaded():
-            return replace(after, input_file_id=event.file, failures=0, note=None)
+            return replace(record, input_file_id=event.file, failures=0, note=None)
         case CreateAttempted():
-            return replace(after, create_at=event.at, looked_at=None, creates=record.creates + 1)
+            return replace(record, create_at=event.at, looked_at=None, creates=record.creates + 1)
         case BatchNotSeen():
             looked_at = event.at if record.looked_at is None else record.looked_at
-            return replace(after, looked_at=looked_at, next_at=event.next_at, failures=0)
+            return replace(record, looked_at=looked_at, next_at=event.next_at, failures=0)
         case BatchAbsent():
-            kept = record.input_file_id if event.keep_file else None
-            return replace(
-                after, create_at=None, input_file_id=kept, next_at=event.next_at, note=event.reason
-            )
+            after = replace(record, create_at=None, next_at=event.next_at, note=event.reason)
+            # A file that was given up is not to be found again by its name.
+            return after if event.keep_file else replace(after, input_file_id=None, uploads=0)
         case BatchSubmitted():
             return replace(
-                after,
+                record,
                 remote_id=event.remote_id,
                 status=event.status,
+                input_file_id=event.input_file_id or record.input_file_id,
                 submitted_at=event.at,
+                next_at=event.at if record.cancel_at is not None else event.next_at,
+                failures=0,
+                note=None,
+            )
+    assert_never(event)
+
+
+def _stopping(
+    record: BatchRecord, event: CancelWanted | CancelDropped | CancelTaken
+) -> BatchRecord:
+    match event:
+        case CancelWanted():
+            # A create without an answer is looked for when its time has come, not earlier.
+            sure = record.phase == "submitted" or record.create_at is None
+            next_at = event.at if sure else record.next_at
+            return replace(
+                record, cancel_at=event.at, cancel_reason=event.reason, next_at=next_at, failures=0
+            )
+        case CancelDropped():
+            return replace(record, cancel_at=None, cancel_reason=None)
+        case CancelTaken():
+            return replace(
+                record,
+                cancelled_at=event.at,
+                status=event.status,
                 next_at=event.next_at,
                 failures=0,
                 note=None,
             )
-        case BatchRejected():
-            return replace(after, note=event.reason, ended_at=event.at)
-        case BatchObserved():
-            return _observed(after, event)
-        case CallFailed():
-            return replace(
-                after, next_at=event.next_at, failures=record.failures + 1, note=event.reason
-            )
-        case BatchCollected():
-            return replace(after, failures=0)
     assert_never(event)
 
 

@@ -8,9 +8,14 @@ from typing import Literal
 from batchspec.ids import BatchId, FileId, JobAddress, LaneId, RemoteId
 from batchspec.messages import Outcome, Usage
 
-BatchPhase = Literal["intended", "submitted", "ended", "collected", "rejected"]
+BatchPhase = Literal["intended", "submitted", "ended", "collected", "rejected", "lost"]
 """intended: recorded, perhaps created · submitted: the provider has it · ended: results can be
-read · collected: every member is settled · rejected: not created, or failed validation."""
+read · collected: every member is settled · rejected: not created, or failed validation · lost: the
+provider does not know it any more."""
+
+CancelReason = Literal["unwanted", "requested", "double"]
+"""Why a batch is cancelled. unwanted: no row wants any of its members · requested: a person asked ·
+double: another batch has the same members."""
 
 ConversationPhase = Literal["pending", "batched", "tools", "final"]
 """pending: the next turn can be sent · batched: in a batch · tools: calls are to be run · final."""
@@ -31,6 +36,9 @@ RemoteStatus = Literal[
 
 TERMINAL: frozenset[RemoteStatus] = frozenset({"completed", "failed", "expired", "cancelled"})
 """Statuses that do not change any more."""
+
+OPEN: frozenset[BatchPhase] = frozenset({"intended", "submitted", "ended"})
+"""Phases of batches that something is still to be done about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +96,7 @@ class BatchRecord:
     """How often an upload of the input file was begun."""
     cancel_at: float | None = None
     """Since when it is to be cancelled; None: it is not."""
+    cancel_reason: CancelReason | None = None
     cancelled_at: float | None = None
     """When the provider took the cancellation."""
     double_of: BatchId | None = None
@@ -102,6 +111,15 @@ class BatchRecord:
     """When its input file was deleted at the provider."""
     purged_at: float | None = None
     """When its result files were deleted at the provider."""
+
+    @property
+    def to_cancel(self) -> bool:
+        """Tell whether the provider is still to be told that this batch is to stop."""
+        return (
+            self.cancel_at is not None
+            and self.cancelled_at is None
+            and self.status not in {*TERMINAL, "cancelling"}
+        )
 
 
 @dataclass(frozen=True, slots=True)

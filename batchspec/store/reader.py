@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from batchspec.errors import StateError
-from batchspec.ids import JobAddress, LaneId, RecordRef, RowKey
+from batchspec.ids import BatchId, JobAddress, LaneId, RecordRef, RowKey
 from batchspec.messages import Contract, Outcome, Usage
 from batchspec.state.records import (
     BatchRecord,
@@ -20,6 +20,7 @@ from batchspec.state.records import (
     LeaseRecord,
 )
 from batchspec.state.stored import DraftTotals, StoredItem, StoredTurn
+from batchspec.store import wanted
 from batchspec.store.accounts import read_accounts
 from batchspec.store.rows import BATCH_COLUMNS, batch_record
 from batchspec.store.schema import open_database
@@ -138,6 +139,10 @@ class StateReader:
     def accounts(self) -> dict[str, str]:
         """Return the account each provider is bound to."""
         return read_accounts(self.db)
+
+    def unwanted(self) -> dict[BatchId, tuple[int, int]]:
+        """Return (members, members some row wants) of open batches that have others."""
+        return wanted.unwanted(self.db)
 
     def lane(self, lane: LaneId) -> Lane:
         """Return one lane."""

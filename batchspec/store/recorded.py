@@ -1,8 +1,9 @@
 """The recorded state as its writer reads it, on its own connection."""
 
+import json
 from collections.abc import Iterator, Sequence
 
-from batchspec.ids import BatchId, ConversationId, JobAddress, LaneId, RecordRef, RowKey
+from batchspec.ids import BatchId, ConversationId, JobAddress, LaneId, RecordRef, RemoteId, RowKey
 from batchspec.messages import Contract
 from batchspec.state.records import BatchRecord, JobProgress, JobTools, Lane, LaneRecord
 from batchspec.state.stored import (
@@ -36,6 +37,14 @@ class RecordedState(LeasedState):
     def accounts(self) -> dict[str, str]:
         """Return the account each provider is bound to."""
         return read_accounts(self.db)
+
+    def known(self, batches: Sequence[RemoteId]) -> set[RemoteId]:
+        """Return those of the provider's batches that are on record."""
+        rows = self.db.execute(
+            "SELECT remote_id FROM batches WHERE remote_id IN (SELECT value FROM json_each(?))",
+            (json.dumps(batches),),
+        )
+        return {RemoteId(batch) for (batch,) in rows}
 
     def open_batches(self) -> tuple[BatchRecord, ...]:
         """Return the batches that are not collected or rejected."""

@@ -12,7 +12,7 @@ BATCH_COLUMNS = (
     "id, lane, phase, members, bytes, jobs, intended_at, input_file_id, create_at, creates, "
     "remote_id, status, total, completed, failed, submitted_at, output_file_id, error_file_id, "
     "ended_at, next_at, failures, note, looked_at, uploads, cancel_at, cancelled_at, double_of, "
-    "account, via, imported, tidied_at, purged_at"
+    "account, via, imported, tidied_at, purged_at, cancel_reason"
 )
 UPDATE_BATCH = (
     "UPDATE batches SET phase=:phase, input_file_id=:input_file_id, create_at=:create_at, "
@@ -20,8 +20,8 @@ UPDATE_BATCH = (
     "failed=:failed, submitted_at=:submitted_at, output_file_id=:output_file_id, "
     "error_file_id=:error_file_id, ended_at=:ended_at, next_at=:next_at, failures=:failures, "
     "note=:note, looked_at=:looked_at, uploads=:uploads, cancel_at=:cancel_at, "
-    "cancelled_at=:cancelled_at, account=:account, tidied_at=:tidied_at, purged_at=:purged_at "
-    "WHERE id=:id"
+    "cancel_reason=:cancel_reason, cancelled_at=:cancelled_at, account=:account, "
+    "tidied_at=:tidied_at, purged_at=:purged_at WHERE id=:id"
 )
 
 
@@ -59,6 +59,7 @@ def batch_record(row: sqlite3.Row | tuple[Any, ...]) -> BatchRecord:
         imported=bool(row[29]),
         tidied_at=row[30],
         purged_at=row[31],
+        cancel_reason=row[32],
     )
 
 
@@ -85,6 +86,7 @@ def batch_values(record: BatchRecord) -> dict[str, Any]:
         "looked_at": record.looked_at,
         "uploads": record.uploads,
         "cancel_at": record.cancel_at,
+        "cancel_reason": record.cancel_reason,
         "cancelled_at": record.cancelled_at,
         "account": record.account,
         "tidied_at": record.tidied_at,

@@ -22,10 +22,12 @@ from batchspec.ports import (
 from batchspec.state.events import (
     AccountBound,
     BatchCollected,
+    BatchDoubled,
     BatchEvent,
     BatchImported,
     BatchIntended,
     BatchRejected,
+    CancelWanted,
     Event,
     PlanAgreed,
     RepliesRejudged,
@@ -40,7 +42,7 @@ from batchspec.state.housekeeping import (
     StateReplaced,
 )
 from batchspec.state.machine import conversation_phase, evolve
-from batchspec.state.records import LeaseRecord
+from batchspec.state.records import BatchRecord, LeaseRecord
 from batchspec.state.settlement import Answered
 from batchspec.state.stored import (
     CallDone,
@@ -48,7 +50,7 @@ from batchspec.state.stored import (
     NextTurn,
     ToolTurn,
 )
-from batchspec.store import lease, toollog
+from batchspec.store import lease, toollog, wanted
 from batchspec.store.accounts import BOUND, bind
 from batchspec.store.agree import agree
 from batchspec.store.collection import Collection
@@ -78,6 +80,8 @@ class StateStore(RecordedState):
                 self._intend(event)
             case AccountBound():
                 bind(self.db, event)
+            case BatchDoubled():
+                self._double(event)
             case PlanAgreed() | ToolsRun() | RepliesRejudged() | BatchImported():
                 pass
             case (
@@ -151,6 +155,35 @@ class StateStore(RecordedState):
                 "nothing was recorded. Run the command again."
             )
 
+    def _double(self, event: BatchDoubled) -> None:
+        self.db.execute(
+            "INSERT INTO batches (id, lane, phase, members, bytes, jobs, intended_at, submitted_at,"
+            " next_at, remote_id, status, input_file_id, double_of, cancel_at, cancel_reason) "
+            "VALUES (?, ?, 'submitted', 0, 0, '{}', ?, ?, ?, ?, ?, ?, ?, ?, 'double')",
+            (
+                event.id,
+                event.lane,
+                *(event.at,) * 3,
+                event.remote_id,
+                event.status,
+                event.input_file_id,
+                event.of,
+                event.at,
+            ),
+        )
+
+    def cancel_unneeded(self) -> Sequence[CancelWanted]:
+        """Note that open batches none of whose members any row wants are to be cancelled."""
+        idle = wanted.unneeded(self.db)
+        events = [CancelWanted(id=b, at=self._now(), reason="unwanted") for b in idle]
+        if events:
+            self.commit(*events)
+        return events
+
+    def needed(self, batch: BatchId) -> bool:
+        """Tell whether some row wants a member of a batch."""
+        return wanted.needed(self.db, batch)
+
     def _hold(self, lane: LaneId, until: float, reason: str | None) -> None:
         self.db.execute(
             "UPDATE lanes SET hold_until = ?, hold_reason = ?, holds = holds + 1 WHERE id = ?",
@@ -161,7 +194,7 @@ class StateStore(RecordedState):
         record = evolve(self.batch(event.id), event)
         self.db.execute(UPDATE_BATCH, batch_values(record))
         if isinstance(event, BatchRejected):
-            self._return_members(event)
+            self._return_members(event, record)
         elif isinstance(event, BatchCollected):
             self.db.execute(
                 "UPDATE lanes SET holds = 0, hold_until = 0, hold_reason = NULL WHERE id = ? "
@@ -169,14 +202,23 @@ class StateStore(RecordedState):
                 (record.lane, event.final + event.tools),
             )
 
-    def _return_members(self, event: BatchRejected) -> None:
+    def _return_members(self, event: BatchRejected, record: BatchRecord) -> None:
+        """Make the members wait again; those of a batch a person cancelled end with that."""
+        if record.cancel_reason == "requested":
+            self.db.execute(
+                "UPDATE conversations SET phase = ?, outcome = 'cancelled', reason = ? "
+                "WHERE phase = 'batched' AND batch = (SELECT number FROM batches WHERE id = ?)",
+                (conversation_phase("batched", "Answered"), event.reason, event.id),
+            )
+            return
         self.db.execute(
             "UPDATE conversations SET phase = ?, tries = tries + 1 WHERE phase = 'batched' AND "
             "batch = (SELECT number FROM batches WHERE id = ?)",
             (conversation_phase("batched", "Returned"), event.id),
         )
+        wanted.abandon(self.db, event.id)
         if event.hold_lane_until:
-            self._hold(self.batch(event.id).lane, event.hold_lane_until, event.reason)
+            self._hold(record.lane, event.hold_lane_until, event.reason)
 
     # --- settling ------------------------------------------------------------------------------
 

@@ -36,8 +36,8 @@ _RULES = {
         = 'batched')
     """,
     "batch {} is at the provider without an id of the provider": """
-        SELECT id FROM batches WHERE phase IN ('submitted', 'ended', 'collected') AND remote_id
-        IS NULL
+        SELECT id FROM batches WHERE phase IN ('submitted', 'ended', 'collected', 'lost') AND
+        remote_id IS NULL
     """,
     "batch {} is one batch of the provider recorded twice": """
         SELECT MAX(id) FROM batches WHERE remote_id IS NOT NULL GROUP BY remote_id HAVING
@@ -51,6 +51,23 @@ _RULES = {
         SELECT b.id FROM batches b JOIN conversations c ON c.batch = b.number AND c.phase =
         'batched' WHERE b.imported AND NOT EXISTS (SELECT 1 FROM foreign_ids f WHERE f.batch =
         b.number AND f.conversation = c.id)
+    """,
+    "batch {} is in an unknown phase": """
+        SELECT id FROM batches WHERE phase NOT IN ('intended', 'submitted', 'ended', 'collected',
+        'rejected', 'lost')
+    """,
+    "batch {} doubles another and has members of its own, or doubles none on record": """
+        SELECT b.id FROM batches b WHERE b.double_of IS NOT NULL AND (b.members > 0 OR EXISTS
+        (SELECT 1 FROM conversations c WHERE c.batch = b.number) OR NOT EXISTS (SELECT 1 FROM
+        batches o WHERE o.id = b.double_of AND o.double_of IS NULL))
+    """,
+    "batch {} is to be cancelled without a reason, or was cancelled without an intent": """
+        SELECT id FROM batches WHERE (cancel_at IS NULL) <> (cancel_reason IS NULL) OR
+        (cancelled_at IS NOT NULL AND (cancel_at IS NULL OR remote_id IS NULL))
+    """,
+    "batch {} has no input file any more and is not done with": """
+        SELECT id FROM batches WHERE tidied_at IS NOT NULL AND phase IN ('intended', 'submitted',
+        'ended')
     """,
     "conversation {} waits for tools without a call": """
         SELECT id FROM conversations c WHERE phase = 'tools' AND NOT EXISTS (SELECT 1 FROM

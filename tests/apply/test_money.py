@@ -14,7 +14,6 @@ from batchspec.state.events import BatchCollected, BatchSubmitted, Event
 
 CREATE, LIST, BATCH = ("POST", "/batches"), ("GET", "/batches"), ("GET", "/batches/batch_.*")
 UPLOAD, CONTENT = ("POST", "/files"), ("GET", "/files/.*/content")
-CANCEL = ("POST", "/batches/.*/cancel")
 MakeWorld = Callable[..., World]
 
 
@@ -259,66 +258,6 @@ def test_what_is_not_known_is_in_the_plan(world: World) -> None:
     assert (unknown.rows, plan.requests) == (2, 0)
     assert world.apply().exit_code == ExitCode.DONE
     assert world.created == 1
-
-
-def test_of_two_batches_with_one_token_the_older_is_kept(world: World) -> None:
-    """Somebody sent the same request twice; only one is paid in full."""
-    world.server.pace = Pace(validating=500, in_progress=50, finalizing=5, cancelling=5)
-    world.job("a")
-    world.wire.faults.append(Fault(*CREATE, after=True))
-    twin = world.wire.app
-
-    async def twice(scope: Any, receive: Any, send: Any) -> None:
-        await twin(scope, receive, send)
-        if (scope["method"], scope["path"]) == ("POST", "/v1/batches"):
-            world.clock.advance(1)
-            body = world.remote()[0]
-            copy = {k: body[k] for k in ("input_file_id", "endpoint", "completion_window")}
-            await _post(twin, {**copy, "metadata": body["metadata"]})
-
-    world.wire.app = twice
-    assert world.apply().exit_code == ExitCode.DONE
-    newer, older = world.remote()
-    assert (older["status"], newer["status"]) == ("completed", "cancelled")
-    assert any("doubles" in warning for warning in world.hook.warnings)
-    assert world.texts() == {"a": "SAY A"}
-
-
-async def _post(app: Any, body: Any) -> None:
-    messages = [{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}]
-
-    async def receive() -> Any:
-        return messages.pop() if messages else {"type": "http.disconnect"}
-
-    async def send(message: Any) -> None:
-        assert message.get("status", 200) == 200
-
-    scope = {
-        "type": "http", "method": "POST", "path": "/v1/batches", "raw_path": b"/v1/batches",
-        "headers": [(b"content-type", b"application/json"), (b"authorization", b"Bearer any")],
-        "query_string": b"", "root_path": "",
-        "scheme": "http", "server": ("simulator", 80), "client": ("127.0.0.1", 0),
-        "http_version": "1.1", "asgi": {"version": "3.0"},
-    }  # fmt: skip
-    await app(scope, receive, send)
-
-
-def test_a_double_that_cannot_be_cancelled_any_more_is_no_reason_to_stop(world: World) -> None:
-    """It is complete: 409."""
-    world.job("a")
-    world.wire.faults += [Fault(*CREATE, after=True), Fault(*CANCEL, status=409, body=failure("x"))]
-    twin = world.wire.app
-
-    async def twice(scope: Any, receive: Any, send: Any) -> None:
-        await twin(scope, receive, send)
-        if (scope["method"], scope["path"]) == ("POST", "/v1/batches"):
-            body = world.remote()[0]
-            copy = {k: body[k] for k in ("input_file_id", "endpoint", "completion_window")}
-            await _post(twin, {**copy, "metadata": body["metadata"]})
-
-    world.wire.app = twice
-    assert world.apply().exit_code == ExitCode.DONE
-    assert any("could not be cancelled" in warning for warning in world.hook.warnings)
 
 
 def test_an_upload_that_fails_is_repeated(world: World) -> None:

@@ -1,6 +1,7 @@
 """Given what is recorded, when it is `NOW`, then these actions and this time to look again."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,7 @@ from batchspec.ids import BatchId, JobAddress, LaneId
 from batchspec.reconcile.actions import (
     Action,
     Adopt,
+    Cancel,
     Collect,
     Expand,
     Pack,
@@ -24,10 +26,15 @@ A, B, C = JobAddress("m.a"), JobAddress("m.b"), JobAddress("m.c")
 
 
 def batch(
-    phase: BatchPhase, *, at: float = NOW, create_at: float | None = None, lane: int = 1
+    phase: BatchPhase,
+    *,
+    at: float = NOW,
+    create_at: float | None = None,
+    lane: int = 1,
+    **more: Any,
 ) -> BatchRecord:
     return BatchRecord(
-        id=BatchId("b"), lane=LaneId(lane), phase=phase, next_at=at, create_at=create_at
+        id=BatchId("b"), lane=LaneId(lane), phase=phase, next_at=at, create_at=create_at, **more
     )
 
 
@@ -83,6 +90,45 @@ CASES = (
         Snapshot(batches=[batch("intended", at=NOW + 1)]),
         (),
         NOW + 1,
+    ),
+    Case(
+        "an intent that is cancelled",
+        Snapshot(batches=[batch("intended", cancel_at=NOW)]),
+        (Cancel(BatchId("b")),),
+    ),
+    Case(
+        "an intent whose create got no answer is looked for before it is cancelled",
+        Snapshot(batches=[batch("intended", create_at=NOW - 5, cancel_at=NOW)]),
+        (Adopt(BatchId("b")),),
+    ),
+    Case(
+        "a batch is to be cancelled",
+        Snapshot(batches=[batch("submitted", status="in_progress", cancel_at=NOW)]),
+        (Cancel(BatchId("b")),),
+    ),
+    Case(
+        "a cancellation failed in passing",
+        Snapshot(batches=[batch("submitted", at=NOW + 5, cancel_at=NOW)]),
+        (),
+        NOW + 5,
+    ),
+    Case(
+        "a cancellation was taken",
+        Snapshot(batches=[batch("submitted", cancel_at=NOW - 9, cancelled_at=NOW - 8)]),
+        (Poll(BatchId("b")),),
+    ),
+    *(
+        Case(
+            f"a batch to be cancelled is {status} already",
+            Snapshot(batches=[batch("submitted", status=status, cancel_at=NOW)]),
+            (Poll(BatchId("b")),),
+        )
+        for status in ("cancelling", "completed", "expired", "failed", "cancelled")
+    ),
+    Case(
+        "a batch that was to be cancelled has ended",
+        Snapshot(batches=[batch("ended", cancel_at=NOW)]),
+        (Collect(BatchId("b")),),
     ),
     Case("a batch is due", Snapshot(batches=[batch("submitted")]), (Poll(BatchId("b")),)),
     Case("a batch is not due", Snapshot(batches=[batch("submitted", at=NOW + 9)]), (), NOW + 9),

@@ -11,13 +11,20 @@ from batchspec.state.events import (
     BatchAbsent,
     BatchCollected,
     BatchEvent,
+    BatchLost,
     BatchNotSeen,
     BatchObserved,
     BatchRejected,
     BatchSubmitted,
     CallFailed,
+    CancelDropped,
+    CancelTaken,
+    CancelWanted,
     CreateAttempted,
+    InputDeleted,
+    InputKept,
     InputUploaded,
+    UploadAttempted,
 )
 from batchspec.state.machine import (
     BATCH_TRANSITIONS,
@@ -30,7 +37,13 @@ from batchspec.state.machine import (
     phases_before,
     state_diagram,
 )
-from batchspec.state.records import BatchPhase, BatchRecord, ConversationPhase, RequestCounts
+from batchspec.state.records import (
+    BatchPhase,
+    BatchRecord,
+    ConversationPhase,
+    RemoteStatus,
+    RequestCounts,
+)
 
 ID = BatchId("b1")
 FILE = FileId("file-in")
@@ -51,6 +64,7 @@ def observed(*, ended: bool, **more: object) -> BatchObserved:
 
 
 EVENTS: dict[str, BatchEvent] = {
+    "UploadAttempted": UploadAttempted(id=ID, at=5.0),
     "InputUploaded": InputUploaded(id=ID, file=FILE, at=10.0),
     "CreateAttempted": CreateAttempted(id=ID, at=20.0),
     "CallFailed": CallFailed(id=ID, at=30.0, next_at=35.0, reason="HTTP 500"),
@@ -63,6 +77,12 @@ EVENTS: dict[str, BatchEvent] = {
     "BatchObserved": observed(ended=False),
     "BatchObserved:ended": observed(ended=True),
     "BatchCollected": BatchCollected(id=ID, at=70.0, final=1, tools=1, pending=1, unmatched=0),
+    "CancelWanted": CancelWanted(id=ID, at=45.0, reason="unwanted"),
+    "CancelDropped": CancelDropped(id=ID, at=46.0),
+    "CancelTaken": CancelTaken(id=ID, status="cancelling", at=47.0, next_at=62.0),
+    "BatchLost": BatchLost(id=ID, at=75.0, reason="HTTP 404"),
+    "InputDeleted": InputDeleted(id=ID, at=80.0),
+    "InputKept": InputKept(id=ID, at=80.0, next_at=81.0, reason="HTTP 500"),
 }
 PHASES: tuple[BatchPhase, ...] = get_args(BatchPhase)
 CONVERSATION_PHASES: tuple[ConversationPhase, ...] = get_args(ConversationPhase)
@@ -95,9 +115,10 @@ def test_every_event_has_a_transition_and_every_phase_is_reached() -> None:
     assert set(CONVERSATION_TRANSITIONS.values()) == set(CONVERSATION_PHASES)
 
 
-@pytest.mark.parametrize("phase", ["collected", "rejected"])
-def test_nothing_follows_the_last_phases_of_a_batch(phase: BatchPhase) -> None:
-    assert phase not in {before for before, _ in BATCH_TRANSITIONS}
+@pytest.mark.parametrize("phase", ["collected", "rejected", "lost"])
+def test_only_its_input_file_is_left_of_a_batch_in_its_last_phases(phase: BatchPhase) -> None:
+    after = {(event, to) for (before, event), to in BATCH_TRANSITIONS.items() if before == phase}
+    assert after == {("InputDeleted", phase), ("InputKept", phase)}
 
 
 @pytest.mark.parametrize(("phase", "event"), CONVERSATION_TRANSITIONS)
@@ -171,6 +192,63 @@ def test_a_look_at_a_running_batch_has_no_end() -> None:
 def test_a_rejected_batch_tells_why_and_when() -> None:
     after = evolve(record("submitted"), EVENTS["BatchRejected"])
     assert (after.note, after.ended_at) == ("no", 60.0)
+
+
+def test_uploads_are_counted_before_they_are_made() -> None:
+    after = evolve(evolve(record(), EVENTS["UploadAttempted"]), EVENTS["UploadAttempted"])
+    assert (after.uploads, after.input_file_id) == (2, None)
+
+
+def test_a_file_that_was_given_up_is_not_looked_for_again() -> None:
+    before = replace(record(), input_file_id=FILE, uploads=1)
+    event = BatchAbsent(id=ID, at=30.0, next_at=33.0, keep_file=False)
+    assert evolve(before, event).uploads == 0
+
+
+def test_a_cancellation_is_due_at_once_unless_the_batch_may_or_may_not_exist() -> None:
+    waiting = replace(record("submitted"), next_at=900.0, failures=3)
+    after = evolve(waiting, EVENTS["CancelWanted"])
+    assert (after.cancel_at, after.cancel_reason, after.next_at) == (45.0, "unwanted", 45.0)
+    assert (after.to_cancel, after.failures) == (True, 0)
+    unknown = replace(record(), create_at=20.0, next_at=900.0)
+    assert evolve(unknown, EVENTS["CancelWanted"]).next_at == 900.0
+
+
+def test_a_batch_to_be_cancelled_is_looked_at_as_soon_as_it_is_found() -> None:
+    unknown = evolve(replace(record(), create_at=20.0), EVENTS["CancelWanted"])
+    assert evolve(unknown, EVENTS["BatchSubmitted"]).next_at == 40.0
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [("in_progress", True), (None, True), ("unknown", True), ("cancelling", False),
+     ("completed", False), ("failed", False), ("expired", False), ("cancelled", False)],
+)  # fmt: skip
+def test_what_has_stopped_or_is_stopping_is_not_cancelled(
+    status: RemoteStatus | None, *, expected: bool
+) -> None:
+    before = replace(record("submitted"), status=status)
+    assert evolve(before, EVENTS["CancelWanted"]).to_cancel is expected
+
+
+def test_a_cancellation_is_asked_for_once() -> None:
+    wanted = evolve(record("submitted"), EVENTS["CancelWanted"])
+    taken = evolve(wanted, EVENTS["CancelTaken"])
+    assert (taken.to_cancel, taken.cancelled_at, taken.next_at) == (False, 47.0, 62.0)
+    assert (taken.cancel_at, taken.status) == (45.0, "cancelling")
+
+
+def test_a_batch_that_is_wanted_again_is_as_it_was() -> None:
+    before = replace(record("submitted"), next_at=45.0)
+    assert evolve(evolve(before, EVENTS["CancelWanted"]), EVENTS["CancelDropped"]) == before
+
+
+def test_deleting_its_input_has_tries_of_its_own() -> None:
+    ended = evolve(replace(record("ended"), failures=4, next_at=900.0), EVENTS["BatchCollected"])
+    kept = evolve(ended, EVENTS["InputKept"])
+    assert (ended.failures, ended.next_at, ended.tidied_at) == (0, 70.0, None)
+    assert (kept.failures, kept.next_at, kept.tidied_at) == (1, 81.0, None)
+    assert evolve(kept, EVENTS["InputDeleted"]).tidied_at == 80.0
 
 
 def test_evolve_returns_a_new_record() -> None:

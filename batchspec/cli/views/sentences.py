@@ -9,20 +9,28 @@ from batchspec.state.events import (
     AccountBound,
     BatchAbsent,
     BatchCollected,
+    BatchDoubled,
     BatchEvent,
     BatchImported,
     BatchIntended,
+    BatchLost,
     BatchNotSeen,
     BatchObserved,
     BatchRejected,
     BatchSubmitted,
     CallFailed,
+    CancelDropped,
+    CancelTaken,
+    CancelWanted,
     CreateAttempted,
     Event,
+    InputDeleted,
+    InputKept,
     InputUploaded,
     PlanAgreed,
     RepliesRejudged,
     ToolsRun,
+    UploadAttempted,
 )
 from batchspec.state.housekeeping import (
     AddressMoved,
@@ -33,12 +41,17 @@ from batchspec.state.housekeeping import (
     LeaseBroken,
     StateReplaced,
 )
-from batchspec.state.records import BatchRecord, ConversationPhase, JobProgress
+from batchspec.state.records import BatchRecord, CancelReason, ConversationPhase, JobProgress
 
 _WAITING: Mapping[ConversationPhase, str] = {
     "batched": "in batches",
     "tools": "running tools",
     "pending": "to send",
+}
+_WHY: Mapping[CancelReason, str] = {
+    "unwanted": "no row wants its requests any more",
+    "requested": "somebody asked for it",
+    "double": "another batch has the same requests",
 }
 
 
@@ -81,6 +94,10 @@ class Narrator:
                 self._remote[event.id] = event.remote_id
                 what = counted(event.members, "request")
                 return f"Batch {clean(event.remote_id)} imported: {what}.", True
+            case BatchDoubled():
+                self._remote[event.id] = event.remote_id
+                twin = self._name(event.of)
+                return f"Batch {clean(event.remote_id)} doubles {twin}; it is cancelled.", True
             case ToolsRun():
                 return f"{clean(event.job)}: {counted(event.calls, 'tool call')} run.", True
             case RepliesRejudged():
@@ -103,6 +120,38 @@ class Narrator:
     def _batch(self, event: BatchEvent) -> tuple[str, bool]:  # noqa: PLR0911 - one per event
         name = self._name(event.id)
         match event:
+            case BatchObserved():
+                return self._observed(event)
+            case CallFailed():
+                return f"Batch {name}: {clean(event.reason)}; trying again.", True
+            case BatchRejected():
+                return f"Batch {name} was refused: {clean(event.reason)}.", True
+            case BatchLost():
+                return f"Batch {name} is lost: {clean(event.reason)}", True
+            case BatchCollected():
+                return f"Batch {name} collected: {_collected(event)}.", True
+            case CancelWanted() | CancelDropped() | CancelTaken():
+                return self._stopping(event)
+            case InputDeleted():
+                return f"Input of batch {name} deleted at the provider.", False
+            case InputKept():
+                return f"Input of batch {name} is not deleted yet: {clean(event.reason)}.", False
+            case _:
+                return self._begun(event)
+
+    def _begun(
+        self,
+        event: UploadAttempted
+        | InputUploaded
+        | CreateAttempted
+        | BatchNotSeen
+        | BatchAbsent
+        | BatchSubmitted,
+    ) -> tuple[str, bool]:
+        name = self._name(event.id)
+        match event:
+            case UploadAttempted():
+                return f"Input of batch {name} is about to be uploaded.", False
             case InputUploaded():
                 return f"Input of batch {name} uploaded as {clean(event.file)}.", False
             case CreateAttempted():
@@ -116,14 +165,19 @@ class Narrator:
                 return f"{told} before anything is paid.", True
             case BatchAbsent():
                 return f"Batch {name} does not exist at the provider; it will be created.", True
-            case BatchRejected():
-                return f"Batch {name} was refused: {clean(event.reason)}.", True
-            case BatchObserved():
-                return self._observed(event)
-            case CallFailed():
-                return f"Batch {name}: {clean(event.reason)}; trying again.", True
-            case BatchCollected():
-                return f"Batch {name} collected: {_collected(event)}.", True
+        assert_never(event)
+
+    def _stopping(self, event: CancelWanted | CancelDropped | CancelTaken) -> tuple[str, bool]:
+        name = self._name(event.id)
+        match event:
+            case CancelWanted():
+                return f"Batch {name} is to be cancelled: {_WHY[event.reason]}.", True
+            case CancelDropped():
+                return f"Batch {name} is wanted again and goes on.", True
+            case CancelTaken():
+                self._status[event.id] = event.status
+                told = f"Batch {name} is being cancelled; what it has by then is still collected."
+                return told, True
         assert_never(event)
 
     def _name(self, batch: BatchId) -> str:

@@ -126,7 +126,9 @@ class OpenAIClient:
     async def cancel(self, batch: RemoteId) -> RemoteBatch:
         """Ask the provider to stop a batch; what ran is still collected and paid."""
         with self._errors():
-            return remote_batch(await self._sdk.batches.cancel(batch), self._clean)
+            # A 409 says that it has ended, which the SDK would ask twice more to hear.
+            once = self._sdk.with_options(max_retries=0)
+            return remote_batch(await once.batches.cancel(batch), self._clean)
 
     async def delete_file(self, file: FileId) -> None:
         """Delete a file; one that is gone already is no error."""

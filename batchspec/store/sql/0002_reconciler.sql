@@ -2,6 +2,7 @@
 
 ALTER TABLE batches ADD COLUMN uploads INTEGER NOT NULL DEFAULT 0;  -- uploads begun
 ALTER TABLE batches ADD COLUMN cancel_at REAL;       -- since when it is to be cancelled
+ALTER TABLE batches ADD COLUMN cancel_reason TEXT;   -- unwanted, requested or double
 ALTER TABLE batches ADD COLUMN cancelled_at REAL;    -- when the provider took the cancellation
 ALTER TABLE batches ADD COLUMN double_of TEXT;       -- another batch with the same members; never read
 ALTER TABLE batches ADD COLUMN account TEXT;         -- whose it is: where, and a hash of the key

@@ -1,0 +1,53 @@
+"""Which open batches still have members that some row wants."""
+
+import sqlite3
+
+from batchspec.ids import BatchId
+from batchspec.state.machine import conversation_phase
+
+_COUNTS = """
+SELECT b.id, b.members, (
+  SELECT COUNT(*) FROM conversations c WHERE c.batch = b.number AND c.phase = 'batched'
+    AND EXISTS (SELECT 1 FROM items i WHERE i.conversation = c.id)) AS wanted
+FROM batches b
+WHERE b.phase IN ('intended', 'submitted', 'ended') AND b.members > 0 AND wanted < b.members
+ORDER BY b.number
+"""
+_WANTED = """
+EXISTS (SELECT 1 FROM conversations c JOIN items i ON i.conversation = c.id
+  WHERE c.batch = b.number AND c.phase = 'batched')
+"""
+_UNNEEDED = f"""
+SELECT b.id FROM batches b WHERE b.phase IN ('intended', 'submitted') AND b.cancel_at IS NULL
+  AND b.members > 0 AND NOT {_WANTED} ORDER BY b.number
+"""  # noqa: S608 - constants
+_NEEDED = f"SELECT {_WANTED} FROM batches b WHERE b.id = ?"  # noqa: S608 - constants
+NOBODY = "No row wants it any more."
+_ABANDON = f"""
+UPDATE conversations SET phase = '{conversation_phase("pending", "Abandoned")}',
+  outcome = CASE WHEN kept IS NULL THEN 'cancelled' ELSE 'succeeded' END,
+  reason = CASE WHEN kept IS NULL THEN '{NOBODY}' END,
+  reply = COALESCE(kept, reply)
+WHERE phase IN ('pending', 'tools') AND batch = (SELECT number FROM batches WHERE id = ?)
+  AND NOT EXISTS (SELECT 1 FROM items i WHERE i.conversation = conversations.id)
+"""  # noqa: S608 - constants
+
+
+def unwanted(db: sqlite3.Connection) -> dict[BatchId, tuple[int, int]]:
+    """Return (members, members some row wants) of open batches that have others, by batch."""
+    return {BatchId(row[0]): (row[1], row[2]) for row in db.execute(_COUNTS)}
+
+
+def unneeded(db: sqlite3.Connection) -> list[BatchId]:
+    """Return open batches without a wanted member that are not to be cancelled yet."""
+    return [BatchId(batch) for (batch,) in db.execute(_UNNEEDED)]
+
+
+def needed(db: sqlite3.Connection, batch: BatchId) -> bool:
+    """Tell whether some row wants a member of a batch."""
+    return bool(db.execute(_NEEDED, (batch,)).fetchone()[0])
+
+
+def abandon(db: sqlite3.Connection, batch: BatchId) -> None:
+    """End conversations a batch gave back and no row wants; inside a transaction."""
+    db.execute(_ABANDON, (batch,))
