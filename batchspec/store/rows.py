@@ -23,6 +23,12 @@ UPDATE_BATCH = (
     "cancel_reason=:cancel_reason, cancelled_at=:cancelled_at, account=:account, "
     "tidied_at=:tidied_at, purged_at=:purged_at WHERE id=:id"
 )
+INSERT_DOUBLE = """
+INSERT INTO batches (id, lane, phase, members, bytes, jobs, intended_at, submitted_at, next_at,
+  remote_id, status, input_file_id, double_of, cancel_at, cancel_reason, account)
+SELECT :id, :lane, 'submitted', 0, 0, '{}', :at, :at, :at,
+  :remote_id, :status, :input_file_id, :of, :at, 'double', account FROM batches WHERE id = :of
+"""
 
 
 def batch_record(row: sqlite3.Row | tuple[Any, ...]) -> BatchRecord:

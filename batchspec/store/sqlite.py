@@ -57,7 +57,7 @@ from batchspec.store.collection import Collection
 from batchspec.store.draft import SqliteDraft
 from batchspec.store.foreign import record_batch
 from batchspec.store.recorded import RecordedState
-from batchspec.store.rows import UPDATE_BATCH, batch_values
+from batchspec.store.rows import INSERT_DOUBLE, UPDATE_BATCH, batch_values
 from batchspec.store.schema import immediate
 from batchspec.store.segments import segment_path, sync_folder
 
@@ -156,21 +156,7 @@ class StateStore(RecordedState):
             )
 
     def _double(self, event: BatchDoubled) -> None:
-        self.db.execute(
-            "INSERT INTO batches (id, lane, phase, members, bytes, jobs, intended_at, submitted_at,"
-            " next_at, remote_id, status, input_file_id, double_of, cancel_at, cancel_reason) "
-            "VALUES (?, ?, 'submitted', 0, 0, '{}', ?, ?, ?, ?, ?, ?, ?, ?, 'double')",
-            (
-                event.id,
-                event.lane,
-                *(event.at,) * 3,
-                event.remote_id,
-                event.status,
-                event.input_file_id,
-                event.of,
-                event.at,
-            ),
-        )
+        self.db.execute(INSERT_DOUBLE, asdict(event))
 
     def cancel_unneeded(self) -> Sequence[CancelWanted]:
         """Note that open batches none of whose members any row wants are to be cancelled."""
