@@ -68,8 +68,10 @@ class Limits(BaseModel):
     """Requests in one batch."""
     max_bytes: int = Field(default=200_000_000, ge=1)
     """Bytes of one input file."""
-    max_enqueued_tokens: dict[str, int] = Field(default_factory=dict[str, int])
-    """Prompt tokens in open batches, by model."""
+    max_enqueued_tokens: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict[str, int]
+    )
+    """Prompt tokens in open batches, by model; `"*"` stands for every other model."""
 
 
 class CommonSettings(BaseModel):

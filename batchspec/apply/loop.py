@@ -17,7 +17,7 @@ from batchspec.apply.packing import do_pack
 from batchspec.apply.rejudge import do_rejudge
 from batchspec.apply.run import do_poll, do_submit
 from batchspec.apply.tools import do_tools
-from batchspec.apply.world import World
+from batchspec.apply.world import World, lane_of
 from batchspec.ids import BatchId, JobAddress
 from batchspec.reconcile.actions import (
     Action,
@@ -104,13 +104,19 @@ class Loop:
         store, world = self.world.store, self.world
         draining = bool(self.signals)
 
+        now = world.clock.now()
+
         def look() -> Snapshot:
             tools = store.tools()
+            lanes = store.lanes(now)
             away = {t.job for t in tools if t.job not in world.jobs}
             # Calls of a job whose module is missing wait for it; of one that was removed, they end.
             away = away and away - store.removed_jobs()
             return Snapshot(
-                lanes=store.lanes(),
+                lanes=lanes,
+                caps=world.caps(lanes),
+                minimum=world.minimum(lanes),
+                coming=frozenset(lane_of(world.jobs[job]) for job in world.waiting),
                 batches=[b for b in store.open_batches() if b.id not in world.held],
                 tools=[t for t in tools if t.job not in away],
                 unjudged=store.unjudged(),

@@ -1,15 +1,19 @@
 """Putting what waits into batches: records intents, sends nothing."""
 
+from collections.abc import Iterable
+from itertools import islice
+
 from batchspec.apply.world import World
 from batchspec.ids import LaneId
-from batchspec.reconcile.pack import pack, room
-from batchspec.state.events import (
-    BatchIntended,
-)
+from batchspec.ports import Provider
+from batchspec.reconcile.admit import Admission, admission, under_way
+from batchspec.reconcile.pack import Packet, pack, room
+from batchspec.state.events import BatchIntended
+from batchspec.state.records import LaneRecord
 
 
 async def do_pack(world: World, lane: LaneId) -> None:
-    """Cut what waits in a lane into batches and record the intents.
+    """Cut what waits in a lane, as far as it may be sent now, into batches; record the intents.
 
     Raises:
         RefusedError: They may cost more than the budget has left; nothing was recorded.
@@ -19,18 +23,12 @@ async def do_pack(world: World, lane: LaneId) -> None:
     now = world.clock.now()
 
     def intend() -> list[BatchIntended]:
-        waiting = next(found for found in world.store.lanes() if found.lane.id == lane)
-        packets = pack(
-            world.store.pending(lane),
-            max_requests=room(waiting, world.store.open_batches(), provider.max_requests),
-            max_bytes=provider.max_bytes,
-        )
+        packets = list(_packets(world, provider, lane, now))
         events = [
             BatchIntended(
                 id=world.mint(),
                 lane=lane,
-                first=packet.first,
-                last=packet.last,
+                parts=packet.parts,
                 members=packet.members,
                 bytes=packet.bytes,
                 at=now,
@@ -45,3 +43,28 @@ async def do_pack(world: World, lane: LaneId) -> None:
 
     for event in await world.db(intend):
         world.hook.event(event)
+
+
+def _packets(world: World, provider: Provider, lane: LaneId, now: float) -> Iterable[Packet]:
+    """Return what can be sent now, put together; blocking."""
+    lanes = world.store.lanes(now)
+    waiting = next(found for found in lanes if found.lane.id == lane)
+    packets = pack(
+        _admission(world, provider, waiting, lanes, now).admitted(world.store.pending(lane, now)),
+        max_requests=room(waiting, world.store.open_batches(), provider.max_requests),
+        max_bytes=min(provider.max_bytes, waiting.max_bytes or provider.max_bytes),
+        min_requests=provider.min_requests,
+    )
+    # Where a queue was full one batch at a time shows whether it takes more: each is uploaded.
+    return islice(packets, 1) if waiting.hold_kind else packets
+
+
+def _admission(
+    world: World, provider: Provider, waiting: LaneRecord, lanes: Iterable[LaneRecord], now: float
+) -> Admission:
+    cap = provider.cap(waiting.lane.model)
+    if cap is None:
+        return Admission()
+    everyone = (one.lane for one in lanes)
+    others = under_way(waiting.lane, everyone, world.store.open_batches())
+    return admission(waiting, cap, others, world.store.backlog(waiting.lane, now))

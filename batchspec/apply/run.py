@@ -6,14 +6,15 @@ call becomes an event with a time to try again; only what a person must mend end
 
 import os
 from pathlib import Path
-from typing import NoReturn
 
 from batchspec.apply.adopt import keep_oldest, note_late, twins
 from batchspec.apply.failing import calls, stop_message
+from batchspec.apply.smaller import exceeds, is_too_large, refuse_too_large
 from batchspec.apply.world import World
 from batchspec.errors import ProviderError, StateError
 from batchspec.ids import BatchId, FileId
 from batchspec.ports import Provider
+from batchspec.reconcile.admit import under_way
 from batchspec.reconcile.observe import RejectedLines, Stopped, observe
 from batchspec.reconcile.retry import backoff
 from batchspec.state.events import (
@@ -43,6 +44,8 @@ async def do_submit(world: World, batch: BatchId) -> None:
     record = await world.db(world.store.batch, batch)
     lane = await world.db(world.store.lane, record.lane)
     provider = world.provider(lane.provider)
+    if record.input_file_id is None and await exceeds(world, record):
+        return
     file = record.input_file_id or await _upload(world, provider, record)
     if file is None:
         return
@@ -84,6 +87,7 @@ async def _upload(world: World, provider: Provider, record: BatchRecord) -> File
         except (Refused, NotFound) as error:
             path.unlink(missing_ok=True)
             await _refused(world, provider, record, None, error)
+            return None
         await world.commit(InputUploaded(id=record.id, file=file, at=world.clock.now()))
         path.unlink(missing_ok=True)
     return file
@@ -147,8 +151,15 @@ async def _unknown(world: World, provider: Provider, record: BatchRecord, error:
 
 async def _refused(
     world: World, provider: Provider, record: BatchRecord, file: FileId | None, error: CallError
-) -> NoReturn:
-    """Give the members back, to be put together anew, and end the run."""
+) -> None:
+    """Give the members back, to be put together anew, and end the run.
+
+    A file that is too large is no reason to end it: smaller ones are tried.
+    """
+    if is_too_large(error):
+        await refuse_too_large(world, record, error)
+        await delete_input(world, provider, file)
+        return
     await world.commit(BatchRejected(id=record.id, at=world.clock.now(), reason=str(error)))
     await delete_input(world, provider, file)
     raise ProviderError(stop_message(provider, error))
@@ -168,9 +179,7 @@ async def look(world: World, provider: Provider, record: BatchRecord) -> None:
     if record.remote_id is None:
         return
     remote = await provider.client.retrieve(record.remote_id)
-    holds = {r.lane.id: r.holds for r in await world.db(world.store.lanes)}.get(record.lane, 0)
-    others = await world.db(world.store.open_batches)
-    alone = not any(b.lane == record.lane and b.id != record.id for b in others)
+    holds, alone = await world.db(_queue, world, record)
     now, pace = world.clock.now(), world.pace_of(provider)
     seen = observe(record, remote, now, pace, holds, alone=alone)
     match seen:
@@ -195,6 +204,14 @@ async def look(world: World, provider: Provider, record: BatchRecord) -> None:
             await world.commit(seen)
             if record.double_of is None:
                 await note_late(world, provider, await world.db(world.store.batch, record.id))
+
+
+def _queue(world: World, record: BatchRecord) -> tuple[int, bool]:
+    """Return how often a batch's lane was held, and whether it has its model's queue for itself."""
+    lanes = world.store.lanes()
+    own = next(one for one in lanes if one.lane.id == record.lane)
+    others = [b for b in world.store.open_batches() if b.id != record.id]
+    return own.holds, not under_way(own.lane, (one.lane for one in lanes), others).any
 
 
 async def delete_input(world: World, provider: Provider, file: FileId | None) -> None:

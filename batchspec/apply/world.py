@@ -1,6 +1,6 @@
 """What the loop works with; `project` wires it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -9,7 +9,7 @@ import anyio.to_thread
 
 from batchspec.desired.graph import DesiredJob
 from batchspec.errors import ProviderError
-from batchspec.ids import BatchId, JobAddress
+from batchspec.ids import BatchId, JobAddress, LaneId
 from batchspec.messages import JsonObject
 from batchspec.ports import (
     Clock,
@@ -21,7 +21,7 @@ from batchspec.ports import (
 from batchspec.reconcile.observe import Pace
 from batchspec.reconcile.settle import Judge
 from batchspec.state.events import BatchDoubled, BatchEvent
-from batchspec.state.records import Lane
+from batchspec.state.records import Lane, LaneRecord
 
 T = TypeVar("T")
 _TRIES = 5
@@ -38,6 +38,12 @@ class LocalJob:
     judge: Judge
     deps: Callable[[], Any]
     """Returns what the job's factory made, once per run."""
+
+
+def lane_of(job: LocalJob) -> tuple[str, str, str]:
+    """Return provider, endpoint and model of a job's requests."""
+    contract = job.desired.contract
+    return contract.provider, contract.endpoint, contract.model
 
 
 class Budget(Protocol):
@@ -149,6 +155,17 @@ class World:
         await self.db(self.store.commit, *events)
         for event in events:
             self.hook.event(event)
+
+    def caps(self, lanes: Iterable[LaneRecord]) -> dict[LaneId, int]:
+        """Return the prompt tokens that may be under way, by lane, where that is bounded."""
+        found = ((one.lane, self.providers.get(one.lane.provider)) for one in lanes)
+        caps = ((lane.id, p.cap(lane.model) if p else None) for lane, p in found)
+        return {lane: cap for lane, cap in caps if cap is not None}
+
+    def minimum(self, lanes: Iterable[LaneRecord]) -> dict[LaneId, int]:
+        """Return the requests below which a lane waits for more, where it is more than one."""
+        found = ((one.lane.id, self.providers.get(one.lane.provider)) for one in lanes)
+        return {lane: p.min_requests for lane, p in found if p and p.min_requests > 1}
 
     def silence(self, batch: BatchId) -> Silence:
         """Return how often calls about a batch failed that its provider had to answer first."""

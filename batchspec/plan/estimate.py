@@ -7,11 +7,8 @@ from math import ceil
 
 from batchspec.messages import Usage
 from batchspec.plan.changes import Estimate
+from batchspec.state.tokens import BYTES_PER_TOKEN, ENVELOPE
 
-BYTES_PER_TOKEN = 4
-"""A rule of thumb for English and JSON; exact usage is in the replies."""
-ENVELOPE = 90
-"""Bytes of a line that are no prompt: custom_id, method, url."""
 TOOL_RESULT_TOKENS = 200
 """Assumed length of a tool's result in the next turn."""
 
@@ -69,18 +66,20 @@ def _sum(costs: Iterable[Decimal | None], times: int) -> Decimal | None:
     return total * times
 
 
-def batches(lanes: Iterable[tuple[str, int, int]], *, max_requests: int, max_bytes: int) -> int:
+def batches(lanes: Iterable[tuple[str, int, int]], limits: Callable[[str], tuple[int, int]]) -> int:
     """Return how many batches some jobs need.
 
     Args:
         lanes: (lane, requests, bytes) of each job; jobs of one lane share batches.
-        max_requests: Lines a batch may have.
-        max_bytes: Bytes an input file may have.
+        limits: Of a lane, the lines a batch may have and the bytes its input file may have.
     """
     totals: dict[str, tuple[int, int]] = {}
     for lane, requests, size in lanes:
         n, held = totals.get(lane, (0, 0))
         totals[lane] = (n + requests, held + size + requests)
-    return sum(
-        max(ceil(n / max_requests), ceil(size / max_bytes)) for n, size in totals.values() if n
-    )
+    return sum(_batches(*total, *limits(lane)) for lane, total in totals.items())
+
+
+def _batches(requests: int, size: int, max_requests: int, max_bytes: int) -> int:
+    fullest = max(ceil(requests / max_requests), ceil(size / max_bytes))
+    return min(requests, fullest)  # a request that is too large is alone

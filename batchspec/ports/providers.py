@@ -1,7 +1,7 @@
 """What the loop asks of a provider, and of who knows what tokens cost."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
@@ -75,9 +75,17 @@ class Provider:
     wire: Wire
     max_requests: int
     max_bytes: int
+    min_requests: int = 1
+    """Fewer wait for more, as long as more can come."""
+    max_enqueued_tokens: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Prompt tokens that may be under way, by model; `*` stands for every other one."""
     window: str = "24h"
     account: str | None = None
     """Whose batches it sees: where it is, and a hash of the key; None where nothing tells."""
+
+    def cap(self, model: str) -> int | None:
+        """Return the prompt tokens of a model that may be under way; None: no bound."""
+        return self.max_enqueued_tokens.get(model, self.max_enqueued_tokens.get("*"))
 
 
 class Prices(Protocol):

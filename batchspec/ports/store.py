@@ -40,6 +40,7 @@ from batchspec.state.stored import (
     StoredRequest,
     StoredTurn,
     ToolTurn,
+    Waiting,
 )
 
 
@@ -146,6 +147,11 @@ class Reader(Protocol):
         ...
 
     def lane(self, lane: LaneId) -> Lane: ...
+
+    def lanes(self, now: float = ...) -> Sequence[LaneRecord]:
+        """Return every lane with what waits in it; without a time, all of it counts as ready."""
+        ...
+
     def contract(self, contract: int) -> Contract: ...
 
     def items(
@@ -233,7 +239,9 @@ class Store(Protocol):
 
     def open_batches(self) -> Sequence[BatchRecord]: ...
 
-    def lanes(self) -> Sequence[LaneRecord]: ...
+    def lanes(self, now: float = ...) -> Sequence[LaneRecord]:
+        """Return every lane with what waits in it; without a time, all of it counts as ready."""
+        ...
 
     def tools(self) -> Sequence[JobTools]: ...
 
@@ -245,8 +253,12 @@ class Store(Protocol):
 
     def contract(self, contract: int) -> Contract: ...
 
-    def pending(self, lane: LaneId) -> Iterator[tuple[ConversationId, int]]:
-        """Yield (conversation, bytes of its line) of what can be sent in a lane, in order."""
+    def pending(self, lane: LaneId, now: float = ...) -> Iterator[Waiting]:
+        """Yield what can be sent in a lane at a time, in order."""
+        ...
+
+    def backlog(self, model: Lane, now: float) -> Mapping[tuple[LaneId, int], int]:
+        """Return the prompt bytes that can be sent, by lane of a provider's model and by job."""
         ...
 
     def requests(self, batch: BatchId) -> Iterator[StoredRequest]:

@@ -226,12 +226,15 @@ class Planner:
 
     def batches(self, plans: Sequence[JobPlan]) -> int:
         """Return how many batches the first turns need; a job that waits needs one of its own."""
-        limits = self.providers.values()
-        planned = batches(
-            self.lanes,
-            max_requests=min(provider.max_requests for provider in limits),
-            max_bytes=min(provider.max_bytes for provider in limits),
-        )
+        lanes = self.reader.lanes()
+        learned = {f"{one.lane.provider}:{one.lane.model}": one.max_bytes for one in lanes}
+
+        def limits(model: str) -> tuple[int, int]:
+            provider = self.providers[model.partition(":")[0]]
+            largest = provider.max_bytes
+            return provider.max_requests, min(largest, learned.get(model) or largest)
+
+        planned = batches(self.lanes, limits)
         return planned + sum(1 for plan in plans if plan.waits_for and plan.requests)
 
     def raise_problems(self) -> None:

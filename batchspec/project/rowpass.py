@@ -12,6 +12,7 @@ from batchspec.load.rows import duplicate_key
 from batchspec.plan.changes import Kind
 from batchspec.plan.diff import Tally, changed_parts, classify, contract_change, message_change
 from batchspec.state.stored import Duplicate, RecordedRow
+from batchspec.state.tokens import largest_line, prompt_tokens
 
 if TYPE_CHECKING:
     from batchspec.project.planning import Planner
@@ -35,7 +36,10 @@ class RowPass:
         self._reasons: dict[int | None, Any] = {}
         first, second = planner.providers[job.contract.provider].wire.line_parts(job.contract)
         self._overhead = len(first) + len(second) + 36
-        self._limit = planner.providers[job.contract.provider].max_bytes
+        provider = planner.providers[job.contract.provider]
+        self._limit = provider.max_bytes
+        self._cap = provider.cap(job.contract.model)
+        self._largest = min(self._limit, largest_line(self._cap) or self._limit)
         named = [keys for keys in (self._only, self._replaced) if isinstance(keys, frozenset)]
         self._missing = set[str]().union(*named)
 
@@ -71,9 +75,10 @@ class RowPass:
             ]
         for double in self._draft.put(self._job.address, changes, self._overhead):
             yield doubled(self._job, double)
-        for row in rows:
-            if len(row.messages_json) + self._overhead > self._limit:
-                yield self._too_large(row)
+        for row, kind in changes:
+            size = len(row.messages_json) + self._overhead
+            if size > self._largest and kind in {Kind.SUBMIT, Kind.RESUBMIT}:
+                yield self._too_large(row, size)
 
     def _classify(self, row: DesiredRow, recorded: RecordedRow) -> Kind:
         anew = self._replaced
@@ -118,14 +123,22 @@ class RowPass:
         messages, stored = self._draft.record(recorded.request)
         return message_change(messages + b"\t" + stored, row)
 
-    def _too_large(self, row: DesiredRow) -> Diagnostic:
-        size = len(row.messages_json) + self._overhead
+    def _too_large(self, row: DesiredRow, size: int) -> Diagnostic:
+        contract = self._job.contract
+        if size > self._limit:
+            summary = "request is larger than a batch may be"
+            told = f"a request of {size:_} bytes; an input file may have {self._limit:_}"
+            more = f"raise max_bytes under [providers.{contract.provider}.limits]"
+        else:
+            summary = "request has more prompt tokens than may be under way"
+            told = (
+                f"a request of about {prompt_tokens(1, size + 1):_} prompt tokens; "
+                f"max_enqueued_tokens of {contract.model} allows {self._cap:_}"
+            )
+            more = f"raise it under [providers.{contract.provider}.limits]"
         return Diagnostic(
-            summary="request is larger than a batch may be",
-            detail=(
-                f"Row {row.key!r} makes a request of {size:_} bytes; an input file may have "
-                f"{self._limit:_}. Shorten the prompt or split the row."
-            ),
+            summary=summary,
+            detail=f"Row {row.key!r} makes {told}. Shorten the prompt, split the row, or {more}.",
             source=self._job.source,
             address=self._job.address,
         )

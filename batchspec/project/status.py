@@ -10,7 +10,7 @@ from batchspec.store.reader import StateReader
 def status_of(reader: StateReader, environment: str, now: float) -> Status:
     """Read how far everything is."""
     batches = tuple(reader.batches(open_only=True))
-    lanes = tuple(reader.lanes())
+    lanes = tuple(reader.lanes(now))
     return Status(
         environment=environment,
         lineage=reader.lineage,
@@ -52,7 +52,14 @@ def _lane(lane: LaneRecord, now: float) -> list[str]:
     found: list[str] = []
     if lane.tools:
         found.append(f"{lane.tools} conversations of {name} wait for tool results")
-    if lane.pending and lane.hold_until > now:
+    if lane.later:
+        wait = _age((lane.ready_at or now) - now)
+        found.append(f"{lane.later} requests of {name} wait before they are sent again, {wait}")
+    if lane.pending and lane.hold_kind == "full":
+        found.append(
+            f"{lane.pending} requests of {name} wait until a batch of it ends: {lane.hold_reason}"
+        )
+    elif lane.pending and lane.hold_until > now:
         wait = _age(lane.hold_until - now)
         found.append(f"{lane.pending} requests of {name} wait another {wait}: {lane.hold_reason}")
     elif lane.pending:

@@ -56,6 +56,8 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
             wire=_LIVE_WIRE if isinstance(own, LiveSettings) else ChatCompletionsWire(),
             max_requests=min(own.limits.max_requests, ChatCompletionsWire.max_requests),
             max_bytes=min(own.limits.max_bytes, ChatCompletionsWire.max_bytes),
+            min_requests=own.limits.min_requests,
+            max_enqueued_tokens=own.limits.max_enqueued_tokens,
         )
         for name, own in settings.providers.items()
     }

@@ -14,9 +14,13 @@ Subject = tuple[Literal["lane", "batch", "tools", "job"], str]
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """Put what waits in a lane into batches: records intents, sends nothing."""
+    """Put what waits in a lane into batches: records intents, sends nothing.
+
+    `lone` says that less than the provider's minimum waits, and that no more will come.
+    """
 
     lane: LaneId
+    lone: bool = False
 
     @property
     def subject(self) -> Subject:

@@ -7,7 +7,7 @@ before. The number of records grows with jobs and open batches, never with rows.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from batchspec.ids import JobAddress
+from batchspec.ids import JobAddress, LaneId
 from batchspec.reconcile.actions import (
     Action,
     Adopt,
@@ -20,6 +20,7 @@ from batchspec.reconcile.actions import (
     RunTools,
     Submit,
 )
+from batchspec.reconcile.admit import admits, under_way
 from batchspec.state.records import BatchRecord, JobTools, LaneRecord
 
 
@@ -31,7 +32,10 @@ class Snapshot:
         lanes: What waits, by provider, endpoint and model.
         batches: Batches that are neither collected nor rejected.
         tools: Jobs with tool calls that can run now.
+        caps: Prompt tokens that may be under way, by lane, where that is bounded.
+        minimum: Requests below which a lane waits for more, where it is more than one.
         waiting: Jobs whose rows come from others that are not expanded yet, with those others.
+        coming: Provider, endpoint and model of each waiting job.
         unjudged: Jobs whose stored replies are to be judged again.
         unfinished: Jobs with an item that is not final.
         draining: True after an interrupt: nothing new is begun.
@@ -40,9 +44,12 @@ class Snapshot:
     lanes: Sequence[LaneRecord] = ()
     batches: Sequence[BatchRecord] = ()
     tools: Sequence[JobTools] = ()
+    caps: Mapping[LaneId, int] = field(default_factory=dict[LaneId, int])
+    minimum: Mapping[LaneId, int] = field(default_factory=dict[LaneId, int])
     waiting: Mapping[JobAddress, Sequence[JobAddress]] = field(
         default_factory=dict[JobAddress, Sequence[JobAddress]]
     )
+    coming: frozenset[tuple[str, str, str]] = frozenset()
     unjudged: Sequence[JobAddress] = ()
     unfinished: frozenset[JobAddress] = frozenset()
     draining: bool = False
@@ -77,9 +84,6 @@ def decide(snapshot: Snapshot, now: float) -> Step:
     times: list[float] = []
     for batch in snapshot.batches:
         _due(_for_batch(batch), batch.next_at, now, actions, times)
-    for lane in snapshot.lanes:
-        if lane.pending and _gathered(lane, snapshot):
-            _due(Pack(lane.lane.id), lane.hold_until, now, actions, times)
     actions += [Rejudge(job) for job in snapshot.unjudged]
     actions += [RunTools(tools.job) for tools in snapshot.tools]
     # Rows come from outcomes: those that may still change, by a reply or by a judgement, are none.
@@ -87,6 +91,7 @@ def decide(snapshot: Snapshot, now: float) -> Step:
     actions += [
         Expand(job) for job, upstream in snapshot.waiting.items() if open_.isdisjoint(upstream)
     ]
+    _packs(snapshot, now, actions, times)
     return Step(tuple(actions), min(times, default=None))
 
 
@@ -105,6 +110,40 @@ def _for_batch(batch: BatchRecord) -> Action:
     if batch.create_at is not None:
         return Adopt(batch.id)
     return Submit(batch.id) if batch.cancel_at is None else Cancel(batch.id)
+
+
+def _packs(snapshot: Snapshot, now: float, actions: list[Action], times: list[float]) -> None:
+    """Pack what waits in lanes, those with too little last: others may bring them more."""
+    lanes = [record.lane for record in snapshot.lanes]
+    few: list[LaneRecord] = []
+    for lane in snapshot.lanes:
+        if lane.ready_at is not None:
+            times.append(lane.ready_at)
+        others = under_way(lane.lane, lanes, snapshot.batches)
+        if not lane.pending or not admits(lane, snapshot.caps.get(lane.lane.id), others):
+            continue
+        if lane.pending < snapshot.minimum.get(lane.lane.id, 1):
+            few.append(lane)
+        elif _gathered(lane, snapshot):
+            _due(Pack(lane.lane.id), lane.hold_until, now, actions, times)
+    busy = bool(snapshot.batches or actions or times)
+    for lane in few:
+        if not _more_may_come(lane, snapshot, busy=busy):
+            _due(Pack(lane.lane.id, lone=True), lane.hold_until, now, actions, times)
+
+
+def _more_may_come(lane: LaneRecord, snapshot: Snapshot, *, busy: bool) -> bool:
+    """Tell whether requests may join those that wait in a lane.
+
+    Members of its open batches may come back or go on, tool calls lead to next turns, requests
+    wait for their time, and jobs for others, as long as anything is done that they can wait for.
+    """
+    if lane.later or (lane.tools and snapshot.tools):
+        return True
+    if any(batch.lane == lane.lane.id for batch in snapshot.batches):
+        return True
+    one = lane.lane
+    return busy and (one.provider, one.endpoint, one.model) in snapshot.coming
 
 
 def _gathered(lane: LaneRecord, snapshot: Snapshot) -> bool:

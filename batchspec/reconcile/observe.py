@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from batchspec.reconcile.retry import backoff, poll_wait
 from batchspec.state.events import BatchAbsent, BatchNotSeen, BatchObserved, BatchRejected
-from batchspec.state.records import TERMINAL, BatchRecord
+from batchspec.state.records import TERMINAL, BatchRecord, HoldKind
 from batchspec.state.remote import (
     RemoteBatch,
     RemoteError,
@@ -62,7 +62,7 @@ def observe(  # noqa: PLR0913 - what it depends on
         now: Unix seconds.
         pace: The schedule.
         holds: How often in a row the batch's lane was held.
-        alone: Whether no other batch of its lane is open, which could make room by ending.
+        alone: Whether no other batch of its model is open, which could make room by ending.
     """
     if record.double_of is not None:
         return _surplus(record, remote, now, pace)
@@ -141,7 +141,10 @@ def _failed(  # noqa: PLR0913 - what it depends on
     reason = describe(errors)
     if not too_large and _transient(errors, lost_files=holds < _MOST_HOLDS):
         wait = backoff(holds + 1, first=pace.poll, cap=pace.max_poll, name=record.id)
-        return BatchRejected(id=record.id, at=now, reason=reason, hold_lane_until=now + wait)
+        hold: HoldKind | None = "full" if any(_is_full(e) for e in errors) else None
+        return BatchRejected(
+            id=record.id, at=now, reason=reason, hold_lane_until=now + wait, hold=hold
+        )
     event = BatchRejected(id=record.id, at=now, reason=reason)
     # A line that is none of ours would leave the batch as it is, to fail again for ever; a batch
     # that was made by hand is never made again, and may have lines beside ours.
@@ -159,14 +162,14 @@ def _transient(errors: Iterable[RemoteError], *, lost_files: bool) -> bool:
     """Tell whether the whole batch can go again later: a full queue, or a file not visible yet."""
     found = list(errors)
     return bool(found) and all(
-        e.line is None
-        and (
-            e.code == "token_limit_exceeded"
-            or e.message.startswith("Enqueued ")
-            or (lost_files and "Cannot find file" in e.message)
-        )
+        e.line is None and (_is_full(e) or (lost_files and "Cannot find file" in e.message))
         for e in found
     )
+
+
+def _is_full(error: RemoteError) -> bool:
+    """Tell whether the account's queue of a model has no room."""
+    return error.code == "token_limit_exceeded" or error.message.startswith("Enqueued ")
 
 
 def describe(errors: Sequence[RemoteError]) -> str:

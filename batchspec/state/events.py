@@ -5,7 +5,21 @@ from dataclasses import dataclass
 
 from batchspec.ids import BatchId, FileId, JobAddress, LaneId, RemoteId
 from batchspec.state.housekeeping import HousekeepingEvent
-from batchspec.state.records import CancelReason, RemoteStatus, RequestCounts
+from batchspec.state.records import CancelReason, HoldKind, RemoteStatus, RequestCounts, Via
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one job has in a batch: of its requests that could be sent, `first` to `last`.
+
+    `job` is the number of its row, `bytes` counts its lines with their newlines.
+    """
+
+    job: int
+    first: int
+    last: int
+    members: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,12 +28,12 @@ class BatchIntended:
 
     id: BatchId
     lane: LaneId
-    first: int
-    last: int
-    """The pending conversations of the lane from `first` to `last` are the members."""
+    parts: tuple[Part, ...]
+    """By job, ranges of the lane's conversations that were pending and ready then."""
     members: int
     bytes: int
     at: float
+    via: Via = "batch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +130,10 @@ class BatchRejected:
     at: float
     reason: str
     hold_lane_until: float = 0.0
+    hold: HoldKind | None = None
+    """Why the lane waits, if that is more than the time."""
+    max_bytes: int | None = None
+    """A larger input file is refused: learned from this refusal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

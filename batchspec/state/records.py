@@ -20,6 +20,13 @@ double: another batch has the same members."""
 ConversationPhase = Literal["pending", "batched", "tools", "final"]
 """pending: the next turn can be sent · batched: in a batch · tools: calls are to be run · final."""
 
+Via = Literal["batch", "live"]
+"""batch: by the provider's batch API · live: one by one, at its live endpoint."""
+
+HoldKind = Literal["full", "probe"]
+"""full: the provider's queue of the model was full; nothing is sent until a batch of ours ends ·
+probe: it was, so that one batch is tried at a time, until all that waits is sent."""
+
 RemoteStatus = Literal[
     "validating",
     "in_progress",
@@ -103,8 +110,7 @@ class BatchRecord:
     """The batch with the same members; this one is cancelled and its results are never read."""
     account: str | None = None
     """Whose it is: where the provider is, and a hash of the key."""
-    via: Literal["batch", "live"] = "batch"
-    """live: its requests are asked one by one, at the provider's live endpoint."""
+    via: Via = "batch"
     imported: bool = False
     """Made by hand and adopted; its members have custom_ids of their own."""
     tidied_at: float | None = None
@@ -128,13 +134,22 @@ class LaneRecord:
 
     lane: Lane
     pending: int
-    """Conversations whose next turn can be sent."""
+    """Conversations whose next turn can be sent now."""
     tools: int
     """Conversations with tool calls to run."""
     hold_until: float = 0.0
     hold_reason: str | None = None
     holds: int = 0
     """Holds in a row; reset when a batch of the lane completes."""
+    hold_kind: HoldKind | None = None
+    max_bytes: int | None = None
+    """Learned: larger input files are refused."""
+    head: int = 0
+    """Bytes of the line that has waited longest."""
+    later: int = 0
+    """Conversations that wait for their time before they are sent again."""
+    ready_at: float | None = None
+    """When the first of them can be sent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,14 @@ class StoredRequest(NamedTuple):
     messages_json: bytes
 
 
+class Waiting(NamedTuple):
+    """A request that can be sent; `size` is that of its line, without the newline."""
+
+    id: ConversationId
+    job: int
+    size: int
+
+
 class Member(NamedTuple):
     """A member of a batch, to be settled."""
 

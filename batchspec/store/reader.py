@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from itertools import islice
+from math import inf
 from pathlib import Path
 from typing import Any, Self
 
@@ -66,6 +67,19 @@ JOIN jobs j ON j.id = i.job WHERE c.fingerprint BETWEEN ? AND ? ORDER BY i.id
 _PROGRESS = """
 SELECT i.job, c.phase, c.outcome, COUNT(*)
 FROM items i JOIN conversations c ON c.id = i.conversation GROUP BY 1, 2, 3
+"""
+
+_LANES = """
+SELECT id, provider, endpoint, model, hold_until, hold_reason, holds, hold_kind, max_bytes,
+  (SELECT COUNT(*) FROM conversations WHERE lane = lanes.id AND phase = 'pending'),
+  (SELECT COUNT(*) FROM conversations WHERE lane = lanes.id AND phase = 'tools'),
+  (SELECT COUNT(*) FROM conversations WHERE lane = lanes.id AND phase = 'pending'
+    AND ready_at > 0 AND ready_at > :now),
+  (SELECT MIN(ready_at) FROM conversations WHERE lane = lanes.id AND phase = 'pending'
+    AND ready_at > 0 AND ready_at > :now),
+  (SELECT size FROM conversations WHERE lane = lanes.id AND phase = 'pending'
+    AND ready_at <= :now ORDER BY id LIMIT 1)
+FROM lanes
 """
 
 _SPENT_PER_JOB = """
@@ -148,9 +162,9 @@ class StateReader:
         """Return one lane."""
         return read_lane(self.db, lane)
 
-    def lanes(self) -> Sequence[LaneRecord]:
-        """Return every lane with what waits in it."""
-        return read_lanes(self.db)
+    def lanes(self, now: float = inf) -> Sequence[LaneRecord]:
+        """Return every lane with what waits in it; without a time, all of it counts as ready."""
+        return read_lanes(self.db, now)
 
     def contract(self, contract: int) -> Contract:
         """Return what all requests of a contract share."""
@@ -292,17 +306,28 @@ def read_lane(db: sqlite3.Connection, lane: LaneId) -> Lane:
     return Lane(LaneId(row[0]), row[1], row[2], row[3])
 
 
-def read_lanes(db: sqlite3.Connection) -> tuple[LaneRecord, ...]:
-    """Return every lane with what waits in it."""
-    rows = db.execute(
-        "SELECT id, provider, endpoint, model, hold_until, hold_reason, holds, "
-        "(SELECT COUNT(*) FROM conversations WHERE lane = lanes.id AND phase = 'pending'), "
-        "(SELECT COUNT(*) FROM conversations WHERE lane = lanes.id AND phase = 'tools') "
-        "FROM lanes"
-    )
+def read_lanes(db: sqlite3.Connection, now: float = inf) -> tuple[LaneRecord, ...]:
+    """Return every lane with what waits in it at a time."""
+    rows = db.execute(_LANES, {"now": now})
     return tuple(
-        LaneRecord(Lane(LaneId(r[0]), r[1], r[2], r[3]), r[7], r[8], r[4], r[5], r[6]) for r in rows
-    )
+        LaneRecord(
+            Lane(LaneId(number), provider, endpoint, model),
+            pending=pending - later,
+            tools=tools,
+            hold_until=until,
+            hold_reason=reason,
+            holds=holds,
+            hold_kind=kind,
+            max_bytes=max_bytes,
+            head=head or 0,
+            later=later,
+            ready_at=ready_at,
+        )
+        for (
+            number, provider, endpoint, model, until, reason, holds, kind, max_bytes,
+            pending, tools, later, ready_at, head,
+        ) in rows
+    )  # fmt: skip
 
 
 def read_contract(db: sqlite3.Connection, contract: int) -> Contract:

@@ -1,7 +1,8 @@
 """The recorded state as its writer reads it, on its own connection."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 
 from batchspec.ids import BatchId, ConversationId, JobAddress, LaneId, RecordRef, RemoteId, RowKey
 from batchspec.messages import Contract
@@ -9,7 +10,9 @@ from batchspec.state.records import BatchRecord, JobProgress, JobTools, Lane, La
 from batchspec.state.stored import (
     FinalReply,
     StoredRequest,
+    Waiting,
 )
+from batchspec.state.tokens import ENVELOPE
 from batchspec.store.accounts import read_accounts
 from batchspec.store.leased import LeasedState
 from batchspec.store.reader import (
@@ -20,6 +23,11 @@ from batchspec.store.reader import (
     read_progress,
 )
 from batchspec.store.rows import BATCH_COLUMNS, batch_record
+
+_BACKLOG = """
+SELECT l.id, c.job, SUM(MAX(1, c.size + 1 - ?)) FROM lanes l JOIN conversations c ON c.lane = l.id
+  AND c.phase = 'pending' WHERE l.provider = ? AND l.model = ? AND c.ready_at <= ? GROUP BY 1, 2
+"""
 
 
 class RecordedState(LeasedState):
@@ -54,9 +62,9 @@ class RecordedState(LeasedState):
         )
         return tuple(batch_record(row) for row in rows)
 
-    def lanes(self) -> tuple[LaneRecord, ...]:
-        """Return every lane with what waits in it."""
-        return read_lanes(self.db)
+    def lanes(self, now: float = inf) -> tuple[LaneRecord, ...]:
+        """Return every lane with what waits in it; without a time, all of it counts as ready."""
+        return read_lanes(self.db, now)
 
     def tools(self) -> tuple[JobTools, ...]:
         """Return the jobs with tool calls to run."""
@@ -79,14 +87,20 @@ class RecordedState(LeasedState):
         )
         return {JobAddress(address) for (address,) in rows}
 
-    def pending(self, lane: LaneId) -> Iterator[tuple[ConversationId, int]]:
-        """Yield (conversation, bytes of its line) of what can be sent in a lane, in order."""
+    def pending(self, lane: LaneId, now: float = inf) -> Iterator[Waiting]:
+        """Yield what can be sent in a lane at a time, in order."""
         rows = self.db.execute(
-            "SELECT id, size FROM conversations WHERE lane = ? AND phase = 'pending' ORDER BY id",
-            (lane,),
+            "SELECT id, job, size FROM conversations WHERE lane = ? AND phase = 'pending' "
+            "AND ready_at <= ? ORDER BY id",
+            (lane, now),
         )
         while chunk := rows.fetchmany(1000):
-            yield from chunk
+            yield from map(Waiting._make, chunk)
+
+    def backlog(self, model: Lane, now: float) -> Mapping[tuple[LaneId, int], int]:
+        """Return the prompt bytes that can be sent, by lane of a provider's model and by job."""
+        rows = self.db.execute(_BACKLOG, (ENVELOPE, model.provider, model.model, now))
+        return {(LaneId(lane), job): size for lane, job, size in rows}
 
     def requests(self, batch: BatchId) -> Iterator[StoredRequest]:
         """Yield the members of a batch with their messages, in order."""
@@ -119,6 +133,11 @@ class RecordedState(LeasedState):
             "SELECT key, row FROM items WHERE conversation = ? LIMIT 1", (conversation,)
         ).fetchone()
         return (None, None) if row is None else (RowKey(row[0]), RecordRef(row[1]))
+
+    def job_name(self, job: int) -> JobAddress:
+        """Return the address of a job by its number."""
+        row = self.db.execute("SELECT address FROM jobs WHERE id = ?", (job,)).fetchone()
+        return JobAddress(row[0])
 
     def removed_jobs(self) -> frozenset[JobAddress]:
         """Return the jobs somebody agreed to forget."""

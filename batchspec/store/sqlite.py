@@ -26,6 +26,7 @@ from batchspec.state.events import (
     BatchEvent,
     BatchImported,
     BatchIntended,
+    BatchObserved,
     BatchRejected,
     CancelWanted,
     Event,
@@ -50,7 +51,7 @@ from batchspec.state.stored import (
     NextTurn,
     ToolTurn,
 )
-from batchspec.store import lease, toollog, wanted
+from batchspec.store import holding, lease, toollog, wanted
 from batchspec.store.accounts import BOUND, bind
 from batchspec.store.agree import agree
 from batchspec.store.collection import Collection
@@ -123,18 +124,11 @@ class StateStore(RecordedState):
 
     def _intend(self, event: BatchIntended) -> None:
         db = self.db
-        members = "lane = ? AND phase = 'pending' AND id BETWEEN ? AND ?"
-        where = (event.lane, event.first, event.last)
-        jobs = dict(
-            db.execute(
-                f"SELECT j.address, COUNT(*) FROM conversations c JOIN jobs j ON j.id = c.job "  # noqa: S608 - constants
-                f"WHERE c.id IN (SELECT id FROM conversations WHERE {members}) GROUP BY 1",
-                where,
-            ).fetchall()
-        )
+        names = {part.job: self.job_name(part.job) for part in event.parts}
+        jobs = {names[part.job]: part.members for part in event.parts}
         number = db.execute(
             "INSERT INTO batches (id, lane, phase, members, bytes, jobs, intended_at, next_at, "  # noqa: S608 - constants
-            f"account) VALUES (?1, ?2, 'intended', ?3, ?4, ?5, ?6, ?7, {BOUND})",
+            f"via, account) VALUES (?1, ?2, 'intended', ?3, ?4, ?5, ?6, ?7, ?8, {BOUND})",
             (
                 event.id,
                 event.lane,
@@ -143,17 +137,24 @@ class StateStore(RecordedState):
                 json.dumps(jobs),
                 event.at,
                 event.at,
+                event.via,
             ),
         ).lastrowid
-        changed = db.execute(
-            f"UPDATE conversations SET phase = ?, batch = ? WHERE {members}",  # noqa: S608 - constants
-            (conversation_phase("pending", "Batched"), number, *where),
-        ).rowcount
+        phase = conversation_phase("pending", "Batched")
+        changed = sum(
+            db.execute(
+                "UPDATE conversations SET phase = ?, batch = ? WHERE lane = ? AND "
+                "phase = 'pending' AND job = ? AND id BETWEEN ? AND ? AND ready_at <= ?",
+                (phase, number, event.lane, part.job, part.first, part.last, event.at),
+            ).rowcount
+            for part in event.parts
+        )
         if changed != event.members:
             raise StateError(
                 f"A batch was to have {event.members} members, {changed} were found; "
                 "nothing was recorded. Run the command again."
             )
+        holding.tried(db, event.lane)
 
     def _double(self, event: BatchDoubled) -> None:
         self.db.execute(INSERT_DOUBLE, asdict(event))
@@ -170,15 +171,11 @@ class StateStore(RecordedState):
         """Tell whether some row wants a member of a batch."""
         return wanted.needed(self.db, batch)
 
-    def _hold(self, lane: LaneId, until: float, reason: str | None) -> None:
-        self.db.execute(
-            "UPDATE lanes SET hold_until = ?, hold_reason = ?, holds = holds + 1 WHERE id = ?",
-            (until, reason, lane),
-        )
-
     def _evolve(self, event: BatchEvent) -> None:
         record = evolve(self.batch(event.id), event)
         self.db.execute(UPDATE_BATCH, batch_values(record))
+        if isinstance(event, BatchObserved) and record.phase == "ended":
+            holding.ended(self.db, record.lane)
         if isinstance(event, BatchRejected):
             self._return_members(event, record)
         elif isinstance(event, BatchCollected):
@@ -204,7 +201,9 @@ class StateStore(RecordedState):
         )
         wanted.abandon(self.db, event.id)
         if event.hold_lane_until:
-            self._hold(record.lane, event.hold_lane_until, event.reason)
+            holding.hold(self.db, record.lane, event)
+        if event.max_bytes is not None:
+            holding.learn_max_bytes(self.db, record.lane, event.max_bytes)
 
     # --- settling ------------------------------------------------------------------------------
 

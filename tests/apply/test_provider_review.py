@@ -145,7 +145,7 @@ def test_one_request_that_no_queue_can_take_stops_the_run(make_world: MakeWorld)
     assert world.outcomes() == {"a": None}
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 413])
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
 def test_rows_whose_upload_is_refused_are_put_together_anew(world: World, status: int) -> None:
     """Otherwise smaller batches, set because of the refusal, would not take effect."""
     world.job(*"abcdef")

@@ -30,6 +30,7 @@ from batchspec.state.events import (
     CreateAttempted,
     Event,
     InputUploaded,
+    Part,
     PlanAgreed,
     RepliesRejudged,
     ToolsRun,
@@ -56,9 +57,10 @@ def _observed(completed: int, status: Any = "in_progress") -> BatchObserved:
 
 SUBMITTED = BatchSubmitted(id=ID, remote_id=REMOTE, status="validating", at=1.0, next_at=2.0)
 
+PARTS = (Part(1, 1, 2, 10, 9),)
 TOLD: list[tuple[Event, str, bool]] = [
     (
-        BatchIntended(id=ID, lane=LaneId(1), first=1, last=2, members=10, bytes=9, at=1.0),
+        BatchIntended(id=ID, lane=LaneId(1), parts=PARTS, members=10, bytes=9, at=1.0),
         "Batch …1a2b3c4d put together: 10 requests.",
         False,
     ),

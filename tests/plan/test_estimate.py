@@ -63,9 +63,9 @@ def test_the_bound_is_never_below_the_first_turn(
 
 def test_jobs_of_one_lane_share_batches() -> None:
     lanes = [("m", 30, 300), ("m", 30, 300), ("n", 1, 10), ("o", 0, 0)]
-    assert batches(lanes, max_requests=50, max_bytes=10_000) == 3
-    assert batches(lanes, max_requests=60, max_bytes=10_000) == 2
-    assert batches(lanes, max_requests=60, max_bytes=330) == 3
+    assert batches(lanes, lambda _: (50, 10_000)) == 3
+    assert batches(lanes, lambda _: (60, 10_000)) == 2
+    assert batches(lanes, lambda _: (60, 330)) == 3
 
 
 def job(name: str, **more: object) -> JobPlan:

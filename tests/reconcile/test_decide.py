@@ -22,6 +22,7 @@ from batchspec.reconcile.decide import Snapshot, decide
 from batchspec.state.records import BatchPhase, BatchRecord, JobTools, Lane, LaneRecord
 
 NOW = 1000.0
+LATER = NOW + 5
 A, B, C = JobAddress("m.a"), JobAddress("m.b"), JobAddress("m.c")
 
 
@@ -38,9 +39,18 @@ def batch(
     )
 
 
-def lane(pending: int, *, tools: int = 0, until: float = 0.0, number: int = 1) -> LaneRecord:
-    found = Lane(LaneId(number), "openai", "/v1/chat/completions", "m")
-    return LaneRecord(found, pending, tools, until)
+def running(
+    tokens: int, *, at: float = LATER, phase: BatchPhase = "submitted", **more: Any
+) -> BatchRecord:
+    """Return a batch with so many prompt tokens, at the provider."""
+    return batch(phase, at=at, members=1, bytes=4 * tokens + 90, **more)
+
+
+def lane(
+    pending: int, *, tools: int = 0, until: float = 0.0, number: int = 1, **more: Any
+) -> LaneRecord:
+    found = Lane(LaneId(number), "openai", f"/v1/{number}", "m")
+    return LaneRecord(found, pending, tools, until, **more)
 
 
 @dataclass(frozen=True)
@@ -157,6 +167,151 @@ CASES = (
         "tool calls of the lane wait for a job that is not here",
         Snapshot(lanes=[lane(3, tools=1)]),
         (Pack(LaneId(1)),),
+    ),
+    # A bound on prompt tokens: a line of 489 bytes is 100 tokens.
+    Case(
+        "there is room for more",
+        Snapshot(lanes=[lane(9, head=489)], batches=[running(300)], caps={LaneId(1): 400}),
+        (Pack(LaneId(1)),),
+        LATER,
+    ),
+    Case(
+        "there is no room for more",
+        Snapshot(lanes=[lane(9, head=489)], batches=[running(301)], caps={LaneId(1): 400}),
+        (),
+        LATER,
+    ),
+    Case(
+        "another endpoint of the model takes the room",
+        Snapshot(
+            lanes=[lane(9, head=489), lane(0, number=2)],
+            batches=[running(301, lane=2)],
+            caps={LaneId(1): 400},
+        ),
+        (),
+        LATER,
+    ),
+    Case(
+        "what is asked one by one is in no queue",
+        Snapshot(
+            lanes=[lane(9, head=489)], batches=[running(301, via="live")], caps={LaneId(1): 400}
+        ),
+        (Pack(LaneId(1)),),
+        LATER,
+    ),
+    Case(
+        "a batch that has ended is in no queue",
+        Snapshot(
+            lanes=[lane(9, head=489), lane(0, number=2)],
+            batches=[running(301, lane=2, phase="ended", at=NOW)],
+            caps={LaneId(1): 400},
+        ),
+        (Collect(BatchId("b")), Pack(LaneId(1))),
+    ),
+    Case(
+        "too little room for a batch worth its name",
+        Snapshot(lanes=[lane(9, head=489)], batches=[running(9501)], caps={LaneId(1): 10_000}),
+        (),
+        LATER,
+    ),
+    Case(
+        "a request beyond the bound goes alone",
+        Snapshot(lanes=[lane(9, head=4_000)], caps={LaneId(1): 400}),
+        (Pack(LaneId(1)),),
+    ),
+    # A queue that was full.
+    Case(
+        "a full queue in which a batch of ours is",
+        Snapshot(lanes=[lane(3, hold_kind="full", until=NOW - 1)], batches=[running(1)]),
+        (),
+        LATER,
+    ),
+    Case(
+        "a full queue that others filled",
+        Snapshot(lanes=[lane(3, hold_kind="full", until=NOW + 9)]),
+        (),
+        NOW + 9,
+    ),
+    Case(
+        "a full queue that others filled, a while ago",
+        Snapshot(lanes=[lane(3, hold_kind="full", until=NOW)]),
+        (Pack(LaneId(1)),),
+    ),
+    Case(
+        "a queue that was full takes one batch",
+        Snapshot(lanes=[lane(3, hold_kind="probe")], batches=[running(1, status="in_progress")]),
+        (Pack(LaneId(1)),),
+        LATER,
+    ),
+    Case(
+        "a queue that was full has not said whether it takes one batch",
+        Snapshot(lanes=[lane(3, hold_kind="probe")], batches=[running(1, status="validating")]),
+        (),
+        LATER,
+    ),
+    # Requests that wait for their time.
+    Case("all have to wait", Snapshot(lanes=[lane(0, later=2, ready_at=LATER)]), (), LATER),
+    Case(
+        "some have to wait",
+        Snapshot(lanes=[lane(1, later=2, ready_at=LATER)]),
+        (Pack(LaneId(1)),),
+        LATER,
+    ),
+    # Fewer than the provider wants.
+    Case("enough wait", Snapshot(lanes=[lane(5)], minimum={LaneId(1): 5}), (Pack(LaneId(1)),)),
+    Case(
+        "too few wait, and no more will come",
+        Snapshot(lanes=[lane(4)], minimum={LaneId(1): 5}),
+        (Pack(LaneId(1), lone=True),),
+    ),
+    Case(
+        "members of an open batch may come back",
+        Snapshot(lanes=[lane(4)], batches=[running(1)], minimum={LaneId(1): 5}),
+        (),
+        LATER,
+    ),
+    Case(
+        "tool calls may lead to next turns",
+        Snapshot(lanes=[lane(4, tools=1)], tools=[JobTools(A, 1)], minimum={LaneId(1): 5}),
+        (RunTools(A),),
+    ),
+    Case(
+        "some will be ready later",
+        Snapshot(lanes=[lane(4, later=1, ready_at=LATER)], minimum={LaneId(1): 5}),
+        (),
+        LATER,
+    ),
+    Case(
+        "a job will join that waits for another lane",
+        Snapshot(
+            lanes=[lane(4), lane(9, number=2)],
+            minimum={LaneId(1): 5},
+            waiting={B: (A,)},
+            unfinished=frozenset({A}),
+            coming=frozenset({("openai", "/v1/1", "m")}),
+        ),
+        (Pack(LaneId(2)),),
+    ),
+    Case(
+        "a job would join that waits for these very requests",
+        Snapshot(
+            lanes=[lane(4)],
+            minimum={LaneId(1): 5},
+            waiting={B: (A,)},
+            unfinished=frozenset({A}),
+            coming=frozenset({("openai", "/v1/1", "m")}),
+        ),
+        (Pack(LaneId(1), lone=True),),
+    ),
+    Case(
+        "a batch of another lane brings nothing",
+        Snapshot(
+            lanes=[lane(4), lane(0, number=2)],
+            batches=[running(1, lane=2)],
+            minimum={LaneId(1): 5},
+        ),
+        (Pack(LaneId(1), lone=True),),
+        LATER,
     ),
     Case(
         "both of two upstreams must be final",

@@ -104,8 +104,7 @@ def intend(store: StateStore, name: str = "b1", lane: int = 1) -> BatchId:
         BatchIntended(
             id=batch,
             lane=LaneId(lane),
-            first=packet.first,
-            last=packet.last,
+            parts=packet.parts,
             members=packet.members,
             bytes=packet.bytes,
             at=2.0,

@@ -12,7 +12,7 @@ from batchspec.errors import LockedError, StateError
 from batchspec.ids import BatchId, JobAddress, LaneId
 from batchspec.messages import Usage
 from batchspec.plan.changes import Kind
-from batchspec.state.events import BatchIntended, BatchRejected, ToolsRun
+from batchspec.state.events import BatchIntended, BatchRejected, Part, ToolsRun
 from batchspec.state.machine import IllegalTransition
 from batchspec.state.settlement import Answered, AskAgain, SendAgain
 from batchspec.state.stored import CallDone, NextTurn
@@ -258,7 +258,9 @@ def test_an_intent_takes_its_members_out_of_the_lane(store: StateStore) -> None:
 
 def test_an_intent_whose_members_are_gone_is_refused(store: StateStore) -> None:
     agree(store, "p1", {"m.j": {"a": "A"}})
-    event = BatchIntended(id=BatchId("b"), lane=LANE, first=1, last=9, members=5, bytes=1, at=1.0)
+    event = BatchIntended(
+        id=BatchId("b"), lane=LANE, parts=(Part(1, 1, 9, 5, 1),), members=5, bytes=1, at=1.0
+    )
     with pytest.raises(StateError, match="5 members, 1 were found"):
         store.commit(event)
     assert phases(store) == {"pending": 1}
