@@ -158,7 +158,14 @@ def echo(body: dict[str, Any]) -> Any:
 
 
 class World(SimulatedProject):
-    """A project in a folder, its provider and its clock; several may share the last two."""
+    """A project in a folder, its provider and its clock; several may share the last two.
+
+    Attributes:
+        looks: Whether the plan of an apply looks at the open batches first; if not, the calls of an
+            apply are those of its loop.
+    """
+
+    looks = False
 
     def __init__(
         self, root: Path, *, model: Callable[[dict[str, Any]], Any] = echo, **options: Any
@@ -208,6 +215,7 @@ class World(SimulatedProject):
 
     def apply(self, **options: Any) -> ApplyResult:
         """Plan and apply as a process of its own would, and check the state afterwards."""
+        options.setdefault("refresh", self.looks)
         try:
             return super().apply(hook=self.hook, **options).result
         finally:

@@ -40,6 +40,7 @@ class _Dollars(click.ParamType[Decimal]):
 @click.argument("planfile", required=False)
 @click.option("--auto-approve", is_flag=True, help="Do not ask.")
 @click.option("--detach", is_flag=True, help="Return once everything that can be sent is sent.")
+@click.option("--no-refresh", is_flag=True, help="Plan from the state alone, and ask no provider.")
 @click.option("--max-cost", type=_Dollars(), metavar="USD", help="Refuse to spend more than this.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON event per line.")
 @selection_options
@@ -53,6 +54,7 @@ def apply(  # noqa: PLR0913 - one argument per option
     planfile: str | None,
     auto_approve: bool,
     detach: bool,
+    no_refresh: bool,
     max_cost: Decimal | None,
     as_json: bool,
     **wishes: Any,
@@ -70,7 +72,12 @@ def apply(  # noqa: PLR0913 - one argument per option
     try:
         with scope.open() as project:
             with planning(quiet=as_json) as hook:
-                plan = project.plan(**wishes, hook=hook)
+                plan = project.plan(
+                    **wishes,
+                    refresh=not no_refresh,
+                    hook=hook,
+                    told=hook.looking if hook else None,
+                )
             _show(plan, events, project)
             if not plan.can_apply:
                 if not events and plan.jobs:

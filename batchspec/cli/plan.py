@@ -18,9 +18,7 @@ from batchspec.errors import ExitCode, UsageError
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
 @click.option("--explain", is_flag=True, help="Show unchanged jobs too, and the code of a reason.")
-@click.option(
-    "--no-refresh", is_flag=True, help="Plan from the state alone, as every plan does so far."
-)
+@click.option("--no-refresh", is_flag=True, help="Plan from the state alone, and ask no provider.")
 @click.option("--refresh-only", is_flag=True, hidden=True)
 @click.option("-o", "output", metavar="FILE", hidden=True)
 @selection_options
@@ -39,12 +37,17 @@ def plan(  # noqa: PLR0913 - one argument per option
     **wishes: Any,
 ) -> ExitCode:
     """Show what would change, why, and what it costs. Nothing is sent."""
-    del no_refresh  # a plan looks at the state alone, so far
     if output or refresh_only:
         name = "--refresh-only" if refresh_only else "-o FILE"
         raise UsageError(f"`{name}` comes later. `batchspec plan --json` can be kept for review.")
     with errors_as_json(as_json), scope.open() as project, planning(quiet=as_json) as hook:
-        made = project.plan(**wishes, whole=False, hook=hook)
+        made = project.plan(
+            **wishes,
+            whole=False,
+            refresh=not no_refresh,
+            hook=hook,
+            told=hook.looking if hook else None,
+        )
         assumed = project.settings.assumed_output_tokens
     if as_json:
         print_json(plan_document(made))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from batchspec.ids import JobAddress
+from batchspec.ids import BatchId, JobAddress, RemoteId
 from batchspec.state.kinds import Kind, ReasonCode
 
 
@@ -30,6 +30,37 @@ class Reason:
     rows: int
     example_key: str | None = None
     difference: Difference | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """An open batch that is not as recorded: drift, or a creation without an answer.
+
+    Attributes:
+        kind: `DRIFT` or `UNKNOWN`.
+        code: What was found.
+        batch: Our id of the batch.
+        remote_id: The provider's.
+        jobs: Whose requests it has, and how many.
+        requests: How many it has.
+        answered: How many the provider says it answered, rightly or not; None: it was not asked.
+        rows: Requests that will not be answered by this batch, as the provider counts.
+        again: How many of them go again by themselves, at batch price.
+        since: Since when an outcome is unknown, unix seconds.
+        note: More, in the provider's words where it has some.
+    """
+
+    kind: Kind
+    code: ReasonCode
+    batch: BatchId
+    remote_id: RemoteId | None
+    jobs: Mapping[JobAddress, int]
+    requests: int
+    answered: int | None = None
+    rows: int = 0
+    again: int = 0
+    since: float | None = None
     note: str | None = None
 
 
@@ -100,11 +131,13 @@ class Plan:
     spent: Decimal | None = None
     """US dollars paid so far in this state."""
     warnings: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    """Open batches that are not as recorded, and creations without an answer."""
 
     @property
     def can_apply(self) -> bool:
         """Tell whether there is anything to do; prompts and exit codes derive from this alone."""
-        return any(job.changes for job in self.jobs)
+        return any(job.changes for job in self.jobs) or bool(self.findings)
 
     @property
     def counts(self) -> Mapping[Kind, int]:
@@ -136,4 +169,4 @@ class Plan:
         return sum((j.estimate.cost_at_most or Decimal(0) for j in self.jobs), Decimal(0))
 
 
-__all__ = ["Difference", "Estimate", "JobPlan", "Kind", "Plan", "Reason", "ReasonCode"]
+__all__ = ["Difference", "Estimate", "Finding", "JobPlan", "Kind", "Plan", "Reason", "ReasonCode"]

@@ -108,14 +108,19 @@ def at_provider(batches: Iterable[BatchRecord], lanes: Collection[LaneId]) -> li
     ]
 
 
+def switched(bound: str, account: str | None) -> str:
+    """Return which account was meant and which one would be asked."""
+    return f"it was {bound}, and now it is {account or _HERE}"
+
+
 def other_account(
     provider: str, bound: str, account: str | None, there: Collection[BatchRecord]
 ) -> str:
     """Return what a person is told whose key belongs to another account than the open batches."""
     batches = "1 batch is" if len(there) == 1 else f"{len(there)} batches are"
     return (
-        f"{batches} open at another account of {provider!r}: they belong to {bound}, and now it is "
-        f"{account or _HERE}. Nothing was asked and nothing was sent, because they would look as "
+        f"{batches} open at another account of {provider!r}: {switched(bound, account)}. Nothing "
+        "was asked and nothing was sent, because they would look as "
         "if they were gone. Use the former key and base URL; if the key was replaced by a new one "
         f"of the same account, run `batchspec refresh --rebind {provider}`."
     )

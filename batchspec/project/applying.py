@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from batchspec.project.project import Project
 
 
+_AS_RECORDED = {Kind.KEEP, Kind.CONTINUE, Kind.DRIFT, Kind.UNKNOWN}
+"""What happens to rows that agreeing to a plan does not change."""
+
+
 class SilentHook:
     """Implements `ports.Hook` by ignoring everything."""
 
@@ -176,7 +180,7 @@ class Applying:
                     "The state changed since the plan was made: another apply ran meanwhile. "
                     "Nothing was sent; plan and apply again."
                 )
-        changes = {k for k, n in self._plan.counts.items() if n} - {Kind.KEEP, Kind.CONTINUE}
+        changes = {k for k, n in self._plan.counts.items() if n} - _AS_RECORDED
         # What is put together already may hold rows the plan changes.
         idle = store.unpack() if changes else []
         if changes or planner.facts_changed:

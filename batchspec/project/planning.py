@@ -14,6 +14,7 @@ from batchspec.load.rows import read_rows
 from batchspec.messages import Usage
 from batchspec.plan.changes import Estimate, JobPlan, Kind, Reason
 from batchspec.plan.diff import Tally
+from batchspec.plan.drift import Shares
 from batchspec.plan.estimate import Load, batches, estimate
 from batchspec.plan.target import Selection
 from batchspec.ports import (
@@ -68,6 +69,7 @@ class Planner:
     plan_id: str
     now: float
     selection: Selection = Selection()
+    drift: Shares = field(default_factory=Shares)
     hook: PlanHook = _quiet
     facts_changed: bool = False
     _protected: Mapping[JobAddress, bool] | None = None
@@ -105,7 +107,7 @@ class Planner:
             tally.add(Kind.FORGET, "ROW_REMOVED", rows=removed)
         if rejudged := self._rejudged(job, tally):
             tally.add(Kind.UPDATE, "POLICY_CHANGED", rows=rejudged)
-        totals = self._totals(job.address)
+        totals = self._with_drift(self._totals(job.address), job.address, tally)
         self.lanes.append((tally.model, totals.requests, totals.bytes))
         counts = tally.counts
         self.events.append(
@@ -154,6 +156,16 @@ class Planner:
         if waiting is None:
             return added
         return DraftTotals(added.requests + waiting.requests, added.bytes + waiting.bytes)
+
+    def _with_drift(self, totals: DraftTotals, job: JobAddress, tally: Tally) -> DraftTotals:
+        """Add what goes again because of what became of batches; a row that changes goes once."""
+        drifted = self.drift.again.get(job)
+        under_way = tally.counts.get(Kind.CONTINUE, 0)
+        if drifted is None or not under_way:
+            return totals
+        again = min(drifted.requests, under_way)
+        size = drifted.bytes * again // drifted.requests
+        return DraftTotals(totals.requests + again, totals.bytes + size)
 
     def _rejudged(self, job: DesiredJob, tally: Tally) -> int:
         """Return how many kept rows have replies that were judged by another policy."""

@@ -11,6 +11,7 @@ from batchspec.errors import RefusedError, UsageError
 from batchspec.ids import JobAddress, RemoteId
 from batchspec.load.determinism import check_determinism
 from batchspec.plan.changes import JobPlan, Kind, Plan
+from batchspec.plan.drift import shares, with_drift
 from batchspec.plan.target import Selection
 from batchspec.ports import (
     Hook,
@@ -21,6 +22,7 @@ from batchspec.project.imported import ImportResult
 from batchspec.project.importing import Importing
 from batchspec.project.jobs import unfinished_jobs
 from batchspec.project.locking import find_lock
+from batchspec.project.looking import Looked, Told, look
 from batchspec.project.opened import OpenedProject
 from batchspec.project.planning import (
     Bounds,
@@ -62,7 +64,9 @@ class Project(OpenedProject):
         failed: bool = False,
         allow_empty: bool = False,
         whole: bool = True,
+        refresh: bool = True,
         hook: PlanHook | None = None,
+        told: Told | None = None,
     ) -> Plan:
         """Say what `apply` would do, why, and what it costs at most; sends nothing.
 
@@ -73,7 +77,10 @@ class Project(OpenedProject):
             failed: Items that ended without an answer are to be sent again.
             allow_empty: Whether the items of a job without rows may be forgotten.
             whole: False makes a plan to look at, which cannot be applied and costs less.
+            refresh: Whether to look at the provider's open batches, which takes some seconds at
+                most; without any, or with False, there is no network.
             hook: Called with a job and the rows read so far.
+            told: Called with the number of batches looked at, and of all, from another thread.
 
         Raises:
             SpecError: Something is wrong with specs or rows; every problem is told.
@@ -89,7 +96,8 @@ class Project(OpenedProject):
             planner = self.planner(reader, selection, whole=whole, allow_empty=allow_empty)
             undo.callback(planner.draft.discard)
             planner.hook = hook or planner.hook
-            plan = self._plan(planner, reader)
+            looked = look(self, reader, refresh=refresh, told=told)
+            plan = self._plan(planner, reader, looked)
             undo.pop_all()
         self._draft = (plan, planner)
         return plan
@@ -119,8 +127,9 @@ class Project(OpenedProject):
             selection=selection or Selection(),
         )
 
-    def _plan(self, planner: Planner, reader: StateReader) -> Plan:
+    def _plan(self, planner: Planner, reader: StateReader, looked: Looked) -> Plan:
         desired = planner.desired
+        planner.drift = shares(looked.findings, looked.sizes)
         selected = planner.selection.jobs({job.address: job.depends_on for job in desired.jobs})
         unfinished = unfinished_jobs(reader)
         jobs: dict[JobAddress, JobPlan] = {}
@@ -137,7 +146,11 @@ class Project(OpenedProject):
         # Jobs that are gone are forgotten by plans for everything only.
         chosen = planner.selection.targets or planner.selection.excludes
         removed = [] if chosen else self._removed(planner, reader)
-        plans = [with_unknown(p, reader.batches(open_only=True)) for p in jobs.values()]
+        open_batches = reader.batches(open_only=True)
+        plans = [
+            with_drift(with_unknown(plan, open_batches), planner.drift.rows)
+            for plan in jobs.values()
+        ]
         plans = plans if self.simulated else wiring.placed(plans, self.settings)
         self.check_protected([*plans, *removed], planner.protected)
         return Plan(
@@ -149,7 +162,8 @@ class Project(OpenedProject):
             batches=planner.batches(plans),
             simulated=self.simulated,
             spent=reader.spent(),
-            warnings=tuple(str(warning) for warning in desired.warnings),
+            warnings=(*map(str, desired.warnings), *looked.warnings),
+            findings=tuple(looked.findings),
         )
 
     def _removed(self, planner: Planner, reader: StateReader) -> list[JobPlan]:

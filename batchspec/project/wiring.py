@@ -99,6 +99,8 @@ class Connections:
     """The state folder of the environment; the embedded server lives in it."""
     root: Path
     simulated: bool
+    retries: int | None = None
+    """How often the SDK repeats a call by itself; None: as it likes to."""
     stack: ExitStack = field(default_factory=ExitStack)
     local: dict[str, Pace] = field(default_factory=dict[str, Pace])
     """How often to look at batches that run in this process, by provider."""
@@ -126,7 +128,7 @@ class Connections:
         from batchspec.providers.openai.client import OpenAIClient  # noqa: PLC0415 - slow SDK
 
         url = self.settings.base_url(provider.name)
-        client: Client = OpenAIClient(api_key=secret or "", base_url=url)
+        client: Client = OpenAIClient(api_key=secret or "", base_url=url, retries=self.retries)
         return replace(provider, client=client, account=account_of(self.settings, provider.name))
 
     def account(self, provider: Provider) -> str | None:

@@ -179,6 +179,7 @@ class SimulatedProject:
         *,
         targets: Sequence[str] = (),
         replace: Sequence[str] = (),
+        refresh: bool = True,
         hook: Hook | None = None,
         **options: Any,
     ) -> Run:
@@ -187,6 +188,7 @@ class SimulatedProject:
         Args:
             targets: Addresses or globs; only these jobs are planned.
             replace: Jobs whose items are to be answered anew.
+            refresh: Whether the plan looks at the open batches first.
             hook: Is told what happens.
             options: Of `Project.apply`, for example `detach=True`.
 
@@ -199,7 +201,7 @@ class SimulatedProject:
         known_options("apply", options, self.apply, Project.apply)
         recorder = hook or Recorder()
         with self.open() as project:
-            plan = project.plan(targets=targets, replace=replace)
+            plan = project.plan(targets=targets, replace=replace, refresh=refresh)
             before = {batch.id for batch in self._batches(project)}
             result = _told_alone(lambda: project.apply(plan, hook=recorder, **options))
             if result.signal is not None:

@@ -19,6 +19,8 @@ class Accounts(World):
         key: Of the next client; the keys `first` and `rotated` are of one account.
     """
 
+    looks = True
+
     def __init__(self, root: Path, **options: Any) -> None:
         super().__init__(root, **options)
         self.key = "first"

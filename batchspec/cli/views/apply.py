@@ -35,7 +35,7 @@ def ask(plan: Plan) -> None:
             "best with a ceiling (`--max-cost USD`)."
         )
     console = stderr()
-    if not plan.requests and set(plan.counts) <= {Kind.CONTINUE, Kind.KEEP}:
+    if not plan.requests and set(plan.counts) <= {Kind.CONTINUE, Kind.KEEP, Kind.DRIFT}:
         print_prose(console, [Text(), Text("Going on with what was agreed to."), Text()])
         return
     print_prose(console, [Text(), _question(plan)])

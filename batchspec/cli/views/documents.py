@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from batchspec.cli.views.drift import finding_document
 from batchspec.cli.views.words import number
 from batchspec.messages import Usage
 from batchspec.plan.changes import Estimate, JobPlan, Kind, Plan, Reason
@@ -31,8 +32,14 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "cost_usd": _known(plan, plan.cost),
         "cost_at_most_usd": _known(plan, plan.cost_at_most),
         "spent_usd": number(plan.spent),
+        "drift": _findings(plan, Kind.DRIFT),
+        "unknown": _findings(plan, Kind.UNKNOWN),
         "warnings": list(plan.warnings),
     }
+
+
+def _findings(plan: Plan, kind: Kind) -> list[dict[str, Any]]:
+    return [finding_document(found) for found in plan.findings if found.kind is kind]
 
 
 def _known(plan: Plan, cost: Decimal) -> float | None:

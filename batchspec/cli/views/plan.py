@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rich.text import Text
 
+from batchspec.cli.views.drift import finding_line
 from batchspec.cli.views.streams import print_prose, stderr, stdout
 from batchspec.cli.views.words import (
     PRICE_UNKNOWN,
@@ -15,7 +16,7 @@ from batchspec.cli.views.words import (
     quoted,
     tokens,
 )
-from batchspec.plan.changes import Difference, JobPlan, Kind, Plan, Reason, ReasonCode
+from batchspec.plan.changes import Difference, Finding, JobPlan, Kind, Plan, Reason, ReasonCode
 
 STYLES: Mapping[Kind, str] = {
     Kind.SUBMIT: "green",
@@ -33,9 +34,9 @@ STYLES: Mapping[Kind, str] = {
 _ORDER = (
     Kind.RESUBMIT,
     Kind.SUBMIT,
+    Kind.DRIFT,
     Kind.CONTINUE,
     Kind.UNKNOWN,
-    Kind.DRIFT,
     Kind.CANCEL,
     Kind.UPDATE,
     Kind.REUSE,
@@ -88,6 +89,11 @@ REASONS: Mapping[ReasonCode, str] = {
     "FAILED": "it ended without an answer, and is asked for with --failed",
     "BATCH_EXPIRED": "the batch expired",
     "BATCH_CANCELLED_REMOTELY": "the batch was cancelled at the provider",
+    "BATCH_FAILED": "the batch failed",
+    "BATCH_GONE": "the provider does not know the batch any more",
+    "OUTPUT_GONE": "the results are gone at the provider",
+    "FOREIGN_LINEAGE": "the batch has the tag of another state",
+    "ACCOUNT_CHANGED": "the batch is at another account",
     "BATCH_IN_PROGRESS": "the batch is in progress",
     "TURN_PENDING": "a turn is ready to be sent",
     "TOOL_CALLS_PENDING": "tool calls are to be run",
@@ -120,10 +126,14 @@ def plan_lines(plan: Plan, *, explain: bool = False, assumed: int = 256) -> list
     """Return the lines of `show_plan` that stand on stdout."""
     shown = [job for job in plan.jobs if job.changes or explain]
     lines = [_header(plan)]
-    if any(job.changes for job in shown):
-        lines.append(_legend(shown))
+    if plan.findings or any(job.changes for job in shown):
+        lines.append(_legend(shown, plan.findings))
     for job in shown:
-        lines += [Text(), *_job(job, explain=explain)]
+        mine = [found for found in plan.findings if job.address in found.jobs]
+        lines += [Text(), *_job(job, mine, explain=explain)]
+    others = {job.address for job in shown}
+    if rest := [found for found in plan.findings if others.isdisjoint(found.jobs)]:
+        lines += [Text(), *(finding_line(found, jobs=True) for found in rest)]
     return [*lines, Text(), *_totals(plan, assumed)]
 
 
@@ -135,8 +145,9 @@ def _header(plan: Plan) -> Text:
     )
 
 
-def _legend(jobs: Iterable[JobPlan]) -> Text:
+def _legend(jobs: Iterable[JobPlan], findings: Iterable[Finding]) -> Text:
     used = {_leading(job) for job in jobs if job.changes}
+    used |= {found.kind for found in findings}
     used |= {reason.kind for job in jobs for reason in job.reasons}
     words = [(k.value, k.meaning) for k in _ORDER if k in used and k is not Kind.KEEP]
     return Text("Symbols: " + "   ".join(f"{symbol} {word}" for symbol, word in words), "dim")
@@ -149,7 +160,7 @@ def _leading(job: JobPlan) -> Kind:
     return next(moved, Kind.KEEP if job.protects is None else Kind.UPDATE)
 
 
-def _job(job: JobPlan, *, explain: bool) -> list[Text]:
+def _job(job: JobPlan, findings: Iterable[Finding], *, explain: bool) -> list[Text]:
     kind = _leading(job)
     style = STYLES[kind]
     headline = Text.assemble("  # ", (clean(job.address), "bold"), f" {_headline(job, kind)}")
@@ -158,7 +169,8 @@ def _job(job: JobPlan, *, explain: bool) -> list[Text]:
     shown = [r for r in job.reasons if explain or r.kind is not Kind.KEEP]
     because = [_because(reason, job, explain=explain) for reason in shown]
     examples = [line for reason in shown for line in _example(reason)]
-    return [headline, *because, title, *examples, *(_fact(*fact) for fact in _facts(job))]
+    found = map(finding_line, findings)
+    return [headline, *because, title, *found, *examples, *(_fact(*fact) for fact in _facts(job))]
 
 
 def _headline(job: JobPlan, kind: Kind) -> str:

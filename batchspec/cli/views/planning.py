@@ -1,7 +1,7 @@
 """How far the planning is: one line on a terminal, nothing elsewhere."""
 
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from rich.live import Live
@@ -12,22 +12,37 @@ from batchspec.cli.views.words import clean, counted
 from batchspec.ids import JobAddress
 
 
+class PlanningLine:
+    """What `Project.plan` tells its progress to; shown as one line.
+
+    Attributes:
+        line: How far it is.
+    """
+
+    def __init__(self) -> None:
+        self.line = Text("Planning …", "dim")
+
+    def __call__(self, job: JobAddress, rows: int) -> None:
+        """Tell how many rows of a job were read."""
+        self.line.plain = f"Planning {clean(job)}: {counted(rows, 'row')}"
+
+    def looking(self, done: int, total: int) -> None:
+        """Tell how many open batches were looked at."""
+        self.line.plain = f"Looking at {counted(total, 'open batch', 'open batches')}: {done:,}"
+
+
 @contextmanager
-def planning(*, quiet: bool = False) -> Generator[Callable[[JobAddress, int], None] | None]:
-    """Yield the hook that `Project.plan` tells its progress to, if anybody watches."""
+def planning(*, quiet: bool = False) -> Generator[PlanningLine | None]:
+    """Yield what `Project.plan` tells its progress to, if anybody watches."""
     if quiet or not is_terminal(sys.stderr):
         yield None
         return
-    line = Text("Planning …", "dim")
+    hook = PlanningLine()
     with Live(
-        get_renderable=lambda: line,
+        get_renderable=lambda: hook.line,
         console=stderr(),
         refresh_per_second=10,
         transient=True,
         redirect_stdout=False,
     ):
-
-        def hook(job: JobAddress, rows: int) -> None:
-            line.plain = f"Planning {clean(job)}: {counted(rows, 'row')}"
-
         yield hook

@@ -123,6 +123,15 @@ class OpenAIClient:
                 async for chunk in response.iter_bytes():
                     yield chunk
 
+    async def has_file(self, file: FileId) -> bool:
+        """Tell whether the provider still has a file."""
+        try:
+            with self._errors():
+                await self._sdk.files.retrieve(file)
+        except NotFound:
+            return False
+        return True
+
     async def cancel(self, batch: RemoteId) -> RemoteBatch:
         """Ask the provider to stop a batch; what ran is still collected and paid."""
         with self._errors():
