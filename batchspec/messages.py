@@ -150,9 +150,10 @@ class Reply(NamedTuple):
     model: str | None = None
 
 
-LineErrorKind = Literal["rejected", "retryable", "never_ran", "unreadable"]
+LineErrorKind = Literal["rejected", "retryable", "never_ran", "unreadable", "lost"]
 """rejected: permanent, with the provider's message · retryable: ran and failed in passing ·
-never_ran: expired or cancelled before it ran, free · unreadable: ran, but there is no answer."""
+never_ran: expired or cancelled before it ran, free · unreadable: ran, but there is no answer ·
+lost: may have run and been billed, and the provider does not have the answer any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,5 +181,7 @@ Outcome = Literal[
     "exhausted",
     "cancelled",
     "expired",
+    "lost",
 ]
-"""How an item ended. filtered: by the provider's content filter · exhausted: `max_turns`."""
+"""How an item ended. filtered: by the provider's content filter · exhausted: `max_turns` · lost:
+the provider does not have the batch or its results any more."""

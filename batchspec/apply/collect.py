@@ -11,6 +11,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from batchspec.apply.failing import call_failed
+from batchspec.apply.lost import LOOKS, retrieve
 from batchspec.apply.run import delete_input
 from batchspec.apply.world import LocalJob, World
 from batchspec.fingerprint import canonical_json
@@ -86,21 +87,15 @@ async def do_collect(world: World, batch: BatchId) -> None:
         )
         return
     bodies: list[Body] = []
-    lost = False
     try:
-        for file in (record.output_file_id, record.error_file_id):
-            if file:
-                bodies.append(await world.db(world.store.open_segment, "replies"))
-                async with world.transfers:
-                    await download(world, provider.client.content(file), bodies[-1])
-        world.answered.add(provider.name)
+        lost = await _download_both(world, provider, record, bodies)
     except CallError as error:
-        if not (isinstance(error, NotFound) and _kept_long_enough(record, world.clock.now())):
-            await world.db(_abandon, bodies)
-            await call_failed(world, provider, record, error)
-            return
-        lost = True
-        world.hook.warning(f"The results of batch {record.remote_id} are gone at the provider.")
+        await world.db(_abandon, bodies)
+        await call_failed(world, provider, record, error)
+        return
+    if lost is None:
+        await world.db(_abandon, bodies)
+        return
     try:
         event = await world.db(_settle_all, world, provider, record, bodies, lost)
     except _NothingOfOurs:
@@ -109,6 +104,35 @@ async def do_collect(world: World, batch: BatchId) -> None:
         return
     world.hook.event(event)
     await delete_input(world, provider, record.input_file_id)
+
+
+async def _download_both(
+    world: World, provider: Provider, record: BatchRecord, bodies: list[Body]
+) -> bool | None:
+    """Download the result files; tells whether one is gone, None when the whole batch is.
+
+    Raises:
+        CallError: One could not be downloaded now.
+    """
+    lost = False
+    for file in (record.output_file_id, record.error_file_id):
+        if not file:
+            continue
+        bodies.append(await world.db(world.store.open_segment, "replies"))
+        try:
+            async with world.transfers:
+                await download(world, provider.client.content(file), bodies[-1])
+        except NotFound:
+            if not _kept_long_enough(record, world.clock.now()):
+                if record.failures + 1 < LOOKS:
+                    raise
+                # A batch that is still known shows that key and address are right.
+                if await retrieve(world, provider, record) is None:
+                    return None
+            lost = True
+            world.hook.warning(f"A result file of batch {record.remote_id} is gone: {file}.")
+    world.answered.add(provider.name)
+    return lost
 
 
 async def download(world: World, chunks: AsyncIterator[bytes], body: Body) -> None:
@@ -231,6 +255,7 @@ class _Settling:
             if len(self._chunk) >= _CHUNK:
                 self._flush()
         self._flush()
+        self._collection.abandon()
         if self._recorder is not None:
             self._recorder.flush()
         self._collection.leave_unjudged(self._orphaned)
@@ -249,9 +274,7 @@ class _Settling:
         if local is None:
             self._orphaned.add(member.job)
             if isinstance(result, Reply) and result.tool_calls:
-                settlement = _UNWANTED
-        if not member.wanted and not isinstance(settlement, Answered):
-            settlement = _UNWANTED
+                settlement = _UNWANTED if member.wanted else CallTools(result.tool_calls)
         if member.wanted and _stopped_for_nobody(self._record, settlement):
             settlement = SendAgain("its batch was cancelled while no row wanted it")
         if self._recorder is not None and ref is not None and _lasts(result):
@@ -301,7 +324,9 @@ class _Settling:
         """Write what was judged, in place: `read` goes on with the same list."""
         self._collection.record(self._chunk)
         for judged in self._chunk:
-            self._counts[_PHASE[type(judged.settlement)]] += 1
+            # What no row wants goes no further, and ends below.
+            phase = _PHASE[type(judged.settlement)] if judged.member.wanted else "final"
+            self._counts[phase] += 1
         self._chunk.clear()
 
     def event(self, now: float) -> BatchCollected:
@@ -343,7 +368,7 @@ def _missing(record: BatchRecord, *, lost: bool) -> LineError:
     """Say why a member has no line in either file."""
     if lost:
         message = "the provider does not have the result file any more; it was probably billed"
-        return LineError("rejected", "result_lost", message)
+        return LineError("lost", "result_lost", message)
     if record.status == "cancelled":
         return LineError("never_ran", "batch_cancelled", "the batch was cancelled before it ran")
     if record.status == "expired":

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from batchspec.apply.lost import LOOKS
 from batchspec.apply.world import World
 from batchspec.errors import ProviderError
 from batchspec.ports import Provider
@@ -18,8 +19,6 @@ from batchspec.state.remote import (
     Unreachable,
 )
 
-_NOT_FOUND = 6
-"""Looks at a batch the provider does not know before a person is asked."""
 _KEY_REFUSED = {401, 403}
 _SOON = 0.25
 """Seconds after which a connection is tried again that did not come about."""
@@ -52,8 +51,8 @@ async def call_failed(
     await world.commit(CallFailed(id=record.id, at=now, next_at=now + wait, reason=str(error)))
     if isinstance(error, Unreachable):
         raise ProviderError(f"{provider.name!r} is away: {error}. Nothing is lost; apply again.")
-    lost = isinstance(error, NotFound) and record.failures + 1 >= _NOT_FOUND
-    if isinstance(error, Refused) or lost:
+    unknown = isinstance(error, NotFound) and record.failures + 1 >= LOOKS
+    if isinstance(error, Refused) or unknown:
         raise ProviderError(stop_message(provider, error))
     if unheard and world.silence(record.id).is_final(now):
         message = (

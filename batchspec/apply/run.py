@@ -9,6 +9,7 @@ from pathlib import Path
 
 from batchspec.apply.adopt import keep_oldest, note_late, twins
 from batchspec.apply.failing import calls, stop_message
+from batchspec.apply.lost import retrieve
 from batchspec.apply.smaller import exceeds, is_too_large, refuse_too_large
 from batchspec.apply.world import World
 from batchspec.errors import ProviderError, StateError
@@ -176,9 +177,9 @@ async def do_poll(world: World, batch: BatchId) -> None:
 
 async def look(world: World, provider: Provider, record: BatchRecord) -> None:
     """Ask how far a batch is and record what that means; inside of `calls`."""
-    if record.remote_id is None:
+    remote = None if record.remote_id is None else await retrieve(world, provider, record)
+    if remote is None:
         return
-    remote = await provider.client.retrieve(record.remote_id)
     holds, alone = await world.db(_queue, world, record)
     now, pace = world.clock.now(), world.pace_of(provider)
     seen = observe(record, remote, now, pace, holds, alone=alone)

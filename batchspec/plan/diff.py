@@ -11,7 +11,7 @@ from itertools import zip_longest
 
 from batchspec.fingerprint import canonical_json, row_digest
 from batchspec.ids import JobAddress
-from batchspec.messages import Contract
+from batchspec.messages import Contract, Outcome
 from batchspec.plan.changes import Difference, Estimate, JobPlan, Kind, Reason, ReasonCode
 from batchspec.ports import (
     PlannedRow,
@@ -25,6 +25,7 @@ _WIDTH = 60
 _UNANSWERED: Mapping[str | None, ReasonCode] = {
     "cancelled": "BATCH_CANCELLED_REMOTELY",
     "expired": "BATCH_EXPIRED",
+    "lost": "OUTPUT_GONE",
 }
 """Outcomes without an answer that was paid for: the next plan proposes to send the row again."""
 _UNDER_WAY: Mapping[str, ReasonCode] = {
@@ -56,8 +57,9 @@ def classify(
     if recorded.fingerprint == row.fingerprint:
         return _own(row, recorded, replace_it=replace_it, failed_again=failed_again)
     if recorded.same is not None:
-        if recorded.same_outcome in _UNANSWERED:
-            return Kind.RESUBMIT, _UNANSWERED[recorded.same_outcome]
+        again = _unanswered(recorded.same_outcome, gone=recorded.same_gone)
+        if again is not None:
+            return Kind.RESUBMIT, again
         if recorded.same_tainted:
             return Kind.RESUBMIT, "TAINTED"
         return Kind.REUSE, "SAME_REQUEST" if known_job else "MOVED"
@@ -71,7 +73,7 @@ def _own(
 ) -> tuple[Kind, ReasonCode | None]:
     if recorded.phase != "final":
         return Kind.CONTINUE, _UNDER_WAY[recorded.phase or "pending"]
-    again = _UNANSWERED.get(recorded.outcome)
+    again = _unanswered(recorded.outcome, gone=recorded.gone)
     if again is None and replace_it:
         again = "REQUESTED"
     elif again is None and recorded.tainted:
@@ -83,6 +85,11 @@ def _own(
     if recorded.digest not in {None, row_digest(row.row_json)}:
         return Kind.UPDATE, "ROW_DATA_CHANGED"
     return Kind.KEEP, None
+
+
+def _unanswered(outcome: Outcome | None, *, gone: bool | None) -> ReasonCode | None:
+    """Return why a request that ended so is sent again; None if it is not."""
+    return "BATCH_GONE" if outcome == "lost" and gone else _UNANSWERED.get(outcome)
 
 
 def contract_change(old: Contract, new: Contract) -> tuple[ReasonCode, Difference] | None:

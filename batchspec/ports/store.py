@@ -93,6 +93,10 @@ class Draft(Protocol):
         """
         ...
 
+    def ask_anew(self, rows: Sequence[PlannedRow]) -> None:
+        """Note rows whose conversations begin again, whatever was answered so far."""
+        ...
+
     def recorded_items(self, job: JobAddress) -> int:
         """Return how many items the state holds for a job; those not seen will be forgotten."""
         ...
@@ -200,6 +204,10 @@ class Collection(Protocol):
 
     def record(self, judged: Sequence[Judged]) -> None:
         """Write what became of some members."""
+        ...
+
+    def abandon(self) -> None:
+        """End members that are to go on though no row wants them; they can be taken up again."""
         ...
 
     def leave_unjudged(self, jobs: Iterable[JobAddress]) -> None:

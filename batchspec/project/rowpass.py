@@ -97,6 +97,8 @@ class RowPass:
                 kind, code = Kind.KEEP, None
             else:
                 code, difference = self._explain(row, recorded)
+        if anew and kind is Kind.RESUBMIT:
+            self._draft.ask_anew([row])
         self._tally.add(kind, code, row.key, difference)
         return kind
 

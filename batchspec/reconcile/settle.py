@@ -89,11 +89,13 @@ def _settle_error(error: LineError, judge: Judge, attempts: int) -> Settlement:
     reason = f"{error.code}: {error.message}" if error.message else error.code
     if error.kind == "rejected":
         return Answered("failed", reason)
+    if error.kind == "lost":
+        return Answered("lost", reason, resumable=True)
     if error.kind == "never_ran" and error.code == "batch_cancelled":
-        return Answered("cancelled", reason)
+        return Answered("cancelled", reason, resumable=True)
     if attempts + 1 >= judge.retries:
         outcome: Outcome = "expired" if error.code == "batch_expired" else "failed"
-        return Answered(outcome, f"{reason} (after {attempts + 1} attempts)")
+        return Answered(outcome, f"{reason} (after {attempts + 1} attempts)", resumable=True)
     return SendAgain(reason)
 
 

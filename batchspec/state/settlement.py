@@ -11,6 +11,8 @@ class Answered:
 
     outcome: Outcome
     reason: str | None = None
+    resumable: bool = False
+    """Whether its turn was never answered, so that it goes on there when it is sent again."""
 
 
 @dataclass(frozen=True, slots=True)

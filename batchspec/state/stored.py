@@ -24,11 +24,14 @@ class RecordedRow:
     """Of the item's row."""
     tainted: bool = False
     """A person wants another answer than the one it has."""
+    gone: bool | None = False
+    """Whether its answer was lost with its whole batch."""
     same: ConversationId | None = None
     """A conversation, of any job, with the wanted request."""
     same_phase: ConversationPhase | None = None
     same_outcome: Outcome | None = None
     same_tainted: bool = False
+    same_gone: bool | None = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ scratch database of `store.draft`.
 import sqlite3
 
 from batchspec.errors import RefusedError
+from batchspec.store.wanted import ABANDONED, TOOLS
 
 _STATEMENTS = (
     # Lanes, contracts and jobs.
@@ -50,8 +51,21 @@ _STATEMENTS = (
     FROM conversations c LEFT JOIN turns t ON t.conversation = c.id
     WHERE c.phase = 'final' AND c.reply IS NOT NULL AND c.batch IS NOT NULL
       AND c.fingerprint IN (SELECT fingerprint FROM draft.rows WHERE kind = '-/+')
+      AND NOT EXISTS (SELECT 1 FROM turns o WHERE o.conversation = c.id AND o.reply = c.reply)
     GROUP BY c.id
     """,
+    # Turns that were answered are paid: what was stopped later goes on where it was.
+    f"""
+    UPDATE conversations SET phase = CASE resumable WHEN {TOOLS} THEN 'tools' ELSE 'pending' END,
+      attempts = 0, ready_at = 0, resumable = 0, outcome = NULL, reason = NULL, job = r.owner
+    FROM (
+      SELECT r.fingerprint, MAX(w.job) AS owner FROM draft.rows r
+      JOIN wanted w ON w.number = r.job WHERE r.kind = '-/+' GROUP BY 1
+    ) r
+    WHERE conversations.fingerprint = r.fingerprint AND conversations.phase = 'final'
+      AND resumable > 0 AND tainted <= tries
+      AND r.fingerprint NOT IN (SELECT fingerprint FROM draft.anew)
+    """,  # noqa: S608 - constants
     """
     DELETE FROM tool_calls WHERE conversation IN (
       SELECT id FROM conversations WHERE phase = 'final' AND fingerprint IN (
@@ -59,6 +73,7 @@ _STATEMENTS = (
     """,
     """
     UPDATE conversations SET phase = 'pending', turn = 1, attempts = 0, output_retries = 0,
+      resumable = 0, ready_at = 0,
       kept = CASE WHEN outcome = 'succeeded' THEN reply ELSE kept END, outcome = NULL,
       reason = NULL, request = r.body, size = r.size, job = r.owner
     FROM (
@@ -134,14 +149,11 @@ _STATEMENTS = (
       SELECT w.job FROM draft.rows r JOIN wanted w ON w.number = r.job WHERE r.kind = '~')
     """,
     # What no item wants any more is not sent; what is in a batch comes back and is kept.
-    """
-    UPDATE conversations SET phase = 'final',
-      outcome = CASE WHEN kept IS NULL THEN 'cancelled' ELSE 'succeeded' END,
-      reason = CASE WHEN kept IS NULL THEN 'No row wants it any more.' END,
-      reply = COALESCE(kept, reply)
+    f"""
+    {ABANDONED}
     WHERE phase IN ('pending', 'tools') AND id IN (SELECT conversation FROM dropped)
       AND NOT EXISTS (SELECT 1 FROM items i WHERE i.conversation = conversations.id)
-    """,
+    """,  # noqa: S608 - constants
     "DROP TABLE wanted",
     "DROP TABLE dropped",
     "DROP TABLE gone",

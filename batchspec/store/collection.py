@@ -10,6 +10,7 @@ from batchspec.state.stored import (
     Judged,
     Member,
 )
+from batchspec.store.wanted import abandon
 
 _MEMBERS = """
 SELECT lower(hex(substr(c.fingerprint, 1, 8))) || '-' || c.turn, c.id, j.address, c.turn,
@@ -31,7 +32,8 @@ _SPEND = (
 )
 _ANSWERED = (
     f"UPDATE conversations SET phase = '{conversation_phase('batched', 'Answered')}', "  # noqa: S608 - constants
-    f"tries = tries + 1, outcome = ?, reason = ?, reply = ?, answer = ?, {_SPEND} WHERE id = ?"
+    f"tries = tries + 1, outcome = ?, reason = ?, reply = ?, answer = ?, "
+    f"resumable = ? * (turn > 1), {_SPEND} WHERE id = ?"
 )
 _TOOLS = (
     f"UPDATE conversations SET phase = '{conversation_phase('batched', 'ToolsCalled')}', "  # noqa: S608 - constants
@@ -58,6 +60,7 @@ class Collection:
 
     def __init__(self, db: sqlite3.Connection, batch: BatchId) -> None:
         self._db = db
+        self._batch = batch
         self._number: int
         self._number, self._imported = db.execute(
             "SELECT number, imported FROM batches WHERE id = ?", (batch,)
@@ -87,13 +90,17 @@ class Collection:
         self._db.executemany(
             _ANSWERED,
             [
-                (s.outcome, s.reason, reply, answer, *usage, cost, m.conversation)
+                (s.outcome, s.reason, reply, answer, s.resumable, *usage, cost, m.conversation)
                 for m, s, reply, usage, cost, answer, _ in answered
                 if isinstance(s, Answered)
             ],
         )
         for j in others:
             self._record_one(j)
+
+    def abandon(self) -> None:
+        """End members that are to go on though no row wants them; they can be taken up again."""
+        abandon(self._db, self._batch)
 
     def leave_unjudged(self, jobs: Iterable[JobAddress]) -> None:
         """Note jobs whose replies were taken without their own rules, to be judged once back."""

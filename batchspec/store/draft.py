@@ -30,8 +30,8 @@ from batchspec.store.reader import StateReader
 from batchspec.store.schema import explain
 from batchspec.store.segments import SegmentWriter
 
-_Item = tuple[Fingerprint, ConversationPhase, Outcome | None, int, RecordRef, int, bool]
-_Same = tuple[ConversationId, ConversationPhase, Outcome | None, bool]
+_Item = tuple[Fingerprint, ConversationPhase, Outcome | None, int, RecordRef, int, bool, bool]
+_Same = tuple[ConversationId, ConversationPhase, Outcome | None, bool, bool]
 _SCHEMA = """
 PRAGMA page_size = 16384;
 PRAGMA journal_mode = OFF;
@@ -48,13 +48,15 @@ CREATE TABLE rows (
   UNIQUE (job, key)
 );
 CREATE TABLE removed_jobs (address TEXT PRIMARY KEY);
+CREATE TABLE anew (fingerprint BLOB PRIMARY KEY) WITHOUT ROWID;
 """
 _STORED = frozenset({Kind.SUBMIT, Kind.RESUBMIT, Kind.REUSE, Kind.UPDATE})
 _NOTHING = RecordedRow()
-_NO_ITEM, _NO_SAME = (*(None,) * 6, False), (*(None,) * 3, False)
+_NO_ITEM, _NO_SAME = (*(None,) * 6, False, False), (*(None,) * 3, False, False)
 _BLOBS = 500
 _SAME = (
-    "SELECT fingerprint, id, phase, outcome, phase = 'final' AND tainted > tries "  # noqa: S608 - placeholders
+    "SELECT fingerprint, id, phase, outcome, phase = 'final' AND tainted > tries, "  # noqa: S608 - placeholders
+    "outcome = 'lost' AND (SELECT phase = 'lost' FROM batches WHERE number = batch) "
     "FROM conversations "
     f"WHERE fingerprint IN ({','.join('?' * _BLOBS)})"
 )
@@ -64,7 +66,8 @@ _PUT = (
 )
 _ITEMS = """
 SELECT i.key, c.fingerprint, c.phase, c.outcome, c.contract, i.row, i.digest,
-  c.tainted > c.tries
+  c.tainted > c.tries,
+  c.outcome = 'lost' AND (SELECT b.phase = 'lost' FROM batches b WHERE b.number = c.batch)
 FROM json_each(?) k CROSS JOIN items i ON i.job = ? AND i.key = k.value
 JOIN conversations c ON c.id = i.conversation
 """
@@ -201,6 +204,12 @@ class SqliteDraft:
         if self.db.total_changes - before == len(values):
             return ()
         return self._duplicates(number, [row for row, _ in rows])
+
+    def ask_anew(self, rows: Sequence[PlannedRow]) -> None:
+        """Note rows whose conversations begin again, whatever was answered so far."""
+        self.db.executemany(
+            "INSERT OR IGNORE INTO anew VALUES (?)", [(row.fingerprint,) for row in rows]
+        )
 
     def _keep(self, row: PlannedRow) -> int | None:
         if self._open_segment is None:

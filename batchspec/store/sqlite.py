@@ -26,6 +26,7 @@ from batchspec.state.events import (
     BatchEvent,
     BatchImported,
     BatchIntended,
+    BatchLost,
     BatchObserved,
     BatchRejected,
     CancelWanted,
@@ -178,6 +179,9 @@ class StateStore(RecordedState):
             holding.ended(self.db, record.lane)
         if isinstance(event, BatchRejected):
             self._return_members(event, record)
+        elif isinstance(event, BatchLost):
+            wanted.lose(self.db, event.id, event.reason)
+            holding.ended(self.db, record.lane)
         elif isinstance(event, BatchCollected):
             self.db.execute(
                 "UPDATE lanes SET holds = 0, hold_until = 0, hold_reason = NULL WHERE id = ? "

@@ -69,6 +69,11 @@ _RULES = {
         SELECT id FROM batches WHERE tidied_at IS NOT NULL AND phase IN ('intended', 'submitted',
         'ended')
     """,
+    "conversation {} can go on at its turn, which it cannot": """
+        SELECT c.id FROM conversations c WHERE resumable > 0 AND (phase <> 'final' OR outcome NOT
+        IN ('cancelled', 'expired', 'lost', 'failed') OR (resumable = 2 AND NOT EXISTS (SELECT 1
+        FROM tool_calls t WHERE t.conversation = c.id AND t.turn = c.turn)))
+    """,
     "conversation {} waits for tools without a call": """
         SELECT id FROM conversations c WHERE phase = 'tools' AND NOT EXISTS (SELECT 1 FROM
         tool_calls t WHERE t.conversation = c.id AND t.turn = c.turn)

@@ -23,13 +23,26 @@ SELECT b.id FROM batches b WHERE b.phase IN ('intended', 'submitted') AND b.canc
 """  # noqa: S608 - constants
 _NEEDED = f"SELECT {_WANTED} FROM batches b WHERE b.id = ?"  # noqa: S608 - constants
 NOBODY = "No row wants it any more."
-_ABANDON = f"""
+TURN, TOOLS = 1, 2
+"""How a conversation that ended goes on when it is sent again: with the request of its turn, or
+with the tool calls of it. 0: from its first turn."""
+ABANDONED = f"""
 UPDATE conversations SET phase = '{conversation_phase("pending", "Abandoned")}',
   outcome = CASE WHEN kept IS NULL THEN 'cancelled' ELSE 'succeeded' END,
-  reason = CASE WHEN kept IS NULL THEN '{NOBODY}' END,
-  reply = COALESCE(kept, reply)
+  reason = CASE WHEN kept IS NULL THEN '{NOBODY}' END, reply = COALESCE(kept, reply),
+  resumable = CASE WHEN kept IS NOT NULL THEN 0 WHEN phase = 'tools' THEN {TOOLS}
+    ELSE {TURN} * (turn > 1) END
+"""  # noqa: S608 - constants
+"""SQL that ends conversations no row wants, whichever they are."""
+_ABANDON = f"""
+{ABANDONED}
 WHERE phase IN ('pending', 'tools') AND batch = (SELECT number FROM batches WHERE id = ?)
   AND NOT EXISTS (SELECT 1 FROM items i WHERE i.conversation = conversations.id)
+"""  # noqa: S608 - constants
+_LOSE = f"""
+UPDATE conversations SET phase = '{conversation_phase("batched", "Answered")}', outcome = 'lost',
+  reason = ?, resumable = {TURN} * (turn > 1)
+WHERE phase = 'batched' AND batch = (SELECT number FROM batches WHERE id = ?)
 """  # noqa: S608 - constants
 
 
@@ -51,3 +64,8 @@ def needed(db: sqlite3.Connection, batch: BatchId) -> bool:
 def abandon(db: sqlite3.Connection, batch: BatchId) -> None:
     """End conversations a batch gave back and no row wants; inside a transaction."""
     db.execute(_ABANDON, (batch,))
+
+
+def lose(db: sqlite3.Connection, batch: BatchId, reason: str) -> None:
+    """End the members of a batch the provider does not know any more; inside a transaction."""
+    db.execute(_LOSE, (reason, batch))

@@ -432,20 +432,6 @@ def test_a_download_that_breaks_is_repeated(world: World) -> None:
     assert (world.created, world.wire.count(*CONTENT)) == (1, 3)
 
 
-def test_results_that_are_gone_are_told_and_not_paid_again(world: World) -> None:
-    """Files vanish 30 days after; until then a person is asked, and nothing is given up."""
-    world.job("a")
-    gone = Fault(*CONTENT, status=404, body=failure("No such file"), times=None)
-    world.wire.faults.append(gone)
-    with pytest.raises(ProviderError, match="account and project"):
-        world.apply()
-    world.clock.advance(30 * 86_400)
-    assert world.apply().failed == 1
-    assert "does not have the result file any more" in (world.items()["a"].reason or "")
-    assert world.created == 1
-    assert not world.plan().can_apply
-
-
 def test_a_status_nobody_knows_is_looked_at_again(world: World) -> None:
     world.job("a")
     world.wire.faults.append(Fault(*BATCH, rewrite=rewriting_json(status="paused"), times=3))
@@ -504,17 +490,6 @@ def test_a_refused_key_stops_with_a_sentence_and_nothing_is_lost(world: World, s
     with pytest.raises(ProviderError, match="refused the key"):
         world.apply()
     assert world.created == 0
-    assert world.apply().exit_code == ExitCode.DONE
-    assert world.created == 1
-
-
-def test_a_batch_the_provider_forgot_is_a_matter_for_a_person(world: World) -> None:
-    """Another account's key, for example: looked at a few times, and never sent again by itself."""
-    world.job("a")
-    world.apply(detach=True)
-    world.wire.faults.append(Fault(*BATCH, status=404, body=failure("No batch found."), times=6))
-    with pytest.raises(ProviderError, match="does not know"):
-        world.apply()
     assert world.apply().exit_code == ExitCode.DONE
     assert world.created == 1
 
