@@ -56,6 +56,21 @@ CASES = (
         (Kind.RESUBMIT, "BATCH_CANCELLED_REMOTELY"),
     ),
     Case("expired", own(phase="final", outcome="expired"), (Kind.RESUBMIT, "BATCH_EXPIRED")),
+    Case(
+        "lost with its batch",
+        own(phase="final", outcome="lost", gone=True),
+        (Kind.RESUBMIT, "BATCH_GONE"),
+    ),
+    Case(
+        "lost with the results",
+        own(phase="final", outcome="lost"),
+        (Kind.RESUBMIT, "OUTPUT_GONE"),
+    ),
+    Case(
+        "the same request was lost with its batch",
+        RecordedRow(same=SAME, same_phase="final", same_outcome="lost", same_gone=True),
+        (Kind.RESUBMIT, "BATCH_GONE"),
+    ),
     Case("pending", own(phase="pending"), (Kind.CONTINUE, "TURN_PENDING")),
     Case("batched", own(phase="batched"), (Kind.CONTINUE, "BATCH_IN_PROGRESS")),
     Case("tools", own(phase="tools"), (Kind.CONTINUE, "TOOL_CALLS_PENDING")),

@@ -153,7 +153,12 @@ def test_a_rejected_line_is_final_at_once() -> None:
 
 def test_a_cancelled_line_is_final_so_that_the_next_plan_asks() -> None:
     found = judged(LineError("never_ran", "batch_cancelled", "Cancelled."))
-    assert found == Answered("cancelled", "batch_cancelled: Cancelled.")
+    assert found == Answered("cancelled", "batch_cancelled: Cancelled.", resumable=True)
+
+
+def test_a_lost_line_is_final_and_its_turn_can_be_sent_again() -> None:
+    found = judged(LineError("lost", "result_lost", "Gone."))
+    assert found == Answered("lost", "result_lost: Gone.", resumable=True)
 
 
 RETRIED: tuple[tuple[LineErrorKind, str, str], ...] = (
@@ -171,7 +176,8 @@ def test_a_failure_in_passing_is_sent_again_up_to_a_cap(
     error = LineError(kind, code, "why")
     assert judged(error, attempts=0) == SendAgain(f"{code}: why")
     assert judged(error, attempts=1) == SendAgain(f"{code}: why")
-    assert judged(error, attempts=2) == Answered(outcome, f"{code}: why (after 3 attempts)")  # type: ignore[arg-type]
+    reason = f"{code}: why (after 3 attempts)"
+    assert judged(error, attempts=2) == Answered(outcome, reason, resumable=True)  # type: ignore[arg-type]
 
 
 def test_an_error_without_words_is_told_by_its_code() -> None:
