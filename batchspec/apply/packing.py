@@ -1,10 +1,10 @@
 """Putting what waits into batches: records intents, sends nothing."""
 
 from collections.abc import Iterable
-from itertools import islice
+from itertools import chain, islice
 
-from batchspec.apply.world import World
-from batchspec.ids import LaneId
+from batchspec.apply.world import Sending, World
+from batchspec.ids import JobAddress, LaneId
 from batchspec.ports import Provider
 from batchspec.reconcile.admit import Admission, admission, under_way
 from batchspec.reconcile.pack import Packet, pack, room
@@ -35,14 +35,23 @@ async def do_pack(world: World, lane: LaneId) -> None:
             )
             for packet in packets
         ]
-        if world.budget is not None and events:
-            requests, size = sum(e.members for e in events), sum(e.bytes for e in events)
-            world.budget.check(record, requests, size)
+        if world.budget is not None and packets:
+            world.budget.check(Sending(lane=record, jobs=_jobs(world, packets)))
         world.store.commit(*events)
         return events
 
     for event in await world.db(intend):
         world.hook.event(event)
+
+
+def _jobs(world: World, packets: Iterable[Packet]) -> dict[JobAddress, tuple[int, int]]:
+    """Return requests and bytes by job."""
+    totals: dict[JobAddress, tuple[int, int]] = {}
+    for part in chain.from_iterable(packet.parts for packet in packets):
+        job = world.store.job_name(part.job)
+        requests, size = totals.get(job, (0, 0))
+        totals[job] = (requests + part.members, size + part.bytes)
+    return totals
 
 
 def _packets(world: World, provider: Provider, lane: LaneId, now: float) -> Iterable[Packet]:

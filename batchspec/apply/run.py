@@ -47,6 +47,9 @@ async def do_submit(world: World, batch: BatchId) -> None:
     provider = world.provider(lane.provider)
     if record.input_file_id is None and await exceeds(world, record):
         return
+    if world.budget is not None:
+        # It may have been put together by an earlier run, which had another budget.
+        await world.db(world.budget.check)
     file = record.input_file_id or await _upload(world, provider, record)
     if file is None:
         return

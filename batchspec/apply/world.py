@@ -21,7 +21,7 @@ from batchspec.ports import (
 from batchspec.reconcile.observe import Pace
 from batchspec.reconcile.settle import Judge
 from batchspec.state.events import BatchDoubled, BatchEvent
-from batchspec.state.records import Lane, LaneRecord
+from batchspec.state.records import Lane, LaneRecord, Via
 
 T = TypeVar("T")
 _TRIES = 5
@@ -46,16 +46,21 @@ def lane_of(job: LocalJob) -> tuple[str, str, str]:
     return contract.provider, contract.endpoint, contract.model
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sending:
+    """Requests that are sent, or would be."""
+
+    lane: Lane
+    jobs: Mapping[JobAddress, tuple[int, int]]
+    """How many, and the bytes of their lines."""
+    via: Via = "batch"
+
+
 class Budget(Protocol):
-    """What an apply may spend; looked at again before every batch is put together."""
+    """What an apply may spend; looked at before a batch is put together and before it is sent."""
 
-    def check(self, lane: Lane, requests: int, size: int) -> None:
-        """Refuse requests that may cost more than what is left.
-
-        Args:
-            lane: Where they wait.
-            requests: How many.
-            size: Bytes of their lines.
+    def check(self, sending: Sending | None = None) -> None:
+        """Refuse requests that may cost more than what is left; without any, what is under way.
 
         Raises:
             RefusedError: They may.

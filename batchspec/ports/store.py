@@ -310,6 +310,10 @@ class Store(Protocol):
 
     def removed_jobs(self) -> frozenset[JobAddress]: ...
 
+    def job_name(self, job: int) -> JobAddress:
+        """Return the address of a job by its number."""
+        ...
+
     def unjudged(self) -> Sequence[JobAddress]:
         """Return the jobs whose replies were judged by another policy than the one agreed to."""
         ...

@@ -20,7 +20,7 @@ from batchspec.ports import (
     Provider,
 )
 from batchspec.project.accounts import bindings
-from batchspec.project.budget import RunBudget, reply_tokens
+from batchspec.project.budget import Ceiling, RunBudget, of_jobs
 from batchspec.project.jobs import max_tokens
 from batchspec.project.values import ApplyResult
 from batchspec.project.wiring import Connections
@@ -59,7 +59,7 @@ class Applying:
         self._plan = plan
         self._hook = hook
         self._detach = detach
-        self._allowed: Decimal | None = None
+        self._ceilings: list[Ceiling] = []
         self._bindings: Sequence[AccountBound] = ()
         self._desired: Desired = project.desired
 
@@ -73,16 +73,18 @@ class Applying:
         if plan.simulated:
             return
         allowed = max_cost if max_cost is not None else self._project.settings.max_cost
-        self._allowed = allowed
         if allowed is not None:
+            self._ceilings.append(Ceiling(allowed=allowed))
             _priced(plan.jobs, allowed, "The plan")
             _within(plan.cost_at_most, allowed, "The plan")
+        own = of_jobs((job.address, job.job.max_cost) for job in self._desired.jobs)
+        self._ceilings += own
+        limits = {ceiling.job: ceiling.allowed for ceiling in own}
         for job in plan.jobs:
-            own = None if job.removed else self._desired[job.address].job.max_cost
-            if own is not None:
-                _priced([job], Decimal(str(own)), f"Job {job.address}")
+            if job.address in limits and not job.removed:
+                _priced([job], limits[job.address], f"Job {job.address}")
                 at_most = job.estimate.cost_at_most or Decimal(0)
-                _within(at_most, Decimal(str(own)), f"Job {job.address}")
+                _within(at_most, limits[job.address], f"Job {job.address}")
 
     async def run(self) -> ApplyResult:
         """Record the plan and run until every job is final."""
@@ -213,11 +215,12 @@ class Applying:
         )
 
     def _budget(self, store: StateStore) -> RunBudget | None:
-        if self._allowed is None:
+        if not self._ceilings:
             return None
-        bounds = {job.address: max_tokens(job) for job in self._desired.jobs}
         assumed = self._project.settings.assumed_output_tokens
-        return RunBudget(self._allowed, store, self._project.prices, reply_tokens(bounds, assumed))
+        bounds = {job.address: max_tokens(job) or assumed for job in self._desired.jobs}
+        longest = max(assumed, *bounds.values()) if bounds else assumed
+        return RunBudget(self._ceilings, store, self._project.prices, bounds, longest)
 
     def _local(self, desired: DesiredJob) -> LocalJob:
         job = desired.job

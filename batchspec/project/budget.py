@@ -1,73 +1,157 @@
 """What an apply may spend, held against what it spent and what is under way."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 
+from batchspec.apply.world import Sending
 from batchspec.errors import RefusedError
 from batchspec.ids import JobAddress
 from batchspec.messages import Usage
 from batchspec.plan.estimate import Load, estimate
 from batchspec.ports import Prices
-from batchspec.state.records import BatchRecord, JobProgress, Lane
+from batchspec.state.records import BatchRecord, Lane
 from batchspec.store.sqlite import StateStore
+
+_NOTHING = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceiling:
+    """US dollars one apply may spend, on one job or on all."""
+
+    allowed: Decimal
+    job: JobAddress | None = None
+    """Whose; None: of all jobs together."""
+    name: str = ""
+    """Where it comes from, after "the budget of $5"."""
+    remedy: str = "apply again with a larger --max-cost"
+    """What to do to go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """What something may cost, by job."""
+
+    by_job: Mapping[JobAddress, Decimal]
+
+    def of(self, ceiling: Ceiling) -> Decimal:
+        """Return the part that a ceiling is about."""
+        if ceiling.job is None:
+            return sum(self.by_job.values(), _NOTHING)
+        return self.by_job.get(ceiling.job, _NOTHING)
 
 
 class RunBudget:
-    """Implements `apply.world.Budget` for one run.
+    """Implements `apply.world.Budget` for one run, with several ceilings at once.
 
     Further turns carry tool results and earlier replies, whose length no plan knows: so before
     every batch the real size of what would be sent is held against what is left.
 
+    Counted are: what replies that came since the run began have cost, those of earlier runs'
+    batches among them; what open batches may cost, with the longest reply each job allows; and
+    what would be sent.
+
     Args:
-        allowed: US dollars this run may spend.
+        ceilings: None may be passed.
         store: Knows what was spent and what is under way.
         prices: Of the models.
-        reply_tokens: The length to count for a reply.
+        reply_tokens: The length to count for a reply, by job.
+        longest: The length for jobs that are not in `reply_tokens`.
     """
 
     def __init__(
-        self, allowed: Decimal, store: StateStore, prices: Prices, reply_tokens: int
+        self,
+        ceilings: Sequence[Ceiling],
+        store: StateStore,
+        prices: Prices,
+        reply_tokens: Mapping[JobAddress, int],
+        longest: int,
     ) -> None:
-        self._allowed = allowed
+        self._ceilings = ceilings
         self._store = store
         self._prices = prices
         self._reply_tokens = reply_tokens
-        self._before = _spent(store.progress())
+        self._longest = longest
+        self._before = store.costs()
 
-    def check(self, lane: Lane, requests: int, size: int) -> None:
-        """Refuse requests that may cost more than what is left.
+    def check(self, sending: Sending | None = None) -> None:
+        """Refuse requests that may cost more than what is left; without any, what is under way.
 
         Raises:
             RefusedError: They may.
         """
-        spent = _spent(self._store.progress()) - self._before
-        under_way = sum((self._open(b) for b in self._store.open_batches()), Decimal(0))
-        cost = self._estimate(lane, requests, size)
-        if spent + under_way + cost > self._allowed:
-            raise RefusedError(
-                f"The budget of ${self._allowed} does not suffice: ${spent:.4f} is spent, "
-                f"${under_way:.4f} is under way, and the next {requests} requests of "
-                f"{lane.provider}:{lane.model} may cost ${cost:.4f}. They were not sent and every "
-                "answer so far is kept; apply again with a larger --max-cost to go on."
-            )
+        spent, open_ = self._spent(), self._under_way()
+        cost = _Cost({} if sending is None else self._costs(sending))
+        for ceiling in self._ceilings:
+            parts = spent.of(ceiling), open_.of(ceiling), cost.of(ceiling)
+            if sum(parts) > ceiling.allowed:
+                raise RefusedError(_refusal(ceiling, parts, sending))
 
-    def _open(self, batch: BatchRecord) -> Decimal:
-        return self._estimate(self._store.lane(batch.lane), batch.members, batch.bytes)
+    def _spent(self) -> _Cost:
+        now = self._store.costs()
+        return _Cost({job: cost - self._before.get(job, _NOTHING) for job, cost in now.items()})
 
-    def _estimate(self, lane: Lane, requests: int, size: int) -> Decimal:
+    def _under_way(self) -> _Cost:
+        total: dict[JobAddress, Decimal] = {}
+        for batch in self._store.open_batches():
+            for job, cost in self._costs(_of_batch(batch, self._store.lane(batch.lane))).items():
+                total[job] = total.get(job, _NOTHING) + cost
+        return _Cost(total)
+
+    def _costs(self, sending: Sending) -> dict[JobAddress, Decimal]:
+        return {
+            job: self._estimate(sending, job, requests, size)
+            for job, (requests, size) in sending.jobs.items()
+        }
+
+    def _estimate(self, sending: Sending, job: JobAddress, requests: int, size: int) -> Decimal:
+        lane = sending.lane
         load = Load(requests=requests, bytes=size, max_tokens=None, turns=1)
-        cost = _cost(self._prices, lane)
-        return estimate(load, cost, self._reply_tokens).cost or Decimal(0)
+
+        def cost(usage: Usage) -> Decimal | None:
+            return self._prices.cost(lane.provider, lane.model, usage)
+
+        reply = self._reply_tokens.get(job, self._longest)
+        return estimate(load, cost, reply).cost or _NOTHING
 
 
-def _cost(prices: Prices, lane: Lane) -> Callable[[Usage], Decimal | None]:
-    return lambda usage: prices.cost(lane.provider, lane.model, usage)
+def _of_batch(batch: BatchRecord, lane: Lane) -> Sending:
+    """Return what a batch holds, its bytes divided between its jobs by their requests."""
+    jobs = {job: (n, batch.bytes * n // max(1, batch.members)) for job, n in batch.jobs.items()}
+    return Sending(lane=lane, jobs=jobs, via=batch.via)
 
 
-def _spent(jobs: Sequence[JobProgress]) -> Decimal:
-    return sum((job.cost or Decimal(0) for job in jobs), Decimal(0))
+def _refusal(
+    ceiling: Ceiling, parts: tuple[Decimal, Decimal, Decimal], sending: Sending | None
+) -> str:
+    spent, open_, cost = parts
+    text = (
+        f"The budget of ${ceiling.allowed}{ceiling.name} does not suffice: ${spent:.4f} is spent, "
+        f"${open_:.4f} is under way or about to be"
+    )
+    if sending is not None:
+        lane = sending.lane
+        requests = sum(n for n, _ in sending.jobs.values())
+        text += (
+            f", and the next {requests} requests of {lane.provider}:{lane.model} may cost "
+            f"${cost:.4f}"
+        )
+    return (
+        f"{text}. What would exceed it was not sent and every answer so far is kept. Batches at "
+        f"the provider continue, and the next apply collects them; {ceiling.remedy} to go on."
+    )
 
 
-def reply_tokens(bounds: Mapping[JobAddress, int | None], assumed: int) -> int:
-    """Return the longest reply any job allows; `assumed` for jobs without a bound."""
-    return max((bound or assumed for bound in bounds.values()), default=assumed)
+def of_jobs(limits: Iterable[tuple[JobAddress, float | None]]) -> list[Ceiling]:
+    """Return the ceilings of jobs that have a `max_cost` of their own."""
+    return [
+        Ceiling(
+            allowed=Decimal(str(own)),
+            job=job,
+            name=f" for job {job}",
+            remedy="raise its max_cost and apply again",
+        )
+        for job, own in limits
+        if own is not None
+    ]

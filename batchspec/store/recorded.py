@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from math import inf
 
 from batchspec.ids import BatchId, ConversationId, JobAddress, LaneId, RecordRef, RemoteId, RowKey
@@ -133,6 +134,14 @@ class RecordedState(LeasedState):
             "SELECT key, row FROM items WHERE conversation = ? LIMIT 1", (conversation,)
         ).fetchone()
         return (None, None) if row is None else (RowKey(row[0]), RecordRef(row[1]))
+
+    def costs(self) -> dict[JobAddress, Decimal]:
+        """Return US dollars the requests on record have cost, by job; unknown prices count as 0."""
+        rows = self.db.execute(
+            "SELECT j.address, SUM(c.cost) FROM conversations c JOIN jobs j ON j.id = c.job "
+            "GROUP BY c.job"
+        )
+        return {JobAddress(job): Decimal(str(cost or 0)) for job, cost in rows}
 
     def job_name(self, job: int) -> JobAddress:
         """Return the address of a job by its number."""
