@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, assert_never, cast
 
 import anyio
@@ -51,6 +51,8 @@ class Loop:
     Attributes:
         world: What it works with.
         detach: Return once everything that can be sent is sent.
+        once: Look at each open batch once, whatever the time, and read what has ended; nothing is
+            sent, and nothing is stopped.
         jobs: How far they were when last counted; at the end of `run` that is how they are.
         running: The kind of action that runs now, by its subject.
         signals: Interrupts so far; after the first nothing new is begun.
@@ -58,11 +60,15 @@ class Loop:
 
     world: World
     detach: bool = False
+    once: bool = False
+    batches: frozenset[BatchId] | None = None
+    """Only these are looked after, and nothing new is begun; None: everything is."""
     running: dict[Subject, type[Action]] = field(default_factory=dict[Subject, "type[Action]"])
     signals: list[int] = field(default_factory=list[int])
     jobs: Sequence[JobProgress] = ()
     _local: set[BatchId] = field(default_factory=set[BatchId])
     """Open batches that run in this process: a detached run waits for them."""
+    _begun: set[Action] = field(default_factory=set[Action])
     _changed: anyio.Event = field(default_factory=anyio.Event)
     _reported: float = 0.0
     _counting: float = 0.0
@@ -85,7 +91,8 @@ class Loop:
 
     async def _reconcile(self, group: anyio.abc.TaskGroup) -> None:
         self._reported = self.world.clock.now()
-        await cancel_unneeded(self.world)
+        if not self.once:
+            await cancel_unneeded(self.world)
         while True:
             self._changed = anyio.Event()
             snapshot = await self._snapshot()
@@ -107,6 +114,10 @@ class Loop:
         now = world.clock.now()
 
         def look() -> Snapshot:
+            if self.batches is not None:
+                own = [b for b in store.open_batches() if b.id in self.batches - world.held]
+                own = [_to_look_at(batch) for batch in own] if self.once else own
+                return Snapshot(batches=own, draining=draining)
             tools = store.tools()
             lanes = store.lanes(now)
             away = {t.job for t in tools if t.job not in world.jobs}
@@ -128,7 +139,9 @@ class Loop:
         return await world.db(look)
 
     def _all_sent(self, actions: tuple[Action, ...], snapshot: Snapshot) -> bool:
-        """Tell whether a detached run has sent what can be sent."""
+        """Tell whether a detached run has sent what can be sent, or one look was taken."""
+        if self.once:
+            return all(self._left_alone(action) for action in actions)
         if not self.detach or not all(self._left_alone(action) for action in actions):
             return False
         return all(
@@ -146,7 +159,9 @@ class Loop:
         return {batch.id for batch in snapshot.batches if batch.lane in lanes}
 
     def _left_alone(self, action: Action) -> bool:
-        """Tell whether a detached run leaves an action to a later one."""
+        """Tell whether this run leaves an action to a later one."""
+        if self.once:
+            return action in self._begun or not isinstance(action, Adopt | Poll | Collect)
         return self.detach and isinstance(action, Poll) and action.batch not in self._local
 
     def _start(self, group: anyio.abc.TaskGroup, action: Action) -> None:
@@ -156,6 +171,7 @@ class Loop:
         if sum(other is kind for other in self.running.values()) >= _PARALLEL.get(kind, 8):
             return
         self.running[action.subject] = kind
+        self._begun.add(action)
         group.start_soon(self._do, action)
 
     async def _do(self, action: Action) -> None:
@@ -247,6 +263,11 @@ class Loop:
     def _but_here(self) -> str:
         names = ", ".join(sorted(self.world.local))
         return f"; those of {names} run here and go on with the next apply" if names else ""
+
+
+def _to_look_at(batch: BatchRecord) -> BatchRecord:
+    """Return a batch that is due, and to be looked at even if it is to be stopped."""
+    return replace(batch, next_at=0.0, cancel_at=None)
 
 
 async def _after(wait: Awaitable[Any], scope: anyio.CancelScope) -> None:

@@ -23,6 +23,7 @@ COMMANDS = {
     "validate": "Check specs, rows, schemas and templates; nothing is sent.",
     "render": "Print the exact request of one item.",
     "plan": "Show what would change, why, and what it costs.",
+    "refresh": "Look at every open batch, and read what has ended.",
     "apply": "Make it so, and wait until every job is final.",
     "taint": "Mark answers as bad: the next plan asks for new ones.",
     "untaint": "Take such marks away.",

@@ -7,6 +7,7 @@ import click
 from batchspec.cli.scope import Scope, scope_options
 from batchspec.cli.selection import selection_options
 from batchspec.cli.views.documents import plan_document
+from batchspec.cli.views.drift import drift_document, show_drift
 from batchspec.cli.views.failures import errors_as_json
 from batchspec.cli.views.plan import show_plan
 from batchspec.cli.views.planning import planning
@@ -19,7 +20,9 @@ from batchspec.errors import ExitCode, UsageError
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
 @click.option("--explain", is_flag=True, help="Show unchanged jobs too, and the code of a reason.")
 @click.option("--no-refresh", is_flag=True, help="Plan from the state alone, and ask no provider.")
-@click.option("--refresh-only", is_flag=True, hidden=True)
+@click.option(
+    "--refresh-only", is_flag=True, help="Show only what `refresh` would find at the provider."
+)
 @click.option("-o", "output", metavar="FILE", hidden=True)
 @selection_options
 @scope_options
@@ -37,9 +40,14 @@ def plan(  # noqa: PLR0913 - one argument per option
     **wishes: Any,
 ) -> ExitCode:
     """Show what would change, why, and what it costs. Nothing is sent."""
-    if output or refresh_only:
-        name = "--refresh-only" if refresh_only else "-o FILE"
-        raise UsageError(f"`{name}` comes later. `batchspec plan --json` can be kept for review.")
+    if output:
+        raise UsageError("`-o FILE` comes later. `batchspec plan --json` can be kept for review.")
+    if refresh_only:
+        if no_refresh or any(wishes.values()):
+            raise UsageError(
+                "`--refresh-only` looks at batches alone: leave out what is about rows."
+            )
+        return _drift(scope, as_json=as_json, detailed_exitcode=detailed_exitcode)
     with errors_as_json(as_json), scope.open() as project, planning(quiet=as_json) as hook:
         made = project.plan(
             **wishes,
@@ -54,3 +62,13 @@ def plan(  # noqa: PLR0913 - one argument per option
     else:
         show_plan(made, explain=explain, assumed=assumed)
     return ExitCode.CHANGES if detailed_exitcode and made.can_apply else ExitCode.DONE
+
+
+def _drift(scope: Scope, *, as_json: bool, detailed_exitcode: bool) -> ExitCode:
+    with errors_as_json(as_json), scope.open() as project, planning(quiet=as_json) as hook:
+        found = project.drift(told=hook.looking if hook else None)
+    if as_json:
+        print_json(drift_document(found.findings, found.warnings))
+    else:
+        show_drift(found.findings, found.warnings)
+    return ExitCode.CHANGES if detailed_exitcode and found.findings else ExitCode.DONE

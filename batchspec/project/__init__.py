@@ -1,6 +1,7 @@
 """A project as the Python API and the command line see it: the one place where rooms are wired."""
 
 from batchspec.project.project import Project
+from batchspec.project.refreshed import LookedAt, Refreshed
 from batchspec.project.values import (
     ApplyResult,
     Graph,
@@ -16,7 +17,9 @@ __all__ = [
     "Graph",
     "Item",
     "JobCheck",
+    "LookedAt",
     "Project",
+    "Refreshed",
     "Rendered",
     "Status",
     "Validation",

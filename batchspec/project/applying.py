@@ -1,7 +1,7 @@
 """Applying a plan: take the lease, record what was agreed, run the loop, give the lease back."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from decimal import Decimal
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -60,7 +60,7 @@ class Applying:
         self._hook = hook
         self._detach = detach
         self._ceilings: list[Ceiling] = []
-        self._bindings: Sequence[AccountBound] = ()
+        self.bindings: Sequence[AccountBound] = ()
         self._desired: Desired = project.desired
 
     def check(self, max_cost: Decimal | None) -> None:
@@ -93,28 +93,16 @@ class Applying:
             self._drop()
             jobs = await anyio.to_thread.run_sync(self._progress)
             return ApplyResult(jobs=jobs, nothing=True)
-        with ExitStack() as stack:
-            stack.callback(self._drop)
-            project.patience.tell = self._hook.warning
-            store = project.store()
-            stack.callback(store.release)
-            await acquired(store, project.mint(), "apply")
-            connections = Connections(
-                project.settings,
-                project.directory,
-                project.root,
-                project.simulated,
-                warn=self._hook.warning,
-            )
-            try:
+        try:
+            async with at_work(project, self._hook, "apply") as (store, connections):
                 return await self._apply(connections, store)
-            finally:
-                await _closed(connections)
+        finally:
+            self._drop()
 
     async def _apply(self, connections: Connections, store: StateStore) -> ApplyResult:
-        providers = self._connect(connections)
+        providers = self.connect(connections)
         idle = await anyio.to_thread.run_sync(self._agree)
-        world = self._world(connections, providers)
+        world = self.world(connections, providers)
         for lane, file in idle:
             provider = world.provider(store.lane(lane).provider)
             await delete_input(world, provider, file)
@@ -125,9 +113,7 @@ class Applying:
             try:
                 await loop.run()
             finally:
-                for provider in providers.values():
-                    if provider.client is not self._project.providers[provider.name].client:
-                        await provider.client.close()
+                await disconnect(self._project, providers)
         ended = loop.jobs
         if loop.signals:  # it may have ended before they were counted
             ended = await anyio.to_thread.run_sync(store.progress)
@@ -148,7 +134,7 @@ class Applying:
         if taken is not None:
             taken.draft.discard()
 
-    def _connect(self, connections: Connections) -> dict[str, Provider]:
+    def connect(self, connections: Connections) -> dict[str, Provider]:
         """Connect the providers that have something to do, before anything is recorded."""
         project = self._project
         with project.reader() as reader:
@@ -156,7 +142,7 @@ class Applying:
                 reader.lane(batch.lane).provider for batch in reader.batches(open_only=True)
             } | {lane.lane.provider for lane in reader.lanes() if lane.pending or lane.tools}
         used |= {job.model.partition(":")[0] for job in self._plan.jobs if job.requests}
-        self._bindings = bindings(
+        self.bindings = bindings(
             project.store(), project.providers, used, connections, project.clock
         )
         return {
@@ -189,11 +175,12 @@ class Applying:
             store.agree(draft, self._plan.id, planner.events)
         else:
             draft.discard()
-        if self._bindings:
-            store.commit(*self._bindings)
+        if self.bindings:
+            store.commit(*self.bindings)
         return idle
 
-    def _world(self, connections: Connections, providers: Mapping[str, Provider]) -> World:
+    def world(self, connections: Connections, providers: Mapping[str, Provider]) -> World:
+        """Return everything the loop touches."""
         project = self._project
         store = project.store()
         return World(
@@ -284,6 +271,36 @@ async def acquired(store: StateStore, holder: str, operation: str) -> None:
     except anyio.get_cancelled_exc_class():
         store.patience.given_up.set()
         raise
+
+
+@asynccontextmanager
+async def at_work(
+    project: "Project", hook: Hook, operation: str
+) -> AsyncGenerator[tuple[StateStore, Connections]]:
+    """Hold the lease and what connections need, waiting as long as `lock_timeout` says.
+
+    Raises:
+        LockedError: Another process holds the lease.
+    """
+    with ExitStack() as stack:
+        project.patience.tell = hook.warning
+        store = project.store()
+        stack.callback(store.release)
+        await acquired(store, project.mint(), operation)
+        connections = Connections(
+            project.settings, project.directory, project.root, project.simulated, warn=hook.warning
+        )
+        try:
+            yield store, connections
+        finally:
+            await _closed(connections)
+
+
+async def disconnect(project: "Project", providers: Mapping[str, Provider]) -> None:
+    """Close the clients that were opened for a run."""
+    for provider in providers.values():
+        if provider.client is not project.providers[provider.name].client:
+            await provider.client.close()
 
 
 async def _closed(connections: Connections) -> None:

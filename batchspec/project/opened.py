@@ -89,10 +89,19 @@ class OpenedProject:
         )
         return self._desired
 
+    def load_or_nothing(self) -> SpecError | None:
+        """Load the specs anew; where they are wrong, go on as if there were no job, and say why."""
+        try:
+            self.load()
+        except SpecError as error:
+            self._desired = Desired(jobs=())
+            return error
+        return None
+
     @property
     def desired(self) -> Desired:
         """Return the specs as loaded last."""
-        return self._desired or self.load()
+        return self.load() if self._desired is None else self._desired
 
     def validate(self) -> Validation:
         """Check specs and every row; sends nothing and changes no state."""

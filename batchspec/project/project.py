@@ -23,7 +23,6 @@ from batchspec.project.importing import Importing
 from batchspec.project.jobs import unfinished_jobs
 from batchspec.project.locking import find_lock
 from batchspec.project.looking import Looked, Told, look
-from batchspec.project.opened import OpenedProject
 from batchspec.project.planning import (
     Bounds,
     PlanHook,
@@ -31,6 +30,7 @@ from batchspec.project.planning import (
     with_unknown,
 )
 from batchspec.project.recorded import read_items, read_turns
+from batchspec.project.refreshable import RefreshableProject
 from batchspec.project.status import status_of
 from batchspec.project.tainting import Tainted, mark
 from batchspec.project.values import ApplyResult, Status
@@ -41,7 +41,7 @@ from batchspec.store.foreign import Match
 from batchspec.store.reader import StateReader
 
 
-class Project(OpenedProject):
+class Project(RefreshableProject):
     """A folder with specs, and the state of one environment.
 
     Args:

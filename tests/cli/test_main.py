@@ -82,7 +82,7 @@ def test_help_imports_neither_sdk_nor_server(arguments: list[str], tmp_path: Pat
         (["apply", "--max-cost", "nan"], "is no amount of US dollars"),
         (["apply", "saved.plan"], "Saved plans come later"),
         (["plan", "-o", "saved.plan"], "`-o FILE` comes later"),
-        (["plan", "--refresh-only"], "`--refresh-only` comes later"),
+        (["plan", "--refresh-only", "--no-refresh"], "looks at batches alone"),
         (["results", "a.b", "--format", "parquet"], "Parquet comes later"),
         (["--env", "prod", "plan", "--simulate"], "leave out `--env prod`"),
         (["plan", "--project", "nowhere"], "There is no folder 'nowhere'"),

@@ -1,11 +1,12 @@
 """Batches that are not as recorded, in words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from rich.text import Text
 
+from batchspec.cli.views.streams import print_prose, stderr, stdout
 from batchspec.cli.views.words import clean, count, counted
 from batchspec.plan.changes import Finding, Kind
 from batchspec.state.kinds import ReasonCode
@@ -67,14 +68,15 @@ def told(finding: Finding) -> str:
 
 
 def _unknown(finding: Finding) -> str:
-    since = "some time" if finding.since is None else _clock(finding.since)
+    since = "some time" if finding.since is None else clock_time(finding.since)
     why = f" ({clean(finding.note)})" if finding.note else ""
     requests = counted(finding.requests, "request is", "requests are")
     then = "not sent again until it is known"
     return f"has an unknown outcome since {since}{why}: its {requests} {then}"
 
 
-def _clock(unix: float) -> str:
+def clock_time(unix: float) -> str:
+    """Return a time as people's clocks show it here."""
     return datetime.fromtimestamp(unix).astimezone().strftime("%Y-%m-%d %H:%M %Z")
 
 
@@ -93,4 +95,22 @@ def finding_document(finding: Finding) -> dict[str, Any]:
         "since": finding.since,
         "note": finding.note,
         "message": f"Batch {_name(finding)} {told(finding)}.",
+    }
+
+
+def show_drift(findings: Sequence[Finding], warnings: Sequence[str]) -> None:
+    """Print what became of open batches, and nothing else."""
+    lines = [finding_line(found, jobs=True) for found in findings]
+    print_prose(stdout(), lines or [Text("No drift: every open batch is as recorded, or goes on.")])
+    for warning in warnings:
+        print_prose(stderr(), [Text.assemble(("Warning: ", "yellow"), clean(warning))])
+
+
+def drift_document(findings: Sequence[Finding], warnings: Sequence[str]) -> dict[str, Any]:
+    """Return what became of open batches as JSON has it."""
+    return {
+        "changes": bool(findings),
+        "drift": [finding_document(f) for f in findings if f.kind is Kind.DRIFT],
+        "unknown": [finding_document(f) for f in findings if f.kind is Kind.UNKNOWN],
+        "warnings": list(warnings),
     }
