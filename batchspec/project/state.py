@@ -3,15 +3,19 @@
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 from batchspec.errors import RefusedError, UsageError
 from batchspec.ids import JobAddress, RowKey, parse_address
+from batchspec.project.transfer import Pushed, pull, push
 from batchspec.spec.suggest import did_you_mean
 from batchspec.state.browsed import ItemDetail, ItemEntry, JobDetail, JournalEntry, ListedBatch
 from batchspec.state.housekeeping import AddressMoved, ItemsForgotten
 from batchspec.store import browse, readdress
+from batchspec.store.archive import Manifest
 from batchspec.store.reader import StateReader
+from batchspec.store.verify import verify
 
 if TYPE_CHECKING:
     from batchspec.project.opened import OpenedProject
@@ -169,6 +173,29 @@ class ProjectState:
                 store.journal(event)
                 done.append(event)
         return done
+
+    # --- as one file ---------------------------------------------------------------------------
+
+    def pull(self, out: BinaryIO) -> Manifest:
+        """Write the state, as it is at one moment, to a stream: one archive, without secrets."""
+        return pull(self._project, out)
+
+    def push(self, file: Path, *, force: bool = False) -> Pushed:
+        """Put the state in an archive in the place of this one, which is kept under `backups/`.
+
+        Args:
+            file: An archive that `pull` wrote.
+            force: Also one of another history, an older one, or one that both went on from.
+
+        Raises:
+            StateError: The archive is torn, foreign or broken; nothing was changed.
+            RefusedError: It is no later moment of this state.
+        """
+        return push(self._project, file, force=force)
+
+    def verify(self) -> list[str]:
+        """Return what is broken in the state, a sentence each."""
+        return verify(self._project.directory)
 
 
 def _matching(reader: StateReader, pattern: str | None) -> list[JobAddress]:

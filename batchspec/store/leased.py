@@ -41,9 +41,21 @@ class LeasedState:
         with self._explained():
             for folder in (directory, self.artifacts, self.scratch):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._refuse_to_begin_anew()
         self.db = open_database(self.path)
         self.db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         self.bodies = SegmentReader(self.artifacts)
+
+    def _refuse_to_begin_anew(self) -> None:
+        """Take a state that is missing for lost where its bodies are: all would be paid again."""
+        if self.path.exists() and self.path.stat().st_size:
+            return
+        if any(self.artifacts.glob("*.jsonl.zst")):
+            raise StateError(
+                f"{self.path} is missing or empty, but the bodies in {self.artifacts} belong to "
+                "it. Put back a copy of it; only to begin anew, and to pay again, move the whole "
+                "folder away."
+            )
 
     def initialise(self, lineage: str) -> None:
         """Give a new state its lineage; an older one keeps its own."""

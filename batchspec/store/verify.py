@@ -1,14 +1,21 @@
 """Checks what must be true of a state whenever nobody is writing to it."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from batchspec.errors import StateError
 from batchspec.ids import RecordRef
+from batchspec.state.events import Event
+from batchspec.state.folding import differences as differ
+from batchspec.state.folding import folded
+from batchspec.state.journal import event_from_json
 from batchspec.store.reader import StateReader
+from batchspec.store.rules import BODY_COLUMNS, RULES, body_references
+from batchspec.store.segments import segment_path
 
-_RULES = {
+_RULES: dict[str, str] = {
     "item {} has no conversation": """
         SELECT i.id FROM items i LEFT JOIN conversations c ON c.id = i.conversation WHERE c.id
         IS NULL
@@ -92,15 +99,6 @@ _RULES = {
     """,
 }
 """From what is told of a broken row to how such rows are found."""
-_REFS = (
-    "SELECT 'item ' || id, row FROM items UNION ALL "
-    "SELECT 'request of conversation ' || id, request FROM conversations UNION ALL "
-    "SELECT 'reply of conversation ' || id, reply FROM conversations WHERE reply IS NOT NULL "
-    "UNION ALL SELECT 'old reply of conversation ' || id, kept FROM conversations "
-    "WHERE kept IS NOT NULL "
-    "UNION ALL SELECT 'turn of conversation ' || conversation, reply FROM turns "
-    "WHERE reply IS NOT NULL"
-)
 
 
 def verify(directory: Path) -> list[str]:
@@ -109,22 +107,75 @@ def verify(directory: Path) -> list[str]:
     Raises:
         StateError: There is no state, or it cannot be read at all.
     """
+    found: list[str] = []
     with StateReader(directory) as reader:
-        return [*_rows(reader.db), *_bodies(reader)]
+        try:
+            for problems in (_rows(reader.db), _journal(reader), _files(reader), _bodies(reader)):
+                found += problems
+        except sqlite3.DatabaseError as error:
+            found.append(f"the file is damaged, and was not read to the end: {error}")
+    return found
 
 
 def _rows(db: sqlite3.Connection) -> Iterator[str]:
     (health,) = db.execute("PRAGMA quick_check(1)").fetchone()
     if health != "ok":
         yield f"the file is damaged: {health}"
-    for told, sql in _RULES.items():
+    for table, row, other, _ in db.execute("PRAGMA foreign_key_check"):
+        yield f"row {row or 'without a number'} of {table} points at a row of {other} that is gone"
+    for told, sql in (_RULES | RULES).items():
         for (what,) in db.execute(sql):
             yield told.format(what)
 
 
+def _journal(reader: StateReader) -> Iterator[str]:
+    """Compare the batches with what the journal says happened to them."""
+    unknown: Counter[str] = Counter()
+
+    def events() -> Iterator[Event]:
+        rows = reader.db.execute("SELECT kind, payload FROM journal ORDER BY seq")
+        for kind, payload in rows:
+            event = event_from_json(kind, payload)
+            if event is None:
+                unknown[kind] += 1
+            else:
+                yield event
+
+    told, problems = folded(events())
+    yield from problems
+    for kind, n in unknown.items():
+        yield f"the journal has {n} events of kind {kind} that cannot be read"
+    try:
+        recorded = {batch.id: batch for batch in reader.batches()}
+    except (ValueError, TypeError, AttributeError) as error:
+        yield f"the batches cannot be read: {error}"
+        return
+    for lost in told.keys() - recorded.keys():
+        yield f"batch {lost} is in the journal and not among the batches"
+    for name, batch in recorded.items():
+        if name in told and (differences := differ(told[name], batch)):
+            yield f"batch {name} is not what the journal says: {'; '.join(differences)}"
+
+
+def _files(reader: StateReader) -> Iterator[str]:
+    """Look for every file of bodies that the rows know."""
+    rows = reader.db.execute("SELECT id, bytes FROM artifacts WHERE records > 0")
+    for number, size in rows:
+        path = segment_path(reader.path.parent / "artifacts", number)
+        try:
+            found = path.stat().st_size
+        except OSError:
+            yield f"the file {path.name} of bodies is gone"
+            continue
+        if found != size:
+            yield f"the file {path.name} of bodies has {found} bytes and should have {size}"
+
+
 def _bodies(reader: StateReader) -> Iterator[str]:
-    for what, ref in reader.db.execute(f"{_REFS} ORDER BY 2"):
+    """Read every body, in the order of the disk."""
+    names = tuple(BODY_COLUMNS.values())
+    for column, owner, ref in reader.db.execute(f"{body_references()} ORDER BY ref"):
         try:
             reader.bodies.get(RecordRef(ref))
         except (StateError, OSError, IndexError) as error:
-            yield f"the {what} cannot be read: {error}"
+            yield f"the {names[int(column)].format(owner)} cannot be read: {error}"

@@ -1,7 +1,12 @@
 """`batches`, `history` and `state`, as people and programs see them."""
 
 import json
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,3 +96,49 @@ def test_without_a_state_they_say_so(run: Run, command: str) -> None:
     ended = run(*command.split())
     assert ended.code == ExitCode.ERROR
     assert "There is no state at" in ended.err
+
+
+def test_a_state_goes_from_one_place_to_another(here: Run, run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "state.tar.zst"
+    pulled = here("state", "pull", "-o", str(file))
+    assert (pulled.code, pulled.out) == (0, "")
+    assert file.stat().st_mode & 0o077 == 0
+    assert here("state", "push", str(file)).out.startswith("The state is that very copy already")
+    elsewhere = ("--simulate", "--project", str(tmp_path / "other"))
+    (tmp_path / "other").mkdir()
+    pushed = run("state", "push", str(file), "--json", *elsewhere)
+    assert json.loads(pushed.out)["changed"]
+    assert run("state", "list", *elsewhere).out == f"{JOB}\n"
+    assert here("state", "rm", JOB).code == 0
+    refused = here("state", "push", str(file))
+    assert (refused.code, "--force" in refused.err) == (ExitCode.REFUSED, True)
+    forced = here("state", "push", str(file), "--force")
+    assert "is kept in" in forced.out
+    assert here("state", "list").out == f"{JOB}\n"
+
+
+@pytest.mark.usefixtures("here")
+def test_a_state_can_be_piped(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "batchspec.cli", "state", "pull", "--simulate"]
+    piped = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    assert piped.stdout.startswith(b"\x28\xb5\x2f\xfd"), "Zstandard"
+    assert piped.stderr == b""
+
+
+@pytest.mark.damages_state
+def test_verify_tells_what_is_broken(here: Run, tmp_path: Path) -> None:
+    assert here("state", "verify").out == "The state is sound.\n"
+    assert json.loads(here("state", "verify", "--json").out) == {
+        "format_version": "1",
+        "sound": True,
+        "problems": [],
+    }
+    path = tmp_path / "state" / "simulation" / "batchspec.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript("UPDATE conversations SET phase = 'odd' WHERE id = 1")
+    broken = here("state", "verify")
+    assert broken.code == ExitCode.ERROR
+    assert "- conversation 1 is in an unknown phase" in broken.out
+    told = json.loads(here("state", "verify", "--json").out)
+    assert not told["sound"]
+    assert told["problems"]

@@ -1,0 +1,82 @@
+"""The state as a whole: written, put in, checked."""
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from rich.text import Text
+
+from batchspec.cli.views.streams import out_stream, print_json, print_prose, stderr, stdout
+from batchspec.cli.views.words import clean, counted
+from batchspec.store.archive import Manifest, private_file
+
+if TYPE_CHECKING:
+    from batchspec.project.transfer import Pushed
+
+
+def stdout_is_terminal() -> bool:
+    """Tell whether a person would see what is written."""
+    return out_stream().isatty()
+
+
+@contextmanager
+def bytes_out() -> Generator[BinaryIO]:
+    """Return stdout for bytes."""
+    stream = out_stream()
+    stream.flush()
+    yield stream.buffer
+    stream.buffer.flush()
+
+
+def pull_to(pull: Callable[[BinaryIO], Manifest], path: Path) -> Manifest:
+    """Write a state to a file of its owner alone."""
+    with private_file(path) as out:
+        return pull(out)
+
+
+def show_pulled(manifest: Manifest, path: Path) -> None:
+    """Say on stderr what was written; scripts want nothing on stdout."""
+    files = counted(len(manifest.segments), "file")
+    told = f"Wrote serial {manifest.serial} with {files} of bodies to {clean(str(path))}."
+    print_prose(stderr(), [Text(told)])
+
+
+def show_pushed(done: "Pushed") -> None:
+    """Say what the state is now, and where the one before is."""
+    if not done.changed:
+        print_prose(stdout(), [Text("The state is that very copy already; nothing to do.")])
+        return
+    lines = [Text(f"The state is replaced; lineage …{done.lineage[-8:]}, serial {done.serial}.")]
+    if done.backup:
+        lines.append(Text(f"The one before is kept in {clean(str(done.backup))}."))
+    print_prose(stdout(), lines)
+
+
+def show_pushed_json(done: "Pushed") -> None:
+    """Print what came of a push as one JSON document."""
+    print_json(
+        {
+            "changed": done.changed,
+            "lineage": done.lineage,
+            "serial": done.serial,
+            "backup": str(done.backup) if done.backup else None,
+        }
+    )
+
+
+def show_verified(problems: Sequence[str]) -> None:
+    """Say that the state is sound, or what is broken."""
+    if not problems:
+        print_prose(stdout(), [Text("The state is sound.", "green")])
+        return
+    found = counted(len(problems), "thing")
+    head = Text(f"The state is broken: {found} that must be true, and is not.", "bold red")
+    hint = "Put back a copy of it (`batchspec state push FILE --force`), and report this as a bug."
+    print_prose(stdout(), [head, *(Text(f"- {clean(problem)}") for problem in problems)])
+    print_prose(stderr(), [Text(hint)])
+
+
+def show_verified_json(problems: Sequence[str]) -> None:
+    """Print what is broken as one JSON document."""
+    print_json({"sound": not problems, "problems": list(problems)})

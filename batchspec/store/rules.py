@@ -1,0 +1,91 @@
+"""What must be true of the rows of a state, as queries that find what is broken."""
+
+from collections.abc import Mapping
+
+RULES: dict[str, str] = {
+    "the state has no lineage": """
+        SELECT 0 WHERE EXISTS (SELECT 1 FROM journal) AND NOT EXISTS (SELECT 1 FROM meta
+        WHERE key = 'lineage' AND typeof(value) = 'text' AND value <> '')
+    """,
+    "the state has no serial": """
+        SELECT 0 WHERE EXISTS (SELECT 1 FROM journal) AND NOT EXISTS (SELECT 1 FROM meta
+        WHERE key = 'serial' AND typeof(value) = 'integer' AND value >= 0)
+    """,
+    "the file holds {}, which no state has": """
+        SELECT type || ' ' || name FROM sqlite_master WHERE type IN ('trigger', 'view')
+    """,
+    "the state has no row for its lease": """
+        SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM lease)
+    """,
+    "the lease is held by {}, which does not say where it runs": """
+        SELECT holder FROM lease WHERE holder IS NOT NULL AND (host IS NULL OR pid IS NULL OR
+        operation IS NULL OR since IS NULL OR heartbeat IS NULL)
+    """,
+    "conversation {} is in a batch of another lane": """
+        SELECT c.id FROM conversations c JOIN batches b ON b.number = c.batch WHERE
+        c.phase = 'batched' AND b.lane <> c.lane
+    """,
+    "conversation {} succeeded and has tool calls that were never run": """
+        SELECT DISTINCT c.id FROM conversations c JOIN tool_calls t ON t.conversation = c.id AND
+        t.turn = c.turn WHERE c.phase = 'final' AND c.outcome = 'succeeded' AND c.kept IS NULL
+        AND t.status IN ('waiting', 'running')
+    """,
+    "a tool call of conversation {} is in an unknown state, or done without a result": """
+        SELECT conversation FROM tool_calls WHERE status NOT IN ('waiting', 'running', 'done',
+        'failed') OR (status = 'done' AND result IS NULL)
+    """,
+    "conversation {} has a cost or a number of tokens below zero": """
+        SELECT id FROM conversations WHERE cost < -1e-9 OR min(input_tokens, cached_tokens,
+        output_tokens, reasoning_tokens) < 0
+    """,
+    "a turn of conversation {} has a cost or a number of tokens below zero": """
+        SELECT conversation FROM turns WHERE cost < -1e-9 OR min(input_tokens, cached_tokens,
+        output_tokens, reasoning_tokens) < 0
+    """,
+    "conversation {} was paid less than its turns": """
+        SELECT c.id FROM conversations c JOIN turns t ON t.conversation = c.id GROUP BY c.id
+        HAVING c.cost < SUM(t.cost) - 1e-6
+    """,
+    "conversation {} is in a turn, or was tried or failed a number of times, that cannot be": """
+        SELECT id FROM conversations WHERE turn < 1 OR min(tries, attempts, output_retries) < 0
+    """,
+    "batch {} has a number of members or bytes that cannot be": """
+        SELECT id FROM batches WHERE members < 0 OR bytes < 0
+    """,
+    "batch {} ended, and nobody knows when": """
+        SELECT id FROM batches WHERE ended_at IS NULL AND status IN ('completed', 'failed',
+        'expired', 'cancelled') AND phase IN ('ended', 'collected')
+    """,
+    "batch {} lost its result files before they were read": """
+        SELECT id FROM batches WHERE purged_at IS NOT NULL AND phase <> 'collected'
+    """,
+    "custom_id {} belongs to a batch that was not imported": """
+        SELECT f.custom_id FROM foreign_ids f JOIN batches b ON b.number = f.batch WHERE
+        NOT b.imported
+    """,
+    "job {} was removed and has items": """
+        SELECT DISTINCT j.address FROM jobs j JOIN items i ON i.job = j.id WHERE j.removed
+    """,
+}
+"""From what is told, with what the query returns, to the query; one row for each thing broken."""
+
+BODY_COLUMNS: Mapping[tuple[str, str], str] = {
+    ("items", "row"): "row of item {}",
+    ("conversations", "request"): "request of conversation {}",
+    ("conversations", "reply"): "reply of conversation {}",
+    ("conversations", "answer"): "answer of conversation {}",
+    ("conversations", "kept"): "old reply of conversation {}",
+    ("turns", "request"): "request of a turn of conversation {}",
+    ("turns", "reply"): "reply of a turn of conversation {}",
+}
+"""Every (table, column) that points at a body, and what that body is called."""
+
+
+def body_references() -> str:
+    """Return a query for (number of the column in `BODY_COLUMNS`, whose, where) of every body."""
+    parts = (
+        f"SELECT {n} AS column, {'conversation' if table == 'turns' else 'id'} AS owner, "  # noqa: S608 - constants
+        f"{column} AS ref FROM {table} WHERE {column} IS NOT NULL"
+        for n, (table, column) in enumerate(BODY_COLUMNS)
+    )
+    return " UNION ALL ".join(parts)
