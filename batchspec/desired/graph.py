@@ -63,6 +63,7 @@ class Desired:
             for functions that import them late.
         folder: Of the project's modules, relative to the project; None where jobs were given by
             themselves, so that no other process can load them.
+        paused: Those of `disabled` that can be put together; what they have under way is taken.
     """
 
     jobs: tuple[DesiredJob, ...]
@@ -70,6 +71,7 @@ class Desired:
     disabled: tuple[JobAddress, ...] = ()
     imports: Callable[[], AbstractContextManager[None]] = nullcontext
     folder: str | None = None
+    paused: tuple[DesiredJob, ...] = ()
 
     def __getitem__(self, address: str) -> DesiredJob:
         for job in self.jobs:

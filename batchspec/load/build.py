@@ -64,7 +64,21 @@ def load_project(
         raise SpecError(sorted([*errors, *told], key=_place))
     warnings = tuple(d for d in found if d.severity == "warning")
     disabled = tuple(address for address, job in loaded.jobs.items() if not job.enabled)
-    return Desired(in_order(built), warnings, disabled, loaded.imports, loaded.folder)
+    with loaded.imports():
+        paused = _paused(_Builder(root, loaded, providers))
+    return Desired(in_order(built), warnings, disabled, loaded.imports, loaded.folder, paused)
+
+
+def _paused(builder: "_Builder") -> tuple[DesiredJob, ...]:
+    """Put the jobs together that are not enabled; one with problems is left out, untold."""
+    found: list[DesiredJob] = []
+    for address, job in builder.loaded.jobs.items():
+        if job.valid and not job.enabled:
+            builder.found.clear()
+            desired = builder.job(address, job)
+            if not builder.found:
+                found.append(desired)
+    return tuple(found)
 
 
 def check_rows(
@@ -107,15 +121,18 @@ class _Builder:
     found: list[Diagnostic] = field(default_factory=list[Diagnostic])
     sources: Sources = field(default_factory=Sources)
 
+    def __post_init__(self) -> None:
+        self._addresses = {job: address for address, job in self.loaded.jobs.items()}
+
     def build(self) -> list[DesiredJob]:
         jobs = {a: job for a, job in self.loaded.jobs.items() if job.enabled and job.valid}
-        self._addresses = {job: address for address, job in self.loaded.jobs.items()}
-        built = [self._job(address, job) for address, job in jobs.items()]
+        built = [self.job(address, job) for address, job in jobs.items()]
         sources = {job.address: job.source for job in built}
         self.found += cycles({job.address: job.depends_on for job in built}, sources)
         return built
 
-    def _job(self, address: JobAddress, job: Job) -> DesiredJob:
+    def job(self, address: JobAddress, job: Job) -> DesiredJob:
+        """Put one job together, and note its problems."""
         tools = self._tools(address, job)
         output = self._output(address, job)
         name = parse_model(job.model)

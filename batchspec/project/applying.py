@@ -186,7 +186,11 @@ class Applying:
         return World(
             store=store,
             providers=providers,
-            jobs={job.address: self._local(job) for job in self._desired.jobs},
+            # What was sent for a job before it was switched off comes in with its neighbours.
+            jobs={
+                job.address: self._local(job)
+                for job in (*self._desired.jobs, *self._desired.paused)
+            },
             prices=project.prices,
             clock=project.clock,
             hook=self._hook,

@@ -266,6 +266,12 @@ class StateStore(RecordedState):
                 )
         phase = conversation_phase("final", "Rejudged")
         with self.transaction() as db:
+            # What had been accepted took the place of the answer before it, for good.
+            db.execute(
+                "UPDATE items SET previous = NULL WHERE previous IS NOT NULL AND conversation IN "
+                "(SELECT c.id FROM verdicts v JOIN conversations c ON c.id = v.id "
+                "WHERE c.outcome = 'succeeded')"
+            )
             changed = db.execute(
                 f"UPDATE conversations SET phase = '{phase}', (outcome, reason) = "  # noqa: S608 - constant
                 "(SELECT outcome, reason FROM verdicts v WHERE v.id = conversations.id) "

@@ -131,6 +131,28 @@ def test_a_job_stays_known_when_another_one_is_removed(world: World) -> None:
     assert not world.plan().can_apply
 
 
+def test_a_job_that_is_switched_off_in_flight_holds_up_no_neighbour(world: World) -> None:
+    """Its members are in the same batch: they are judged by its own rules, which are there."""
+    spec = """
+        def loud(value: str) -> str:
+            if not value.endswith("A"):
+                raise ModelRetry("no")
+            return value
+
+        one = Job(model="openai:gpt-5-mini", rows=rows.inline([{{"id": "a"}}]), prompt="one {{id}}")
+        two = Job(model="openai:gpt-5-mini", rows=rows.inline([{{"id": "a"}}, {{"id": "b"}}]),
+                  prompt="two {{id}}", output_validators=[loud], output_retries=0, enabled={on})
+    """
+    world.spec(spec.format(on=True))
+    world.apply(detach=True)
+    world.spec(spec.format(on=False))
+    world.apply()
+    assert world.texts("m.one") == {"a": "ONE A"}
+    assert world.outcomes("m.two") == {"a": "succeeded", "b": "failed"}
+    assert not world.plan().can_apply
+    assert world.created == 1
+
+
 def test_equal_requests_are_paid_once(world: World) -> None:
     """Within a job and between jobs."""
     world.spec("""

@@ -41,6 +41,20 @@ def test_a_changed_validator_judges_stored_replies_again_and_sends_nothing(world
     assert world.lines == sent
 
 
+def test_an_answer_that_was_replaced_does_not_come_back_when_its_successor_is_refused(
+    world: World,
+) -> None:
+    world.spec(CHECKED.format(refuse="BLUE"))
+    world.apply()
+    world.spec(CHECKED.format(refuse="BLUE").replace('"red"', '"crimson"'))
+    world.apply()
+    assert world.texts()["a"] == "CRIMSON"
+    world.spec(CHECKED.format(refuse="CRIMSON").replace('"red"', '"crimson"'))
+    world.apply()
+    item = world.items()["a"]
+    assert (item.outcome, item.text, item.previous) == ("failed", "CRIMSON", False)
+
+
 IGNORING = """
     from batchspec import Job, rows
 

@@ -1,0 +1,166 @@
+"""Whatever is wanted, goes wrong and dies: once it is quiet, what is wanted comes about."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from fuzz.amount import MINUTES, SEED, Patience
+from fuzz.desires import KINDS
+from fuzz.stroll import PARTS, stroll
+from fuzz.troubles import TROUBLES
+from fuzz.walk import Walk
+
+STROLLS = 25
+ROOT = Path(__file__).parents[2]
+JOB = st.integers(0, 4)
+KEY = st.integers(0, 5)
+KIND = st.integers(0, len(KINDS) - 1)
+TARGET = st.none() | st.none() | JOB
+
+
+class Convergence(RuleBasedStateMachine):
+    """Steps of a walk in any order; at the end it becomes quiet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.walk = Walk()
+        self.failed = False
+
+    def do(self, name: str, *args: Any, **options: Any) -> None:
+        try:
+            getattr(self.walk, name)(*args, **options)
+        except BaseException:
+            self.failed = True
+            raise
+
+    @initialize(kind=KIND, rows=st.integers(1, 4))
+    def begin(self, kind: int, rows: int) -> None:
+        self.do("add", kind, rows)
+
+    @rule(kind=KIND, rows=st.integers(1, 3))
+    def add(self, kind: int, rows: int) -> None:
+        self.do("add", kind, rows)
+
+    @rule(job=JOB, part=st.sampled_from(PARTS), version=st.integers(0, 1))
+    def edit(self, job: int, part: str, version: int) -> None:
+        self.do("edit", job, part, version)
+
+    @rule(job=JOB, part=st.sampled_from(["enabled", "protect"]), value=st.booleans())
+    def switch(self, job: int, part: str, value: bool) -> None:
+        self.do("edit", job, part, value)
+
+    @rule(job=JOB, dollars=st.sampled_from([0.001, 9.0]))
+    def budget(self, job: int, dollars: float) -> None:
+        self.do("edit", job, "max_cost", dollars)
+
+    @rule(job=JOB)
+    def rename(self, job: int) -> None:
+        self.do("rename", job)
+
+    @rule(job=JOB, module=st.sampled_from("mn"))
+    def move(self, job: int, module: str) -> None:
+        self.do("move", job, module)
+
+    @rule(job=JOB)
+    def remove(self, job: int) -> None:
+        self.do("remove", job)
+
+    @rule(job=JOB, key=KEY, value=KEY)
+    def put_row(self, job: int, key: int, value: int) -> None:
+        self.do("put_row", job, key, value)
+
+    @rule(job=JOB, key=KEY)
+    def drop_row(self, job: int, key: int) -> None:
+        self.do("drop_row", job, key)
+
+    @rule(job=JOB, key=KEY)
+    def rename_key(self, job: int, key: int) -> None:
+        self.do("rename_key", job, key)
+
+    @rule(job=JOB)
+    def reverse_rows(self, job: int) -> None:
+        self.do("reverse_rows", job)
+
+    @rule(number=st.integers(0, len(TROUBLES) - 1), times=st.integers(1, 2))
+    def trouble(self, number: int, times: int) -> None:
+        self.do("trouble", number, times)
+
+    @rule()
+    def cancel_there(self) -> None:
+        self.do("cancel_there")
+
+    @rule(seconds=st.sampled_from([1, 30, 300, 90_000]))
+    def wait(self, seconds: int) -> None:
+        self.do("wait", seconds)
+
+    @rule(job=JOB, key=KEY)
+    def taint(self, job: int, key: int) -> None:
+        self.do("taint", job, key)
+
+    @rule(detach=st.booleans(), only=TARGET)
+    def apply(self, detach: bool, only: int | None) -> None:
+        self.do("apply", detach=detach, target=only)
+
+    @rule(detach=st.booleans(), dies=st.integers(1, 40))
+    def apply_and_die(self, detach: bool, dies: int) -> None:
+        self.do("apply", detach=detach, dies=dies)
+
+    @rule(detach=st.booleans(), replace_job=JOB)
+    def apply_anew(self, detach: bool, replace_job: int) -> None:
+        self.do("apply", detach=detach, replace_job=replace_job)
+
+    def teardown(self) -> None:
+        try:
+            if not self.failed:
+                self.walk.quiet()
+        finally:
+            self.walk.close()
+
+
+def test_failures_30_34_steps_in_any_order_converge(told: list[str]) -> None:
+    examples = 400 if MINUTES else 25
+    steps = settings(
+        max_examples=examples,
+        stateful_step_count=30 if MINUTES else 15,
+        derandomize=not MINUTES,
+        deadline=None,
+        database=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    run_state_machine_as_test(seed(SEED)(Convergence) if MINUTES else Convergence, settings=steps)
+    told.append(f"convergence, drawn by hypothesis: {examples} examples")
+
+
+def test_strolls_converge(told: list[str]) -> None:
+    """Other steps, more of them that do much."""
+    patience, number, steps = Patience(0.5), SEED, 0
+    while number < SEED + STROLLS or patience:
+        steps += stroll(number)
+        number += 1
+    told.append(f"convergence, strolls of seeds {SEED} to {number - 1}: {steps} steps")
+
+
+def test_a_walk_that_fails_prints_a_program_that_shows_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(walk: Walk) -> None:
+        raise AssertionError("paid twice")
+
+    monkeypatch.setattr(Walk, "_check_answers", broken)
+    with pytest.raises(AssertionError, match="paid twice") as caught:
+        stroll(3)
+    (program,) = caught.value.__notes__
+    with pytest.raises(AssertionError, match="paid twice"):
+        exec(compile(program, "program", "exec"), {})
+    file = tmp_path / "thisfile.py"
+    file.write_text(program)
+    path = {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"}
+    ran = subprocess.run([sys.executable, str(file)], env=path, capture_output=True, check=False)
+    assert ran.returncode == 0, f"whole again, it passes: {ran.stderr.decode()}"

@@ -1,0 +1,437 @@
+"""A walk: somebody edits specs and data, things go wrong, processes die; then it becomes quiet.
+
+Every step is a method with plain arguments and is written down, so that a walk that fails can be
+printed as a program. What must hold is checked after each step, and once it has become quiet.
+"""
+
+import inspect
+import json
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, Self
+
+from worlds import BASE_URL, World
+
+from batchspec.errors import BatchspecError, RefusedError
+from batchspec.plan.changes import Kind, Plan
+from batchspec.project import Project
+from batchspec.providers.openai.client import OpenAIClient
+from batchspec.simulator import AppTransport
+from fuzz.desires import KINDS, Desires, EchoModel, Wish, first_digest
+from fuzz.folding import check_journal
+from fuzz.troubles import TROUBLES, Killed, Reaper, mortal
+
+P = ParamSpec("P")
+Step = Callable[Concatenate["Walk", P], None]
+_PASSES = 4
+"""Applies after which a quiet world must be as it is wanted."""
+_UNANSWERED = {"expired", "cancelled"}
+_DROPPED = "SELECT 1 FROM conversations WHERE reason = 'No row wants it any more.'"
+_ROWS = 6
+"""Keys and values are few, so that rows come back and requests are equal."""
+
+
+class WalkWorld(World):
+    """A world whose calls are moments of death, with a client that never waits in real time."""
+
+    def __init__(self, root: Path, echo: EchoModel) -> None:
+        super().__init__(root, model=echo)
+        self.wire = self.reaper = Reaper(self.app)
+        self.hook.react = mortal(self.reaper)
+
+    def client(self) -> OpenAIClient:
+        transport = AppTransport(self.wire)
+        return OpenAIClient(api_key="test", base_url=BASE_URL, transport=transport, retries=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An item as a reader sees it."""
+
+    outcome: str | None
+    text: str | None
+    previous: bool
+
+
+def step(method: Step[P]) -> Step[P]:
+    """Write a step down; one that fails says the whole walk, as a program."""
+
+    @wraps(method)
+    def noted(walk: "Walk", *args: P.args, **kwargs: P.kwargs) -> None:
+        bound = inspect.signature(method).bind(walk, *args, **kwargs)
+        told = ", ".join(f"{k}={v!r}" for k, v in list(bound.arguments.items())[1:])
+        walk.steps.append(f"{method.__name__}({told})")
+        try:
+            method(walk, *args, **kwargs)
+            walk.world.check()
+            walk.dropped |= bool(walk._rows(_DROPPED))
+            check_journal(walk.world.state)
+        except BaseException as error:
+            if not isinstance(error, KeyboardInterrupt):
+                error.add_note(walk.program())
+            raise
+
+    return noted
+
+
+class Walk:
+    """One world, what is wanted of it, and what has happened so far.
+
+    Attributes:
+        steps: So far, as calls.
+        lossy: Whether something may have taken an answer after it was paid.
+        again: How often somebody asked for answers anew.
+        refused: Whether the last apply was refused or went wrong.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.steps: list[str] = []
+        self.desires = Desires()
+        self.echo = EchoModel()
+        self.seed = seed
+        self.lossy = False
+        self.again = 0
+        self.dropped = False
+        self.error: BatchspecError | None = None
+        self._names = 0
+        self._root = Path(tempfile.mkdtemp(prefix="walk-"))
+        self.world = WalkWorld(self._root, self.echo)
+        self.world.faults.seed = seed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.world.close()
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def program(self) -> str:
+        """Return what has happened as a program that does it again."""
+        lines = "\n".join(f"    walk.{told}" for told in self.steps)
+        return (
+            "# To try it again: PYTHONPATH=tests .venv/bin/python thisfile.py\n"
+            f"from fuzz.walk import Walk\n\nwith Walk(seed={self.seed}) as walk:\n{lines}\n"
+        )
+
+    # --- what people want
+
+    @step
+    def add(self, kind: int, rows: int = 3, upstream: int = 0) -> None:
+        """Add a job."""
+        what = KINDS[kind % len(KINDS)]
+        above = [w for w in self.desires.wishes.values() if w.kind in {"plain", "tooled"}]
+        self._names += 1
+        wish = Wish(f"j{self._names}", what, rows=tuple((f"r{n}", n) for n in range(rows)))
+        if what in {"derived", "collected"}:
+            wish = replace(wish, kind="plain")
+            if above:
+                up = above[upstream % len(above)]
+                wish = replace(wish, kind=what, upstream=up.name, module=up.module, rows=())
+        self.desires.wishes[wish.name] = wish
+
+    @step
+    def edit(self, job: int, part: str, value: Any) -> None:
+        """Change one part of a job."""
+        if wish := self._wish(job):
+            self.desires.change(wish.name, **{part: value})
+
+    @step
+    def rename(self, job: int) -> None:
+        """Give a job another name."""
+        if wish := self._wish(job):
+            self._names += 1
+            name = f"j{self._names}"
+            known = self.desires.wishes
+            self.desires.wishes = {
+                (name if w.name == wish.name else w.name): replace(
+                    w,
+                    name=name if w.name == wish.name else w.name,
+                    upstream=name if w.upstream == wish.name else w.upstream,
+                )
+                for w in known.values()
+            }
+
+    @step
+    def move(self, job: int, module: str) -> None:
+        """Put a job, and those whose rows come from it, into another file."""
+        wish = self._wish(job)
+        if wish and wish.upstream is None:
+            for name in self.desires.with_dependents(wish.name):
+                self.desires.change(name, module=module)
+
+    @step
+    def remove(self, job: int) -> None:
+        """Remove a job, and those whose rows come from it."""
+        if wish := self._wish(job):
+            for name in self.desires.with_dependents(wish.name):
+                del self.desires.wishes[name]
+
+    @step
+    def put_row(self, job: int, key: int, value: int) -> None:
+        """Add a row, or change it."""
+        if wish := self._wish(job):
+            rows = dict(wish.rows) | {f"r{key % _ROWS}": value % _ROWS}
+            self._set_rows(wish, rows)
+
+    @step
+    def drop_row(self, job: int, key: int) -> None:
+        """Remove a row; the last one stays."""
+        if (wish := self._wish(job)) and len(wish.rows) > 1:
+            rows = dict(wish.rows)
+            rows.pop(f"r{key % _ROWS}", None)
+            self._set_rows(wish, rows or dict(wish.rows))
+
+    @step
+    def rename_key(self, job: int, key: int) -> None:
+        """Give a row another key."""
+        if wish := self._wish(job):
+            old = f"r{key % _ROWS}"
+            self._set_rows(wish, {(k + "x" if k == old else k): v for k, v in wish.rows})
+
+    @step
+    def reverse_rows(self, job: int) -> None:
+        """Put the rows into another order."""
+        if wish := self._wish(job):
+            self._set_rows(wish, dict(reversed(wish.rows)))
+
+    def _set_rows(self, wish: Wish, rows: dict[str, int]) -> None:
+        if wish.upstream is None:
+            self.desires.change(wish.name, rows=tuple(rows.items()))
+
+    def _addresses(self, job: int | None) -> list[str]:
+        wish = None if job is None else self._wish(job)
+        return [wish.address] if wish else []
+
+    def _wish(self, job: int) -> Wish | None:
+        wishes = list(self.desires.wishes.values())
+        return wishes[job % len(wishes)] if wishes else None
+
+    # --- what goes wrong
+
+    @step
+    def trouble(self, number: int, times: int = 1) -> None:
+        """Let something go wrong at the provider, or on the way to it."""
+        found = TROUBLES[number % len(TROUBLES)]
+        self.lossy |= found.loses
+        self.world.faults.add(found.fault, times=times, **found.options)
+
+    @step
+    def cancel_there(self) -> None:
+        """Cancel every open batch, as somebody with the same account could."""
+        self.world.server.cancel_batches()
+
+    @step
+    def wait(self, seconds: int) -> None:
+        """Let time pass."""
+        self.world.clock.advance(float(seconds))
+
+    # --- what is run
+
+    @step
+    def apply(
+        self,
+        *,
+        detach: bool = False,
+        target: int | None = None,
+        replace_job: int | None = None,
+        dies: int | None = None,
+    ) -> None:
+        """Plan and apply, as a process of its own; `dies` counts the moments until its death."""
+        if self.desires.wishes:
+            chosen, anew = self._addresses(target), self._addresses(replace_job)
+            self.again += bool(anew)
+            self._apply(detach=detach, targets=chosen, anew=anew, dies=dies)
+
+    @step
+    def taint(self, job: int, key: int) -> None:
+        """Say that an answer is bad."""
+        if wish := self._wish(job):
+            with self.world.open() as project:
+                try:
+                    project.taint(f'{wish.address}["r{key % _ROWS}"]')
+                    self.again += 1
+                except BatchspecError:  # it is not on record, or not answered
+                    pass
+
+    @step
+    def quiet(self) -> None:
+        """Let all troubles end; what is wanted must come about, and nothing more be done."""
+        world, wishes = self.world, self.desires.wishes
+        world.faults.clear()
+        world.clock.advance(7200.0)
+        for name, wish in list(wishes.items()):
+            # Nobody's rows can come from a job that is switched off.
+            enabled = wish.enabled or len(self.desires.with_dependents(name)) > 1
+            self.desires.change(name, protect=False, max_cost=None, enabled=enabled)
+        if not wishes:
+            return
+        for _ in range(_PASSES):
+            self._apply()
+            if self.error is None and not self._plan().can_apply:
+                break
+        assert self.error is None, f"it does not come to rest: {self.error}"
+        plan = self._plan()
+        assert not plan.can_apply, f"{_PASSES} passes did not suffice: {_told(plan)}"
+        for _ in range(2):
+            before = world.reaper.writes
+            self._apply()
+            assert world.reaper.writes == before, "there was nothing to do, and it was done"
+            assert not self._plan().can_apply
+            world.clock.advance(86_400.0)
+        self._check_answers()
+        self._check_paid_once()
+
+    def _write(self) -> None:
+        folder = self._root / "specs"
+        shutil.rmtree(folder, ignore_errors=True)
+        for name, source in self.desires.modules().items():
+            self.world.spec(source, name)
+
+    def _plan(self) -> Plan:
+        self._write()
+        with self.world.open() as project:
+            return project.plan()
+
+    def _apply(
+        self,
+        *,
+        detach: bool = False,
+        targets: list[str] | None = None,
+        anew: list[str] | None = None,
+        dies: int | None = None,
+    ) -> None:
+        self._write()
+        world, reaper = self.world, self.world.reaper
+        before, waiting = self._items(), self._unsent()
+        reaper.sent.clear()
+        plan: Plan | None = None
+        self.error = None
+        with world.open() as project:
+            try:
+                plan = project.plan(targets=targets or [], replace=anew or [])
+                spent = plan.spent or 0
+                reaper.left = dies
+                project.apply(plan, hook=world.hook, detach=detach)
+            except BatchspecError as error:
+                self.error = error
+            except Killed:
+                pass
+            except BaseExceptionGroup as errors:
+                if errors.split(Killed)[1] is not None:
+                    raise
+            finally:
+                reaper.left = None
+        self._check_old_answers(before)
+        if plan is not None:
+            self._check_within(plan, waiting)
+            if not (self.lossy or waiting or self.error):
+                self._check_cost(plan, float(spent))
+        if isinstance(self.error, RefusedError):
+            assert not reaper.sent, "it was refused, and something was sent"
+
+    # --- what must hold
+
+    def _rows(self, sql: str) -> list[Any]:
+        file = self.world.state / "batchspec.db"
+        if not file.exists():
+            return []
+        with sqlite3.connect(file) as db:
+            return db.execute(sql).fetchall()
+
+    def _unsent(self) -> int:
+        """Count first turns that earlier plans left to be sent, or sent again."""
+        sql = (
+            "SELECT COUNT(*) FROM conversations WHERE turn = 1 AND phase IN ('pending', 'batched')"
+        )
+        return self._rows(sql)[0][0] if self._rows("SELECT 1 FROM sqlite_master LIMIT 1") else 0
+
+    def _items(self) -> dict[tuple[str, str], Seen]:
+        found: dict[tuple[str, str], Seen] = {}
+        with self.world.open() as project:
+            for (address,) in self._rows("SELECT address FROM jobs WHERE NOT removed"):
+                found |= _seen(project, address)
+        return found
+
+    def _check_old_answers(self, before: dict[tuple[str, str], Seen]) -> None:
+        """See that every answer is readable until another one is accepted."""
+        after = self._items()
+        wanted = {w.address: {key for key, _ in w.rows} for w in self.desires.wishes.values()}
+        for (address, key), old in before.items():
+            new = after.get((address, key))
+            if old.text is None or key not in wanted.get(address, ()):
+                continue
+            assert new is not None, f"{address}[{key}] is gone"
+            assert new.text is not None or new.outcome is not None, f"{address}[{key}]: no answer"
+            if new.previous:
+                assert new.text == old.text
+
+    def _check_within(self, plan: Plan, waiting: int) -> None:
+        """See that no more was sent for the first time than this plan and earlier ones said."""
+        sent = self.world.reaper.sent
+        assert len(sent) <= plan.requests + waiting, f"{len(sent)} sent: {_told(plan)}"
+        sql = "SELECT lower(hex(substr(c.fingerprint, 1, 8))) FROM conversations c"
+        known = {name for (name,) in self._rows(sql)}
+        assert sent <= known
+
+    def _check_cost(self, plan: Plan, before: float) -> None:
+        with self.world.open() as project, project.reader() as reader:
+            spent = float(reader.spent() or 0) - before
+        if plan.priced and not plan.counts.get(Kind.CONTINUE):
+            assert spent <= float(plan.cost_at_most) + 1e-9, f"${spent}: {_told(plan)}"
+
+    def _check_answers(self) -> None:
+        """See that every wanted row ended, and has the answer of its own request."""
+        with self.world.open() as project:
+            project.load()
+            for wish in self.desires.wishes.values():
+                if not wish.enabled:
+                    continue
+                seen = _seen(project, wish.address)
+                keys = {key for key, _ in wish.rows} or {key for _, key in seen}
+                assert {key for _, key in seen} == keys, f"{wish.address}: {seen}"
+                for (address, key), item in seen.items():
+                    outcome = self._outcome(address, key)
+                    assert outcome not in {None, *_UNANSWERED}, f"{address}[{key}]: {outcome}"
+                    # An answer is not given up for one that was not accepted.
+                    assert not item.previous or outcome != "succeeded", f"{address}[{key}]"
+                    if outcome == "succeeded":
+                        request = project.render(f"{address}[{json.dumps(key)}]").request
+                        assert first_digest(request["body"]) in (item.text or ""), (address, key)
+
+    def _outcome(self, address: str, key: str) -> str | None:
+        sql = (
+            "SELECT c.outcome FROM items i JOIN conversations c ON c.id = i.conversation "
+            f"JOIN jobs j ON j.id = i.job WHERE j.address = '{address}' AND i.key = '{key}'"
+        )
+        outcome: str | None = self._rows(sql)[0][0]
+        return outcome
+
+    def _check_paid_once(self) -> None:
+        """See that no request was answered twice, unless something was lost or asked for anew."""
+        if self.dropped:
+            return
+        if not self.lossy:
+            most = max(self.echo.asked.values(), default=0)
+            assert most <= 1 + self.again, f"a request was answered {most} times"
+
+
+def _seen(project: Project, address: str) -> dict[tuple[str, str], Seen]:
+    return {
+        (address, item.key): Seen(item.outcome, item.text, item.previous)
+        for item in project.results(address)
+    }
+
+
+def _told(plan: Plan) -> str:
+    return "; ".join(
+        f"{job.address}: {dict(job.counts)} {[r.code for r in job.reasons]} {job.requests} requests"
+        for job in plan.jobs
+    )
