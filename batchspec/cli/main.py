@@ -28,6 +28,7 @@ COMMANDS = {
     "taint": "Mark answers as bad: the next plan asks for new ones.",
     "untaint": "Take such marks away.",
     "import": "Take the answers of a batch that was made by hand.",
+    "cancel": "Stop what is under way; what was answered is kept.",
     "status": "Show jobs, batches, counts, cost, and what is waited for.",
     "results": "Print the answers.",
     "batches": "Show the batches at the providers.",

@@ -57,7 +57,9 @@ def classify(
     if recorded.fingerprint == row.fingerprint:
         return _own(row, recorded, replace_it=replace_it, failed_again=failed_again)
     if recorded.same is not None:
-        again = _unanswered(recorded.same_outcome, gone=recorded.same_gone)
+        again = _unanswered(
+            recorded.same_outcome, gone=recorded.same_gone, stopped=recorded.same_stopped
+        )
         if again is not None:
             return Kind.RESUBMIT, again
         if recorded.same_tainted:
@@ -73,7 +75,7 @@ def _own(
 ) -> tuple[Kind, ReasonCode | None]:
     if recorded.phase != "final":
         return Kind.CONTINUE, _UNDER_WAY[recorded.phase or "pending"]
-    again = _unanswered(recorded.outcome, gone=recorded.gone)
+    again = _unanswered(recorded.outcome, gone=recorded.gone, stopped=recorded.stopped)
     if again is None and replace_it:
         again = "REQUESTED"
     elif again is None and recorded.tainted:
@@ -87,8 +89,10 @@ def _own(
     return Kind.KEEP, None
 
 
-def _unanswered(outcome: Outcome | None, *, gone: bool | None) -> ReasonCode | None:
+def _unanswered(outcome: Outcome | None, *, gone: bool | None, stopped: bool) -> ReasonCode | None:
     """Return why a request that ended so is sent again; None if it is not."""
+    if outcome == "cancelled" and stopped:
+        return "CANCELLED"
     return "BATCH_GONE" if outcome == "lost" and gone else _UNANSWERED.get(outcome)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 import anyio
 
 from batchspec.errors import RefusedError, UsageError
-from batchspec.ids import JobAddress, RemoteId
+from batchspec.ids import JobAddress
 from batchspec.load.determinism import check_determinism
 from batchspec.plan.changes import JobPlan, Kind, Plan
 from batchspec.plan.drift import shares, with_drift
@@ -18,8 +18,7 @@ from batchspec.ports import (
 )
 from batchspec.project import wiring
 from batchspec.project.applying import Applying, SilentHook
-from batchspec.project.imported import ImportResult
-from batchspec.project.importing import Importing
+from batchspec.project.interventions import Interventions
 from batchspec.project.jobs import unfinished_jobs
 from batchspec.project.locking import find_lock
 from batchspec.project.looking import Looked, Told, look
@@ -37,11 +36,10 @@ from batchspec.project.values import ApplyResult, Status
 from batchspec.results.read import Item
 from batchspec.results.turns import Turn
 from batchspec.state.records import LeaseRecord
-from batchspec.store.foreign import Match
 from batchspec.store.reader import StateReader
 
 
-class Project(RefreshableProject):
+class Project(Interventions, RefreshableProject):
     """A folder with specs, and the state of one environment.
 
     Args:
@@ -264,39 +262,6 @@ class Project(RefreshableProject):
             StateError: There is no state yet.
         """
         return mark(self, addresses, keys=keys, on=not undo)
-
-    # --- adoption ------------------------------------------------------------------------------
-
-    def import_batch(
-        self, address: str, batch: str, *, match: Match = "auto", force: bool = False
-    ) -> ImportResult:
-        """Make the answers of a batch that was made by hand those of a job; nothing is sent.
-
-        What waits for them is recorded as in progress, and the next `apply` collects it.
-
-        Args:
-            address: Of the job.
-            batch: The provider's id.
-            match: How lines find their row. custom-id: by key, address or our own id · request: by
-                an equal body · auto: both, and the request must agree.
-            force: Also take a batch that another state made.
-
-        Raises:
-            UsageError: There is no such job.
-            RefusedError: The batch cannot hold answers of the job, or none that it waits for.
-            ProviderError: The provider does not know it, or does not answer.
-            LockedError: Another process is applying.
-        """
-        wiring.outside_a_loop()
-        return anyio.run(partial(self.import_batch_async, address, batch, match=match, force=force))
-
-    async def import_batch_async(
-        self, address: str, batch: str, *, match: Match = "auto", force: bool = False
-    ) -> ImportResult:
-        """Do what `import_batch` does, inside a running event loop."""
-        await anyio.to_thread.run_sync(self.load)
-        job = self._job(JobAddress(address))
-        return await Importing(self, job, RemoteId(batch), match=match, force=force).run()
 
     # --- what came of it -----------------------------------------------------------------------
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _GUESSED_FROM = 10_000
 """Keys a misspelt one is compared with."""
-_Named = dict[JobAddress, list[RowKey] | None]
+Named = dict[JobAddress, list[RowKey] | None]
+"""The keys meant of every job; None: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def mark(
     store = project.store()
     store.acquire(project.mint(), "taint" if on else "untaint")
     try:
-        named = _named(store, addresses, keys)
+        named = named_items(store, addresses, keys)
         with store.transaction() as db:
             done = [Tainted(job, taint(db, job, wanted, on=on)) for job, wanted in named.items()]
             for each in done:
@@ -54,10 +55,16 @@ def mark(
     return tuple(done)
 
 
-def _named(store: StateStore, addresses: Sequence[str], keys: Sequence[str] | None) -> _Named:
-    """Return the keys meant of every job, None for all; refuses what is not on record."""
+def named_items(
+    store: StateStore, addresses: Sequence[str], keys: Sequence[str] | None = None
+) -> Named:
+    """Return the keys meant of every job, None for all of them.
+
+    Raises:
+        UsageError: An address or a key is not on record.
+    """
     known = [job.address for job in store.progress() if not job.removed and job.items]
-    named: _Named = {}
+    named: Named = {}
     for text in addresses:
         pattern, key = parse_address(text)
         jobs = [job for job in known if fnmatchcase(job, pattern)]
@@ -73,7 +80,7 @@ def _named(store: StateStore, addresses: Sequence[str], keys: Sequence[str] | No
     return named
 
 
-def _add(named: _Named, job: JobAddress, keys: list[RowKey] | None) -> None:
+def _add(named: Named, job: JobAddress, keys: list[RowKey] | None) -> None:
     before = named.get(job, [])
     named[job] = None if keys is None or before is None else [*before, *keys]
 

@@ -66,6 +66,24 @@ class ItemsTainted:
     at: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemsCancelled:
+    """A person stopped items that were not final: they are not sent again by themselves."""
+
+    job: str
+    waiting: int
+    """They ended at once."""
+    in_flight: int
+    """They are in batches, and end with them."""
+    at: float
+
+
 HousekeepingEvent = (
-    LeaseBroken | AddressMoved | ItemsForgotten | ItemsTainted | StateReplaced | BodiesDeleted
+    LeaseBroken
+    | AddressMoved
+    | ItemsForgotten
+    | ItemsTainted
+    | ItemsCancelled
+    | StateReplaced
+    | BodiesDeleted
 )

@@ -56,6 +56,7 @@ ReasonCode = Literal[
     "TAINTED",
     "FAILED",
     "BATCH_EXPIRED",
+    "CANCELLED",
     "BATCH_CANCELLED_REMOTELY",
     "BATCH_FAILED",
     "BATCH_GONE",

@@ -26,12 +26,15 @@ class RecordedRow:
     """A person wants another answer than the one it has."""
     gone: bool | None = False
     """Whether its answer was lost with its whole batch."""
+    stopped: bool = False
+    """A person cancelled it, unless it was answered all the same."""
     same: ConversationId | None = None
     """A conversation, of any job, with the wanted request."""
     same_phase: ConversationPhase | None = None
     same_outcome: Outcome | None = None
     same_tainted: bool = False
     same_gone: bool | None = False
+    same_stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

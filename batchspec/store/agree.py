@@ -57,7 +57,8 @@ _STATEMENTS = (
     # Turns that were answered are paid: what was stopped later goes on where it was.
     f"""
     UPDATE conversations SET phase = CASE resumable WHEN {TOOLS} THEN 'tools' ELSE 'pending' END,
-      attempts = 0, ready_at = 0, resumable = 0, outcome = NULL, reason = NULL, job = r.owner
+      attempts = 0, ready_at = 0, resumable = 0, stopped = 0, outcome = NULL, reason = NULL,
+      job = r.owner
     FROM (
       SELECT r.fingerprint, MAX(w.job) AS owner FROM draft.rows r
       JOIN wanted w ON w.number = r.job WHERE r.kind = '-/+' GROUP BY 1
@@ -73,7 +74,7 @@ _STATEMENTS = (
     """,
     """
     UPDATE conversations SET phase = 'pending', turn = 1, attempts = 0, output_retries = 0,
-      resumable = 0, ready_at = 0,
+      resumable = 0, stopped = 0, ready_at = 0,
       kept = CASE WHEN outcome = 'succeeded' THEN reply ELSE kept END, outcome = NULL,
       reason = NULL, request = r.body, size = r.size, job = r.owner
     FROM (

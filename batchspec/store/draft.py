@@ -30,8 +30,8 @@ from batchspec.store.reader import StateReader
 from batchspec.store.schema import explain
 from batchspec.store.segments import SegmentWriter
 
-_Item = tuple[Fingerprint, ConversationPhase, Outcome | None, int, RecordRef, int, bool, bool]
-_Same = tuple[ConversationId, ConversationPhase, Outcome | None, bool, bool]
+_Item = tuple[Fingerprint, ConversationPhase, Outcome | None, int, RecordRef, int, bool, bool, bool]
+_Same = tuple[ConversationId, ConversationPhase, Outcome | None, bool, bool, bool]
 _SCHEMA = """
 PRAGMA page_size = 16384;
 PRAGMA journal_mode = OFF;
@@ -52,11 +52,12 @@ CREATE TABLE anew (fingerprint BLOB PRIMARY KEY) WITHOUT ROWID;
 """
 _STORED = frozenset({Kind.SUBMIT, Kind.RESUBMIT, Kind.REUSE, Kind.UPDATE})
 _NOTHING = RecordedRow()
-_NO_ITEM, _NO_SAME = (*(None,) * 6, False, False), (*(None,) * 3, False, False)
+_NO_ITEM, _NO_SAME = (*(None,) * 6, *(False,) * 3), (*(None,) * 3, *(False,) * 3)
 _BLOBS = 500
 _SAME = (
     "SELECT fingerprint, id, phase, outcome, phase = 'final' AND tainted > tries, "  # noqa: S608 - placeholders
-    "outcome = 'lost' AND (SELECT phase = 'lost' FROM batches WHERE number = batch) "
+    "outcome = 'lost' AND (SELECT phase = 'lost' FROM batches WHERE number = batch), "
+    "stopped "
     "FROM conversations "
     f"WHERE fingerprint IN ({','.join('?' * _BLOBS)})"
 )
@@ -67,7 +68,8 @@ _PUT = (
 _ITEMS = """
 SELECT i.key, c.fingerprint, c.phase, c.outcome, c.contract, i.row, i.digest,
   c.tainted > c.tries,
-  c.outcome = 'lost' AND (SELECT b.phase = 'lost' FROM batches b WHERE b.number = c.batch)
+  c.outcome = 'lost' AND (SELECT b.phase = 'lost' FROM batches b WHERE b.number = c.batch),
+  c.stopped
 FROM json_each(?) k CROSS JOIN items i ON i.job = ? AND i.key = k.value
 JOIN conversations c ON c.id = i.conversation
 """

@@ -38,6 +38,7 @@ from batchspec.state.events import (
 from batchspec.state.housekeeping import (
     AddressMoved,
     BodiesDeleted,
+    ItemsCancelled,
     ItemsForgotten,
     ItemsTainted,
     LeaseBroken,
@@ -91,6 +92,7 @@ class StateStore(RecordedState):
                 | AddressMoved()
                 | ItemsForgotten()
                 | ItemsTainted()
+                | ItemsCancelled()
                 | StateReplaced()
                 | BodiesDeleted()
             ):

@@ -81,6 +81,9 @@ _RULES: dict[str, str] = {
         IN ('cancelled', 'expired', 'lost', 'failed') OR (resumable = 2 AND NOT EXISTS (SELECT 1
         FROM tool_calls t WHERE t.conversation = c.id AND t.turn = c.turn)))
     """,
+    "conversation {} was cancelled and waits to be sent": """
+        SELECT id FROM conversations WHERE phase IN ('pending', 'tools') AND stopped
+    """,
     "conversation {} waits for tools without a call": """
         SELECT id FROM conversations c WHERE phase = 'tools' AND NOT EXISTS (SELECT 1 FROM
         tool_calls t WHERE t.conversation = c.id AND t.turn = c.turn)

@@ -4,6 +4,7 @@ import sqlite3
 
 from batchspec.ids import BatchId
 from batchspec.state.machine import conversation_phase
+from batchspec.state.stopped import CANCELLED
 
 _COUNTS = """
 SELECT b.id, b.members, (
@@ -19,21 +20,23 @@ EXISTS (SELECT 1 FROM conversations c JOIN items i ON i.conversation = c.id
 """
 _UNNEEDED = f"""
 SELECT b.id FROM batches b WHERE b.phase IN ('intended', 'submitted') AND b.cancel_at IS NULL
-  AND b.members > 0 AND NOT {_WANTED} ORDER BY b.number
+  AND b.members > 0 AND NOT b.imported AND NOT {_WANTED} ORDER BY b.number
 """  # noqa: S608 - constants
 _NEEDED = f"SELECT {_WANTED} FROM batches b WHERE b.id = ?"  # noqa: S608 - constants
 NOBODY = "No row wants it any more."
 TURN, TOOLS = 1, 2
 """How a conversation that ended goes on when it is sent again: with the request of its turn, or
 with the tool calls of it. 0: from its first turn."""
-ABANDONED = f"""
+_ENDED = f"""
 UPDATE conversations SET phase = '{conversation_phase("pending", "Abandoned")}',
   outcome = CASE WHEN kept IS NULL THEN 'cancelled' ELSE 'succeeded' END,
-  reason = CASE WHEN kept IS NULL THEN '{NOBODY}' END, reply = COALESCE(kept, reply),
+  reason = CASE WHEN kept IS NULL THEN '{{}}' END, reply = COALESCE(kept, reply),
   resumable = CASE WHEN kept IS NOT NULL THEN 0 WHEN phase = 'tools' THEN {TOOLS}
     ELSE {TURN} * (turn > 1) END
 """  # noqa: S608 - constants
+ABANDONED = _ENDED.format(NOBODY)
 """SQL that ends conversations no row wants, whichever they are."""
+_END_STOPPED = f"{_ENDED.format(CANCELLED)} WHERE phase IN ('pending', 'tools') AND stopped = 1"
 _ABANDON = f"""
 {ABANDONED}
 WHERE phase IN ('pending', 'tools') AND batch = (SELECT number FROM batches WHERE id = ?)
@@ -62,8 +65,14 @@ def needed(db: sqlite3.Connection, batch: BatchId) -> bool:
 
 
 def abandon(db: sqlite3.Connection, batch: BatchId) -> None:
-    """End conversations a batch gave back and no row wants; inside a transaction."""
+    """End conversations a batch gave back that no row wants, or that a person stopped."""
     db.execute(_ABANDON, (batch,))
+    end_stopped(db)
+
+
+def end_stopped(db: sqlite3.Connection) -> None:
+    """End what a person stopped and would wait to be sent; inside a transaction."""
+    db.execute(_END_STOPPED)
 
 
 def lose(db: sqlite3.Connection, batch: BatchId, reason: str) -> None:

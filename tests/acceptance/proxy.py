@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
-Kind = Literal["upload", "create", "poll", "list", "download", "delete", "other"]
+Kind = Literal["upload", "create", "cancel", "poll", "list", "download", "delete", "other"]
 When = Literal["before", "after", "inside"]
 _KINDS: dict[tuple[str, ...], Kind] = {
     ("POST", "files"): "upload",
     ("POST", "batches"): "create",
+    ("POST", "batches", "*", "cancel"): "cancel",
     ("GET", "batches"): "list",
     ("GET", "batches", "*"): "poll",
     ("GET", "files", "*", "content"): "download",

@@ -88,6 +88,7 @@ REASONS: Mapping[ReasonCode, str] = {
     "TAINTED": "its answer is tainted",
     "FAILED": "it ended without an answer, and is asked for with --failed",
     "BATCH_EXPIRED": "the batch expired",
+    "CANCELLED": "it was cancelled before it was answered",
     "BATCH_CANCELLED_REMOTELY": "the batch was cancelled at the provider",
     "BATCH_FAILED": "the batch failed",
     "BATCH_GONE": "the provider does not know the batch any more",

@@ -36,6 +36,7 @@ from batchspec.state.housekeeping import (
     AddressMoved,
     BodiesDeleted,
     HousekeepingEvent,
+    ItemsCancelled,
     ItemsForgotten,
     ItemsTainted,
     LeaseBroken,
@@ -107,7 +108,13 @@ class Narrator:
             case PlanAgreed():
                 rows = counted(event.added + event.changed, "row")
                 return f"{clean(event.job)}: {rows} agreed to.", False
-            case LeaseBroken() | AddressMoved() | ItemsForgotten() | ItemsTainted():
+            case (
+                LeaseBroken()
+                | AddressMoved()
+                | ItemsForgotten()
+                | ItemsTainted()
+                | ItemsCancelled()
+            ):
                 return _kept_house(event), True
             case StateReplaced() | BodiesDeleted():
                 return _kept_house(event), True
@@ -190,7 +197,7 @@ class Narrator:
         return f"Batch {self._name(event.id)} is {event.status}, {done}.", news
 
 
-def _kept_house(event: HousekeepingEvent) -> str:
+def _kept_house(event: HousekeepingEvent) -> str:  # noqa: PLR0911 - one per event
     match event:
         case LeaseBroken():
             who = f"`{clean(event.operation)}` of process {event.pid} on {clean(event.host)}"
@@ -202,6 +209,10 @@ def _kept_house(event: HousekeepingEvent) -> str:
         case ItemsTainted():
             what = "tainted" if event.tainted else "not tainted any more"
             return f"{clean(event.job)}: {counted(event.items, 'item')} {what}."
+        case ItemsCancelled():
+            stopped = counted(event.waiting, "waiting item")
+            told = f"{stopped} cancelled, {event.in_flight:,} in batches are to end"
+            return f"{clean(event.job)}: {told}."
         case StateReplaced():
             return f"The state was replaced by a copy with serial {event.serial}."
         case BodiesDeleted():

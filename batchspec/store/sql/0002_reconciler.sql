@@ -31,6 +31,8 @@ CREATE TABLE accounts (
 ) STRICT, WITHOUT ROWID;
 
 ALTER TABLE conversations ADD COLUMN ready_at REAL NOT NULL DEFAULT 0;      -- not sent before
+ALTER TABLE conversations ADD COLUMN stopped INTEGER NOT NULL DEFAULT 0;    -- cancelled by a person
+CREATE INDEX conversations_stopped ON conversations (id) WHERE stopped = 1;
 ALTER TABLE conversations ADD COLUMN resumable INTEGER NOT NULL DEFAULT 0;  -- goes on at its turn
 CREATE INDEX conversations_later ON conversations (lane, ready_at)
   WHERE phase = 'pending' AND ready_at > 0;
