@@ -114,6 +114,10 @@ class StalePlanError(BatchspecError):
     exit_code = ExitCode.STALE_PLAN
 
 
+class PlanFileError(BatchspecError):
+    """A file that was given as a saved plan cannot be read as one."""
+
+
 class RefusedError(BatchspecError):
     """A budget or a guard refused the change; nothing was sent."""
 

@@ -1,5 +1,6 @@
 """`batchspec apply`."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -7,14 +8,14 @@ import click
 
 from batchspec.cli.durations import lock_options
 from batchspec.cli.grades import mean_grades
-from batchspec.cli.installed import installed_version
 from batchspec.cli.scope import Scope, scope_options
-from batchspec.cli.selection import selection_options
+from batchspec.cli.selection import refuse_wishes, selection_options
 from batchspec.cli.views.apply import ask, show_failures, show_result, tell_plan, tell_result
 from batchspec.cli.views.plan import show_plan
 from batchspec.cli.views.planning import planning
 from batchspec.cli.views.progress import JsonEvents, tell_error, watching
-from batchspec.errors import BatchspecError, DeclinedError, ExitCode, UsageError
+from batchspec.errors import BatchspecError, DeclinedError, ExitCode
+from batchspec.installed import installed_version
 
 if TYPE_CHECKING:
     from batchspec.plan.changes import Plan
@@ -61,23 +62,21 @@ def apply(  # noqa: PLR0913 - one argument per option
 ) -> ExitCode:
     """Make it so, and wait until every job is final.
 
-    Shows the plan and asks first. Ctrl-C stops the waiting, not the batches: the next `apply` goes
-    on from there.
+    Shows the plan and asks first; a PLANFILE, saved with `batchspec plan -o`, is applied without a
+    question: what it says or less, once. Ctrl-C stops the waiting, not the batches: the next
+    `apply` goes on from there.
     """
-    if planfile:
-        raise UsageError("Saved plans come later. Leave out the file: `apply` makes its own plan.")
+    if planfile is not None:
+        refuse_wishes(wishes, "a saved plan says itself what it is about.")
+        auto_approve = True  # it is the consent
     if as_json and not auto_approve:
         raise DeclinedError("`--json` asks no questions: add `--auto-approve`.")
     events = JsonEvents() if as_json else None
     try:
         with scope.open() as project:
             with planning(quiet=as_json) as hook:
-                plan = project.plan(
-                    **wishes,
-                    refresh=not no_refresh,
-                    hook=hook,
-                    told=hook.looking if hook else None,
-                )
+                look = {"refresh": not no_refresh, "told": hook.looking if hook else None}
+                plan = _plan(project, planfile, wishes, hook=hook, **look)
             _show(plan, events, project)
             if not plan.can_apply:
                 if not events and plan.jobs:
@@ -97,6 +96,14 @@ def apply(  # noqa: PLR0913 - one argument per option
     else:
         show_result(result, grades, flags=scope.flags)
     return result.exit_code
+
+
+def _plan(
+    project: "Project", planfile: str | None, wishes: Mapping[str, Any], **options: Any
+) -> "Plan":
+    if planfile is None:
+        return project.plan(**wishes, **options)
+    return project.replan(project.load_plan(planfile), **options)
 
 
 def _show(plan: "Plan", events: JsonEvents | None, project: "Project") -> None:

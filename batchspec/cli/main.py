@@ -13,9 +13,9 @@ from types import FrameType
 import click
 
 from batchspec.cli.endings import Terminated, end
-from batchspec.cli.installed import installed_version
 from batchspec.cli.scope import Scope, scope_options
 from batchspec.errors import ExitCode
+from batchspec.installed import installed_version
 from batchspec.spec.suggest import did_you_mean
 
 COMMANDS = {

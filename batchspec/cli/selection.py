@@ -1,9 +1,11 @@
 """Which jobs and rows a plan is about: options shared by `plan` and `apply`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
+
+from batchspec.errors import UsageError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -42,3 +44,15 @@ def selection_options(function: Function) -> Function:
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def refuse_wishes(wishes: Mapping[str, Any], why: str) -> None:
+    """Refuse these options where they make no sense.
+
+    Raises:
+        UsageError: One was given.
+    """
+    names = {"targets": "--target", "excludes": "--exclude", "output": "-o"}
+    given = [f"`{names.get(n, '--' + n.replace('_', '-'))}`" for n, wish in wishes.items() if wish]
+    if given:
+        raise UsageError(f"{', '.join(given)} cannot be used here: {why}")

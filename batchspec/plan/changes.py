@@ -130,6 +130,8 @@ class Plan:
     simulated: bool = False
     spent: Decimal | None = None
     """US dollars paid so far in this state."""
+    ceiling: Decimal | None = None
+    """US dollars that applying it may cost, by the saved plan it comes from."""
     warnings: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     """Open batches that are not as recorded, and creations without an answer."""

@@ -1,5 +1,6 @@
 """A project as the Python API and the command line see it: the one place where rooms are wired."""
 
+from batchspec.project.planfiles import SavedPlan
 from batchspec.project.project import Project
 from batchspec.project.refreshed import LookedAt, Refreshed
 from batchspec.project.values import (
@@ -21,6 +22,7 @@ __all__ = [
     "Project",
     "Refreshed",
     "Rendered",
+    "SavedPlan",
     "Status",
     "Validation",
 ]

@@ -14,6 +14,7 @@ from batchspec.apply.world import LocalJob, World
 from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.errors import Diagnostic, RefusedError, SpecError, StalePlanError
 from batchspec.ids import BatchId, FileId, JobAddress, LaneId
+from batchspec.messages import Usage
 from batchspec.plan.changes import JobPlan, Kind, Plan
 from batchspec.ports import (
     Hook,
@@ -22,6 +23,7 @@ from batchspec.ports import (
 from batchspec.project.accounts import bindings
 from batchspec.project.budget import Ceiling, RunBudget, of_jobs
 from batchspec.project.jobs import max_tokens
+from batchspec.project.making import check_protected
 from batchspec.project.values import ApplyResult
 from batchspec.project.wiring import Connections
 from batchspec.reconcile.settle import Judge
@@ -77,6 +79,8 @@ class Applying:
             self._ceilings.append(Ceiling(allowed=allowed))
             _priced(plan.jobs, allowed, "The plan")
             _within(plan.cost_at_most, allowed, "The plan")
+        if plan.ceiling is not None:
+            self._ceilings.append(self._reviewed(plan, plan.ceiling))
         own = of_jobs((job.address, job.job.max_cost) for job in self._desired.jobs)
         self._ceilings += own
         limits = {ceiling.job: ceiling.allowed for ceiling in own}
@@ -85,6 +89,20 @@ class Applying:
                 _priced([job], limits[job.address], f"Job {job.address}")
                 at_most = job.estimate.cost_at_most or Decimal(0)
                 _within(at_most, limits[job.address], f"Job {job.address}")
+
+    def _reviewed(self, plan: Plan, ceiling: Decimal) -> Ceiling:
+        """Return what a saved plan says at most, and the token by which a request is rounded."""
+        slack = Decimal(0)
+        for job in plan.jobs:
+            provider, _, model = job.model.partition(":")
+            token = self._project.prices.cost(provider, model, Usage(input_tokens=1))
+            slack += (token or 0) * job.requests * job.max_turns
+        return Ceiling(
+            allowed=ceiling + slack,
+            name=" of the saved plan",
+            remedy="make a new plan and apply it",
+            earlier=False,
+        )
 
     async def run(self) -> ApplyResult:
         """Record the plan and run until every job is final."""
@@ -171,7 +189,7 @@ class Applying:
         changes = {k for k, n in self._plan.counts.items() if n} - _AS_RECORDED
         # What is put together already may hold rows the plan changes.
         idle = store.unpack() if changes else []
-        if changes or planner.facts_changed:
+        if changes or planner.facts_changed or planner.constraint is not None:
             store.agree(draft, self._plan.id, planner.events)
         else:
             draft.discard()
@@ -255,7 +273,7 @@ class Applying:
             try:
                 plan = planner.plan_job(self._desired[address])
                 planner.raise_problems()
-                project.check_protected([plan], planner.protected)
+                check_protected(self._desired, [plan], planner.protected)
             except BaseException:
                 planner.draft.discard()
                 raise

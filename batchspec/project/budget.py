@@ -27,6 +27,8 @@ class Ceiling:
     """Where it comes from, after "the budget of $5"."""
     remedy: str = "apply again with a larger --max-cost"
     """What to do to go on."""
+    earlier: bool = True
+    """Whether the batches count that earlier runs have under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class RunBudget:
         self._reply_tokens = reply_tokens
         self._longest = longest
         self._before = store.costs()
+        self._earlier = self._under_way()
 
     def check(self, sending: Sending | None = None) -> None:
         """Refuse requests that may cost more than what is left; without any, what is under way.
@@ -85,7 +88,8 @@ class RunBudget:
         cost = _Cost({} if sending is None else self._costs(sending))
         for ceiling in self._ceilings:
             parts = spent.of(ceiling), open_.of(ceiling), cost.of(ceiling)
-            if sum(parts) > ceiling.allowed:
+            beside = _NOTHING if ceiling.earlier else self._earlier.of(ceiling)
+            if sum(parts) > ceiling.allowed + beside:
                 raise RefusedError(_refusal(ceiling, parts, sending))
 
     def _spent(self) -> _Cost:

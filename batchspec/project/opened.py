@@ -9,7 +9,7 @@ from typing import Self
 from batchspec.apply.clock import SystemClock
 from batchspec.config import Settings, load_settings
 from batchspec.desired.graph import Desired, DesiredJob
-from batchspec.errors import Diagnostic, SpecError, StateError, UsageError
+from batchspec.errors import Diagnostic, SpecError, StalePlanError, StateError, UsageError
 from batchspec.ids import JobAddress, parse_address, uuid7
 from batchspec.load.build import load_project
 from batchspec.plan.changes import Plan
@@ -197,6 +197,16 @@ class OpenedProject:
         if self._draft is not None:
             self._draft[1].draft.discard()
             self._draft = None
+
+    def planner_of(self, plan: Plan) -> Planner:
+        """Return what made a plan.
+
+        Raises:
+            StalePlanError: Another plan was made since.
+        """
+        if self._draft is None or self._draft[0].id != plan.id:
+            raise StalePlanError("This plan was applied or replaced already. Make a new one.")
+        return self._draft[1]
 
     def take_draft(self, plan: Plan) -> Planner | None:
         """Hand over what made the plan last made, if it is this one; it can be taken once."""

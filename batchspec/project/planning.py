@@ -22,6 +22,7 @@ from batchspec.ports import (
     Provider,
     Reader,
 )
+from batchspec.project.constraint import Constraint
 from batchspec.project.jobs import derived_rows, max_tokens, most_turns
 from batchspec.project.rowpass import RowPass
 from batchspec.spec.rows import Collect, DerivedSource
@@ -55,6 +56,8 @@ class Planner:
         problems: What is wrong with rows; nothing may be sent while there is any.
         events: What agreeing to the plan will record, per job.
         lanes: (lane, requests, bytes) per job, to count batches.
+        loads: What each job would send.
+        constraint: The saved plan beyond which nothing is done; None: there is none.
         facts_changed: Whether agreeing has to record how replies are to be judged, or that a job
             is protected or not any more.
     """
@@ -70,6 +73,7 @@ class Planner:
     now: float
     selection: Selection = Selection()
     drift: Shares = field(default_factory=Shares)
+    constraint: Constraint | None = None
     hook: PlanHook = _quiet
     facts_changed: bool = False
     _protected: Mapping[JobAddress, bool] | None = None
@@ -77,6 +81,7 @@ class Planner:
     problems: list[Diagnostic] = field(default_factory=list[Diagnostic])
     events: list[PlanAgreed] = field(default_factory=list[PlanAgreed])
     lanes: list[tuple[str, int, int]] = field(default_factory=list[tuple[str, int, int]])
+    loads: dict[JobAddress, Load] = field(default_factory=dict[JobAddress, Load])
 
     def plan_job(self, job: DesiredJob) -> JobPlan:
         """Plan a job whose rows can be read now, from its source or from answers."""
@@ -85,7 +90,8 @@ class Planner:
             if isinstance(job.rows, DerivedSource)
             else read_rows(job.rows, self.root)
         )
-        partial = self.selection.only_rows(job.address) is not None
+        limits = self.constraint is not None
+        partial = limits or self.selection.only_rows(job.address) is not None
         known = self.draft.begin(
             job.address,
             job.contract,
@@ -100,10 +106,8 @@ class Planner:
         return self._finish(job, tally)
 
     def _finish(self, job: DesiredJob, tally: Tally) -> JobPlan:
-        recorded = self.draft.recorded_items(job.address)
-        removed = recorded - tally.seen
-        if removed > 0 and not self.problems and self.selection.only_rows(job.address) is None:
-            self._guard_empty(job, tally, recorded)
+        removed = 0 if self.problems else self._gone(job, tally)
+        if removed:
             tally.add(Kind.FORGET, "ROW_REMOVED", rows=removed)
         if rejudged := self._rejudged(job, tally):
             tally.add(Kind.UPDATE, "POLICY_CHANGED", rows=rejudged)
@@ -116,7 +120,7 @@ class Planner:
                 job=job.address,
                 added=counts.get(Kind.SUBMIT, 0) + counts.get(Kind.REUSE, 0),
                 changed=counts.get(Kind.RESUBMIT, 0),
-                removed=max(0, removed),
+                removed=removed,
                 at=self.now,
             )
         )
@@ -126,8 +130,9 @@ class Planner:
             max_tokens=max_tokens(job),
             turns=most_turns(job),
         )
+        self.loads[job.address] = load
         plan = tally.plan(
-            requests=totals.requests, max_turns=most_turns(job), estimate=self._estimate(job, load)
+            requests=totals.requests, max_turns=most_turns(job), estimate=self.estimate(job, load)
         )
         return self._protecting(job, plan)
 
@@ -146,6 +151,19 @@ class Planner:
         if self._protected is None:
             self._protected = self.reader.protected()
         return self._protected
+
+    def _gone(self, job: DesiredJob, tally: Tally) -> int:
+        """Return how many items are to be forgotten, because their rows are gone."""
+        if self.constraint is not None:
+            self.constraint.vanished(job.address, self.draft.vanished(job.address))
+            return self.draft.forget_allowed(job.address)
+        if self.selection.only_rows(job.address) is not None:
+            return 0
+        recorded = self.draft.recorded_items(job.address)
+        removed = max(0, recorded - tally.seen)
+        if removed:
+            self._guard_empty(job, tally, recorded)
+        return removed
 
     def _totals(self, job: JobAddress) -> DraftTotals:
         """Return what would be sent: what this plan adds, and what was agreed to before."""
@@ -187,7 +205,8 @@ class Planner:
             "forget its items, say so with `--allow-empty`, or remove the job from the spec."
         )
 
-    def _estimate(self, job: DesiredJob, load: Load) -> Estimate:
+    def estimate(self, job: DesiredJob, load: Load) -> Estimate:
+        """Estimate what a job would cost that sends so much."""
         contract = job.contract
 
         def cost(usage: Usage) -> Decimal | None:
@@ -214,11 +233,12 @@ class Planner:
             max_tokens=max_tokens(job),
             turns=most_turns(job),
         )
+        self.loads[job.address] = load
         tally = Tally(job.address, f"{job.contract.provider}:{job.contract.model}", rows=requests)
         return tally.plan(
             requests=load.requests,
             max_turns=load.turns,
-            estimate=self._estimate(job, load),
+            estimate=self.estimate(job, load),
             waits_for=job.depends_on,
         )
 

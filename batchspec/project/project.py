@@ -1,17 +1,16 @@
 """`Project`: the same functions for Python and for the command line."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 
 import anyio
 
-from batchspec.errors import RefusedError, UsageError
-from batchspec.ids import JobAddress
-from batchspec.load.determinism import check_determinism
-from batchspec.plan.changes import JobPlan, Kind, Plan
-from batchspec.plan.drift import shares, with_drift
+from batchspec.errors import UsageError
+from batchspec.plan.changes import Plan
 from batchspec.plan.target import Selection
 from batchspec.ports import (
     Hook,
@@ -19,17 +18,18 @@ from batchspec.ports import (
 from batchspec.project import wiring
 from batchspec.project.applying import Applying, SilentHook
 from batchspec.project.interventions import Interventions
-from batchspec.project.jobs import unfinished_jobs
 from batchspec.project.locking import find_lock
-from batchspec.project.looking import Looked, Told, look
+from batchspec.project.looking import Told, look
+from batchspec.project.making import make_plan
+from batchspec.project.planfiles import SavedPlan, read_plan, read_rows
 from batchspec.project.planning import (
     Bounds,
     PlanHook,
     Planner,
-    with_unknown,
 )
 from batchspec.project.recorded import read_items, read_turns
 from batchspec.project.refreshable import RefreshableProject
+from batchspec.project.saving import constraint, refuse_unfit, save_plan
 from batchspec.project.status import status_of
 from batchspec.project.tainting import Tainted, mark
 from batchspec.project.values import ApplyResult, Status
@@ -95,7 +95,66 @@ class Project(Interventions, RefreshableProject):
             undo.callback(planner.draft.discard)
             planner.hook = hook or planner.hook
             looked = look(self, reader, refresh=refresh, told=told)
-            plan = self._plan(planner, reader, looked)
+            plan = make_plan(self, planner, reader, looked)
+            undo.pop_all()
+        self._draft = (plan, planner)
+        return plan
+
+    def save_plan(self, plan: Plan, path: str | Path) -> SavedPlan:
+        """Write the plan made last to a file, for review and for one `apply`.
+
+        The file is its owner's alone. It holds keys of rows and hashes of requests, no prompts and
+        no secrets. A saved plan that is at the path already is replaced.
+
+        Raises:
+            StalePlanError: Another plan was made since.
+            UsageError: There is something else at the path.
+        """
+        return save_plan(self.planner_of(plan), plan, Path(path), self.prices)
+
+    def load_plan(self, path: str | Path) -> SavedPlan:
+        """Read a saved plan; `replan` or `apply` say whether it still fits.
+
+        Raises:
+            UsageError: There is no such file.
+            PlanFileError: It is no saved plan, damaged, cut off or changed.
+        """
+        return read_plan(Path(path))
+
+    def replan(
+        self,
+        saved: SavedPlan,
+        *,
+        refresh: bool = True,
+        hook: PlanHook | None = None,
+        told: Told | None = None,
+    ) -> Plan:
+        """Say what applying a saved plan does now: what it says, or less.
+
+        A row is done if the plan has the same job, key, symbol and request. What else changed since
+        is left alone and told in the warnings; rows that are gone drop out.
+
+        Raises:
+            StalePlanError: It is for another state or moment, or was applied before.
+            PlanFileError: The file changed since it was read.
+            RefusedError: Its rows are dearer now, or a guard refuses the change.
+            SpecError: Something is wrong with specs or rows; every problem is told.
+        """
+        desired = self.load()
+        self.discard()
+        header = saved.header
+        with desired.imports(), self.store().reader() as reader, ExitStack() as undo:
+            refuse_unfit(self, saved, reader)
+            selection = Selection(targets=header.targets, excludes=header.excludes)
+            planner = self.planner(reader, selection)
+            undo.callback(planner.draft.discard)
+            planner.plan_id = saved.plan.id
+            planner.hook = hook or planner.hook
+            planner.constraint = constraint(self, planner, saved)
+            planner.draft.allow(read_rows(saved))
+            looked = look(self, reader, refresh=refresh, told=told)
+            plan = make_plan(self, planner, reader, looked)
+            plan = replace(plan, ceiling=header.ceiling)
             undo.pop_all()
         self._draft = (plan, planner)
         return plan
@@ -125,80 +184,11 @@ class Project(Interventions, RefreshableProject):
             selection=selection or Selection(),
         )
 
-    def _plan(self, planner: Planner, reader: StateReader, looked: Looked) -> Plan:
-        desired = planner.desired
-        planner.drift = shares(looked.findings, looked.sizes)
-        selected = planner.selection.jobs({job.address: job.depends_on for job in desired.jobs})
-        unfinished = unfinished_jobs(reader)
-        jobs: dict[JobAddress, JobPlan] = {}
-        for job in desired.jobs:
-            if job.address not in selected:
-                continue
-            upstream = [jobs[up] for up in job.depends_on if up in jobs]
-            if any(up.moves for up in upstream) or any(u in unfinished for u in job.depends_on):
-                jobs[job.address] = planner.plan_waiting(job, upstream)
-            else:
-                jobs[job.address] = planner.plan_job(job)
-        planner.problems += check_determinism(desired, self.root)
-        planner.raise_problems()
-        # Jobs that are gone are forgotten by plans for everything only.
-        chosen = planner.selection.targets or planner.selection.excludes
-        removed = [] if chosen else self._removed(planner, reader)
-        open_batches = reader.batches(open_only=True)
-        plans = [
-            with_drift(with_unknown(plan, open_batches), planner.drift.rows)
-            for plan in jobs.values()
-        ]
-        plans = plans if self.simulated else wiring.placed(plans, self.settings)
-        self.check_protected([*plans, *removed], planner.protected)
-        return Plan(
-            id=planner.plan_id,
-            environment=self.environment,
-            lineage=reader.lineage,
-            serial=reader.serial(),
-            jobs=(*plans, *removed),
-            batches=planner.batches(plans),
-            simulated=self.simulated,
-            spent=reader.spent(),
-            warnings=(*map(str, desired.warnings), *looked.warnings),
-            findings=tuple(looked.findings),
-        )
-
-    def _removed(self, planner: Planner, reader: StateReader) -> list[JobPlan]:
-        found = [
-            planner.plan_removed(progress.address, progress.model)
-            for progress in reader.progress()
-            if progress.address not in {*planner.desired.addresses, *planner.desired.disabled}
-            and not progress.removed
-        ]
-        return [plan for plan in found if plan is not None]
-
-    def check_protected(
-        self, plans: Sequence[JobPlan], recorded: Mapping[JobAddress, bool]
-    ) -> None:
-        """Refuse to resubmit or forget items of a protected job.
-
-        The spec says which jobs are; of a job that is gone, what was agreed to last (`recorded`).
-
-        Raises:
-            RefusedError: A plan would.
-        """
-        for plan in plans:
-            costly = plan.counts.get(Kind.RESUBMIT, 0) + plan.counts.get(Kind.FORGET, 0)
-            if plan.removed:
-                if costly and recorded.get(plan.address):
-                    raise RefusedError(_gone_though_protected(plan.address, costly))
-            elif costly and self._job(plan.address).job.protect:
-                raise RefusedError(
-                    f"Job {plan.address} is protected, and {costly} of its items would be "
-                    "resubmitted or forgotten. Undo the change, or set protect=False first."
-                )
-
     # --- apply ---------------------------------------------------------------------------------
 
     def apply(
         self,
-        plan: Plan | None = None,
+        plan: Plan | SavedPlan | None = None,
         *,
         hook: Hook | None = None,
         detach: bool = False,
@@ -225,7 +215,7 @@ class Project(Interventions, RefreshableProject):
 
     async def apply_async(
         self,
-        plan: Plan | None = None,
+        plan: Plan | SavedPlan | None = None,
         *,
         hook: Hook | None = None,
         detach: bool = False,
@@ -234,6 +224,8 @@ class Project(Interventions, RefreshableProject):
         """Do what `apply` does, inside a running event loop."""
         if plan is None:
             plan = await anyio.to_thread.run_sync(self.plan)
+        elif isinstance(plan, SavedPlan):
+            plan = await anyio.to_thread.run_sync(self.replan, plan)
         applying = Applying(self, plan, hook or SilentHook(), detach=detach)
         try:
             applying.check(max_cost)
@@ -318,11 +310,3 @@ class Project(Interventions, RefreshableProject):
             StateError: There is no state yet.
         """
         return read_turns(self, address)
-
-
-def _gone_though_protected(job: JobAddress, items: int) -> str:
-    return (
-        f"Job {job} is protected and gone from the specs: its {items} items would be forgotten. "
-        "Nothing was changed. Put it back; to let it go, set protect=False, run `batchspec apply`, "
-        "and remove it then."
-    )

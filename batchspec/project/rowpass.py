@@ -11,6 +11,8 @@ from batchspec.errors import Diagnostic, UsageError
 from batchspec.load.rows import duplicate_key
 from batchspec.plan.changes import Kind
 from batchspec.plan.diff import Tally, changed_parts, classify, contract_change, message_change
+from batchspec.plan.planfile import DONE
+from batchspec.project.constraint import Constraint
 from batchspec.state.stored import Duplicate, RecordedRow
 from batchspec.state.tokens import largest_line, prompt_tokens
 
@@ -41,7 +43,9 @@ class RowPass:
         self._cap = provider.cap(job.contract.model)
         self._largest = min(self._limit, largest_line(self._cap) or self._limit)
         named = [keys for keys in (self._only, self._replaced) if isinstance(keys, frozenset)]
-        self._missing = set[str]().union(*named)
+        self._constraint = planner.constraint
+        # Of a saved plan, rows may drop out.
+        self._missing = set[str]() if self._constraint else set[str]().union(*named)
 
     def run(self, rows: Rows) -> Iterator[Diagnostic]:
         """Put every row into the draft; yields what is wrong."""
@@ -65,7 +69,9 @@ class RowPass:
         recorded = self._draft.look(self._job.address, rows)
         tally = self._tally
         tally.rows += len(rows)
-        if not self._known and not any(r.same is not None for r in recorded):
+        if self._constraint is not None:
+            changes = self._constrained(self._constraint, rows, recorded)
+        elif not self._known and not any(r.same is not None for r in recorded):
             # The usual first plan: every row is new, which needs no look at each.
             tally.add(Kind.SUBMIT, "NEW_JOB", rows[0].key, rows=len(rows))
             changes = [(row, Kind.SUBMIT) for row in rows]
@@ -80,9 +86,28 @@ class RowPass:
             if size > self._largest and kind in {Kind.SUBMIT, Kind.RESUBMIT}:
                 yield self._too_large(row, size)
 
-    def _classify(self, row: DesiredRow, recorded: RecordedRow) -> Kind:
-        anew = self._replaced
-        anew = anew if isinstance(anew, bool) else row.key in anew
+    def _constrained(
+        self, constraint: Constraint, rows: Sequence[DesiredRow], recorded: Sequence[RecordedRow]
+    ) -> list[tuple[DesiredRow, Kind]]:
+        """Do what a saved plan says of the same request, and leave alone what else changed."""
+        allowed = self._draft.allowed(self._job.address, rows)
+        free = constraint.waited(self._job.address)
+        changes: list[tuple[DesiredRow, Kind]] = []
+        for row, was, said in zip(rows, recorded, allowed, strict=True):
+            anew = said is Kind.RESUBMIT
+            kind, _ = classify(row, was, known_job=self._known, replace_it=anew)
+            if kind in DONE and kind is not said and not free:
+                constraint.left(self._job.address)
+                self._tally.seen += was.fingerprint is not None
+                self._tally.add(Kind.KEEP, None)
+                changes.append((row, Kind.KEEP))
+            else:
+                changes.append((row, self._classify(row, was, anew=anew)))
+        return changes
+
+    def _classify(self, row: DesiredRow, recorded: RecordedRow, *, anew: bool = False) -> Kind:
+        asked = self._replaced
+        anew = anew or (asked if isinstance(asked, bool) else row.key in asked)
         kind, code = classify(
             row,
             recorded,

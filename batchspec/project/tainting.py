@@ -41,17 +41,13 @@ def mark(
         raise UsageError("Keys are those of one job: name its address, and nothing else.")
     with project.reader():
         pass  # tells that there is no state, where a store would make one
-    store = project.store()
-    store.acquire(project.mint(), "taint" if on else "untaint")
-    try:
+    with project.leased("taint" if on else "untaint") as store:
         named = named_items(store, addresses, keys)
         with store.transaction() as db:
             done = [Tainted(job, taint(db, job, wanted, on=on)) for job, wanted in named.items()]
             for each in done:
                 at = project.clock.now()
                 store.journal(ItemsTainted(job=each.job, items=each.items, tainted=on, at=at))
-    finally:
-        store.release()
     return tuple(done)
 
 

@@ -108,6 +108,9 @@ _STATEMENTS = (
     SELECT i.id, i.conversation FROM wanted w JOIN items i ON i.job = w.job
     WHERE NOT w.partial AND NOT EXISTS (
       SELECT 1 FROM draft.rows r WHERE r.job = w.number AND r.key = i.key)
+    UNION
+    SELECT i.id, i.conversation FROM draft.forgets f JOIN wanted w ON w.number = f.job
+    JOIN items i ON i.job = w.job AND i.key = f.key
     """,
     "INSERT INTO dropped SELECT conversation FROM gone",
     "DELETE FROM items WHERE id IN (SELECT id FROM gone)",

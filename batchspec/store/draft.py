@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from batchspec.errors import StateError
 from batchspec.fingerprint import digest, row_digest
 from batchspec.ids import ConversationId, Fingerprint, JobAddress, RecordRef
 from batchspec.messages import Contract, Outcome
+from batchspec.plan.planfile import Entry
 from batchspec.ports import (
     PlannedRow,
 )
@@ -26,6 +27,7 @@ from batchspec.state.stored import (
     Duplicate,
     RecordedRow,
 )
+from batchspec.store import agreed
 from batchspec.store.reader import StateReader
 from batchspec.store.schema import explain
 from batchspec.store.segments import SegmentWriter
@@ -98,7 +100,7 @@ class SqliteDraft:
         folder.mkdir(mode=0o700)
         os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         self.db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-        self.db.executescript(_SCHEMA)
+        self.db.executescript(_SCHEMA + agreed.SCHEMA)
         self.db.execute("BEGIN")
         self._numbers: dict[JobAddress, int] = {}
         self._recorded: dict[JobAddress, int | None] = {}
@@ -263,6 +265,36 @@ class SqliteDraft:
         """Return (messages, row) of a stored request."""
         messages, _, row = self._reader.bodies.get(ref).partition(b"\t")
         return messages, row
+
+    # --- saved plans ---------------------------------------------------------------------------
+
+    def entries(self, job: JobAddress) -> Iterator[Entry]:
+        """Yield the rows of a job that change, and the items that are forgotten."""
+        number = self._numbers.get(job)
+        partial = False
+        if number is not None:
+            yield from agreed.changed(self.db, number, job)
+            (partial,) = self.db.execute(
+                "SELECT partial FROM jobs WHERE number = ?", (number,)
+            ).fetchone()
+        if not partial:
+            yield from agreed.removed(self.db, self._reader.db, number, job)
+
+    def allow(self, entries: Iterable[Entry]) -> None:
+        """Note what a saved plan allows, before any job is begun."""
+        agreed.load(self.db, entries)
+
+    def allowed(self, job: JobAddress, rows: Sequence[PlannedRow]) -> Sequence[Kind | None]:
+        """Return what a saved plan says of some rows; None: nothing, or of another request."""
+        return agreed.look(self.db, job, rows)
+
+    def forget_allowed(self, job: JobAddress) -> int:
+        """Forget the items a saved plan lists whose rows are not back; returns how many."""
+        return agreed.forget(self.db, self._numbers[job], job)
+
+    def vanished(self, job: JobAddress) -> int:
+        """Return of how many rows that a saved plan has there is none any more."""
+        return agreed.vanished(self.db, self._numbers[job], job)
 
     def seal(self) -> None:
         """Make the bodies durable and release the scratch file, so that a store can take it over.

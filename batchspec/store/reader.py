@@ -140,6 +140,10 @@ class StateReader:
         rows = self.db.execute("SELECT address, protect FROM jobs WHERE NOT removed")
         return {JobAddress(address): bool(protect) for address, protect in rows}
 
+    def agreed_to(self, plan: str) -> bool:
+        """Tell whether a plan was applied."""
+        return self._value("SELECT 1 FROM plans WHERE id = ?", plan) is not None
+
     def progress(self) -> Sequence[JobProgress]:
         """Count the items of every job by phase and outcome."""
         return read_progress(self.db)

@@ -31,8 +31,8 @@ def ask(plan: Plan) -> None:
     if not sys.stdin.isatty():
         raise DeclinedError(
             "Nobody is there to agree to the plan: this is no terminal. "
-            "Look at `batchspec plan`, then run `batchspec apply --auto-approve`, "
-            "best with a ceiling (`--max-cost USD`)."
+            "Look at `batchspec plan -o FILE` and apply that file, or run "
+            "`batchspec apply --auto-approve`, best with a ceiling (`--max-cost USD`)."
         )
     console = stderr()
     if not plan.requests and set(plan.counts) <= {Kind.CONTINUE, Kind.KEEP, Kind.DRIFT}:
@@ -147,6 +147,8 @@ def tell_plan(events: JsonEvents, plan: Plan, version: str) -> None:
         if job.changes:
             message = f"{job.address}: {changes(job)}"
             events.emit("planned_change", message, change=job_plan(job))
+    for warning in plan.warnings:
+        events.emit("log", warning, level="warn")
     events.emit(
         "change_summary",
         f"{counted(plan.requests, 'request')} in {counted(plan.batches, 'batch', 'batches')}",

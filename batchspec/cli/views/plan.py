@@ -140,9 +140,9 @@ def plan_lines(plan: Plan, *, explain: bool = False, assumed: int = 256) -> list
 
 def _header(plan: Plan) -> Text:
     simulated = Text(" (simulated)", "magenta") if plan.simulated else Text()
-    place = f"lineage …{plan.lineage[-8:]}, serial {plan.serial}"
+    place = f"lineage …{clean(plan.lineage[-8:])}, serial {plan.serial}"
     return Text.assemble(
-        "Environment ", (plan.environment, "bold"), simulated, (f", {place}", "dim")
+        "Environment ", (clean(plan.environment), "bold"), simulated, (f", {place}", "dim")
     )
 
 

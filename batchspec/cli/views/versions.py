@@ -3,8 +3,8 @@
 import platform
 from importlib import metadata
 
-from batchspec.cli.installed import installed_version
 from batchspec.cli.views.streams import print_json, stdout
+from batchspec.installed import installed_version
 
 
 def show_versions(*, as_json: bool) -> None:

@@ -1,0 +1,122 @@
+"""The plan for a whole project: every chosen job, what is gone, and the guards."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from batchspec.desired.graph import Desired
+from batchspec.errors import RefusedError
+from batchspec.ids import JobAddress
+from batchspec.load.determinism import check_determinism
+from batchspec.plan.changes import JobPlan, Kind, Plan
+from batchspec.plan.drift import shares, with_drift
+from batchspec.project import wiring
+from batchspec.project.jobs import unfinished_jobs
+from batchspec.project.looking import Looked
+from batchspec.project.planning import Planner, with_unknown
+from batchspec.store.reader import StateReader
+
+if TYPE_CHECKING:
+    from batchspec.project.opened import OpenedProject
+
+
+def make_plan(
+    project: "OpenedProject", planner: Planner, reader: StateReader, looked: Looked
+) -> Plan:
+    """Plan every job that is chosen, and what is gone.
+
+    Raises:
+        SpecError: Something is wrong with rows; every problem is told.
+        RefusedError: A guard refuses the change.
+    """
+    desired = planner.desired
+    planner.drift = shares(looked.findings, looked.sizes)
+    limits = planner.constraint
+    jobs = _jobs(planner, reader)
+    planner.problems += check_determinism(desired, project.root)
+    planner.raise_problems()
+    # Jobs that are gone are forgotten by plans for everything only.
+    chosen = planner.selection.targets or planner.selection.excludes
+    removed = [] if chosen and limits is None else _removed(planner, reader)
+    open_batches = reader.batches(open_only=True)
+    plans = [
+        with_drift(with_unknown(plan, open_batches), planner.drift.rows) for plan in jobs.values()
+    ]
+    plans = plans if project.simulated else wiring.placed(plans, project.settings)
+    check_protected(desired, [*plans, *removed], planner.protected)
+    return Plan(
+        id=planner.plan_id,
+        environment=project.environment,
+        lineage=reader.lineage,
+        serial=reader.serial(),
+        jobs=(*plans, *removed),
+        batches=planner.batches(plans),
+        simulated=project.simulated,
+        spent=reader.spent(),
+        warnings=(
+            *map(str, desired.warnings),
+            *looked.warnings,
+            *(limits.told() if limits else ()),
+        ),
+        findings=tuple(looked.findings),
+    )
+
+
+def _jobs(planner: Planner, reader: StateReader) -> dict[JobAddress, JobPlan]:
+    """Plan the jobs that are chosen; those whose rows are not known yet wait."""
+    desired = planner.desired
+    selected = planner.selection.jobs({job.address: job.depends_on for job in desired.jobs})
+    limits = planner.constraint
+    if limits is not None:
+        selected &= limits.jobs
+    unfinished = unfinished_jobs(reader)
+    jobs: dict[JobAddress, JobPlan] = {}
+    for job in desired.jobs:
+        if job.address not in selected:
+            continue
+        upstream = [jobs[up] for up in job.depends_on if up in jobs]
+        if any(up.moves for up in upstream) or any(u in unfinished for u in job.depends_on):
+            jobs[job.address] = planner.plan_waiting(job, upstream)
+        else:
+            jobs[job.address] = planner.plan_job(job)
+    return jobs
+
+
+def _removed(planner: Planner, reader: StateReader) -> list[JobPlan]:
+    found = [
+        planner.plan_removed(progress.address, progress.model)
+        for progress in reader.progress()
+        if progress.address not in {*planner.desired.addresses, *planner.desired.disabled}
+        and not progress.removed
+        and (planner.constraint is None or progress.address in planner.constraint.removed)
+    ]
+    return [plan for plan in found if plan is not None]
+
+
+def check_protected(
+    desired: Desired, plans: Sequence[JobPlan], recorded: Mapping[JobAddress, bool]
+) -> None:
+    """Refuse to resubmit or forget items of a protected job.
+
+    The spec says which jobs are; of a job that is gone, what was agreed to last (`recorded`).
+
+    Raises:
+        RefusedError: A plan would.
+    """
+    for plan in plans:
+        costly = plan.counts.get(Kind.RESUBMIT, 0) + plan.counts.get(Kind.FORGET, 0)
+        if plan.removed:
+            if costly and recorded.get(plan.address):
+                raise RefusedError(_gone_though_protected(plan.address, costly))
+        elif costly and desired[plan.address].job.protect:
+            raise RefusedError(
+                f"Job {plan.address} is protected, and {costly} of its items would be "
+                "resubmitted or forgotten. Undo the change, or set protect=False first."
+            )
+
+
+def _gone_though_protected(job: JobAddress, items: int) -> str:
+    return (
+        f"Job {job} is protected and gone from the specs: its {items} items would be forgotten. "
+        "Nothing was changed. Put it back; to let it go, set protect=False, run `batchspec apply`, "
+        "and remove it then."
+    )
