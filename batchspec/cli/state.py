@@ -4,7 +4,7 @@ import click
 
 from batchspec.cli.durations import lock_options
 from batchspec.cli.scope import Scope, scope_options
-from batchspec.cli.state_files import pull, push, verify
+from batchspec.cli.state_files import gc, pull, push, verify
 from batchspec.cli.views import state as views
 from batchspec.cli.views.failures import errors_as_json
 from batchspec.ids import parse_address
@@ -84,5 +84,5 @@ def rm(scope: Scope, *, addresses: tuple[str, ...], as_json: bool) -> None:
     (views.show_forgotten_json if as_json else views.show_forgotten)(done)
 
 
-for command in (pull, push, verify):
+for command in (pull, push, verify, gc):
     state.add_command(command)

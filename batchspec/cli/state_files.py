@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
-from batchspec.cli.durations import lock_options
+from batchspec.cli.durations import Duration, lock_options
 from batchspec.cli.scope import Scope, scope_options
 from batchspec.cli.views import state_files as views
 from batchspec.cli.views.failures import errors_as_json
+from batchspec.cli.views.refresh import refreshing
 from batchspec.errors import ExitCode, UsageError
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -55,6 +56,32 @@ def push(scope: Scope, *, file: Path, force: bool, as_json: bool) -> None:
     with errors_as_json(as_json), scope.open() as project:
         done = project.state.push(file, force=force)
     (views.show_pushed_json if as_json else views.show_pushed)(done)
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@click.option(
+    "--keep",
+    type=Duration(),
+    metavar="DURATION",
+    default=0.0,
+    help="Leave the files of batches that ended less than so long ago, as 7d.",
+)
+@_as_json
+@lock_options
+@scope_options
+@click.pass_obj
+def gc(scope: Scope, *, dry_run: bool, keep: float, as_json: bool) -> ExitCode:
+    """Delete what nothing needs any more, at the providers and on disk.
+
+    At the providers: input files of batches that are done with, and result files of those that were
+    collected, whose lines are kept here. On disk: files of bodies that no row points at. Files of
+    imported batches are somebody else's and are left alone.
+    """
+    with errors_as_json(as_json), scope.open() as project, refreshing(quiet=as_json) as hook:
+        done = project.state.gc(dry_run=dry_run, keep=keep, hook=hook)
+    (views.show_garbage_json if as_json else views.show_garbage)(done)
+    return ExitCode.ERROR if done.failed else ExitCode.DONE
 
 
 @click.command()

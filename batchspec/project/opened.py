@@ -24,7 +24,6 @@ from batchspec.project.checking import render_item, validate
 from batchspec.project.planning import (
     Planner,
 )
-from batchspec.project.state import ProjectState
 from batchspec.project.values import Graph, Rendered, Validation
 from batchspec.spec.job import Job
 from batchspec.spec.rows import Collect
@@ -150,11 +149,6 @@ class OpenedProject:
             self._stack.callback(self._store.close)
             self._store.initialise(self.mint())
         return self._store
-
-    @property
-    def state(self) -> ProjectState:
-        """Return what is recorded, to be looked at or mended by hand."""
-        return ProjectState(self)
 
     @contextmanager
     def leased(self, operation: str) -> Generator[StateStore]:

@@ -30,6 +30,7 @@ from batchspec.project.planning import (
 from batchspec.project.recorded import read_items, read_turns
 from batchspec.project.refreshable import RefreshableProject
 from batchspec.project.saving import constraint, refuse_unfit, save_plan
+from batchspec.project.state import ProjectState
 from batchspec.project.status import status_of
 from batchspec.project.tainting import Tainted, mark
 from batchspec.project.values import ApplyResult, Status
@@ -265,6 +266,11 @@ class Project(Interventions, RefreshableProject):
         """
         with self.reader() as reader:
             return status_of(reader, self.environment, self.clock.now())
+
+    @property
+    def state(self) -> ProjectState:
+        """Return what is recorded, to be looked at or mended by hand."""
+        return ProjectState(self)
 
     def lock(self, lock: str) -> LeaseRecord | None:
         """Return who holds the lock with an id (or its beginning), None where nobody holds any.

@@ -3,12 +3,19 @@
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+import anyio
+
 from batchspec.errors import RefusedError, UsageError
 from batchspec.ids import JobAddress, RowKey, parse_address
+from batchspec.ports import Hook
+from batchspec.project.applying import SilentHook
+from batchspec.project.garbage import Garbage, collect, look
 from batchspec.project.transfer import Pushed, pull, push
+from batchspec.project.wiring import outside_a_loop
 from batchspec.spec.suggest import did_you_mean
 from batchspec.state.browsed import ItemDetail, ItemEntry, JobDetail, JournalEntry, ListedBatch
 from batchspec.state.housekeeping import AddressMoved, ItemsForgotten
@@ -18,7 +25,7 @@ from batchspec.store.reader import StateReader
 from batchspec.store.verify import verify
 
 if TYPE_CHECKING:
-    from batchspec.project.opened import OpenedProject
+    from batchspec.project.project import Project
 
 _KEYS = 10_000
 """Keys among which the likeliest is looked for when one is not known."""
@@ -34,7 +41,7 @@ class ProjectState:
         project: Whose state.
     """
 
-    def __init__(self, project: "OpenedProject") -> None:
+    def __init__(self, project: "Project") -> None:
         self._project = project
 
     # --- looking -------------------------------------------------------------------------------
@@ -192,6 +199,19 @@ class ProjectState:
             RefusedError: It is no later moment of this state.
         """
         return push(self._project, file, force=force)
+
+    def gc(self, *, dry_run: bool = False, keep: float = 0.0, hook: Hook | None = None) -> Garbage:
+        """Delete files at the providers, and bodies on disk, that nothing needs any more.
+
+        Args:
+            dry_run: Only say what would be deleted: nothing is written, nobody is called.
+            keep: Leave the files of batches that ended less than so many seconds ago.
+            hook: Is told warnings.
+        """
+        if dry_run:
+            return look(self._project, keep)
+        outside_a_loop()
+        return anyio.run(partial(collect, self._project, keep, hook or SilentHook()))
 
     def verify(self) -> list[str]:
         """Return what is broken in the state, a sentence each."""

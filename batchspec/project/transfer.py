@@ -22,7 +22,7 @@ from batchspec.store.sqlite import StateStore
 from batchspec.store.verify import verify
 
 if TYPE_CHECKING:
-    from batchspec.project.opened import OpenedProject
+    from batchspec.project.project import Project
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,12 @@ class Pushed:
     backup: Path | None
 
 
-def pull(project: "OpenedProject", out: BinaryIO) -> Manifest:
+def pull(project: "Project", out: BinaryIO) -> Manifest:
     """Write the state to a stream; see `ProjectState.pull`."""
     return write_archive(project.directory, out, project.clock.now())
 
 
-def push(project: "OpenedProject", file: Path, *, force: bool) -> Pushed:
+def push(project: "Project", file: Path, *, force: bool) -> Pushed:
     """Put a state in; see `ProjectState.push`."""
     with project.leased("state push") as store, scratch_folder(store.directory, "push") as copy:
         try:
@@ -81,7 +81,7 @@ def _check_sound(copy: Path, file: Path) -> None:
         raise StateError(f"The state in {file} is broken; nothing was changed:\n{told}{more}")
 
 
-def _back_up(project: "OpenedProject", store: StateStore) -> Path:
+def _back_up(project: "Project", store: StateStore) -> Path:
     """Keep the state that is replaced as an archive, which can be pushed again."""
     now = project.clock.now()
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S")

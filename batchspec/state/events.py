@@ -221,6 +221,14 @@ class InputDeleted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResultsDeleted:
+    """The result files of a collected batch are gone at the provider; their lines are kept here."""
+
+    id: BatchId
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InputKept:
     """The input file of a batch that is done with could not be deleted."""
 
@@ -302,6 +310,7 @@ BatchEvent = (
     | BatchCollected
     | InputDeleted
     | InputKept
+    | ResultsDeleted
 )
 """Events that `machine.evolve` applies to one batch."""
 

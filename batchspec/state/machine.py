@@ -25,6 +25,7 @@ from batchspec.state.events import (
     InputDeleted,
     InputKept,
     InputUploaded,
+    ResultsDeleted,
     UploadAttempted,
 )
 from batchspec.state.records import TERMINAL, BatchPhase, BatchRecord, ConversationPhase
@@ -56,6 +57,7 @@ BATCH_TRANSITIONS: Mapping[tuple[BatchPhase, str], BatchPhase] = {
     ("ended", "BatchLost"): "lost",
     ("collected", "InputDeleted"): "collected",
     ("collected", "InputKept"): "collected",
+    ("collected", "ResultsDeleted"): "collected",
     ("rejected", "InputDeleted"): "rejected",
     ("rejected", "InputKept"): "rejected",
     ("lost", "InputDeleted"): "lost",
@@ -160,6 +162,8 @@ def evolve(record: BatchRecord, event: BatchEvent) -> BatchRecord:  # noqa: PLR0
             return replace(after, failures=0, next_at=event.at)
         case InputDeleted():
             return replace(after, tidied_at=event.at, failures=0)
+        case ResultsDeleted():
+            return replace(after, purged_at=event.at)
         case _:
             return _begun(after, event)
 

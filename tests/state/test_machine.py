@@ -24,6 +24,7 @@ from batchspec.state.events import (
     InputDeleted,
     InputKept,
     InputUploaded,
+    ResultsDeleted,
     UploadAttempted,
 )
 from batchspec.state.machine import (
@@ -82,6 +83,7 @@ EVENTS: dict[str, BatchEvent] = {
     "CancelTaken": CancelTaken(id=ID, status="cancelling", at=47.0, next_at=62.0),
     "BatchLost": BatchLost(id=ID, at=75.0, reason="HTTP 404"),
     "InputDeleted": InputDeleted(id=ID, at=80.0),
+    "ResultsDeleted": ResultsDeleted(id=ID, at=85.0),
     "InputKept": InputKept(id=ID, at=80.0, next_at=81.0, reason="HTTP 500"),
 }
 PHASES: tuple[BatchPhase, ...] = get_args(BatchPhase)
@@ -116,9 +118,10 @@ def test_every_event_has_a_transition_and_every_phase_is_reached() -> None:
 
 
 @pytest.mark.parametrize("phase", ["collected", "rejected", "lost"])
-def test_only_its_input_file_is_left_of_a_batch_in_its_last_phases(phase: BatchPhase) -> None:
+def test_only_its_files_are_left_of_a_batch_in_its_last_phases(phase: BatchPhase) -> None:
     after = {(event, to) for (before, event), to in BATCH_TRANSITIONS.items() if before == phase}
-    assert after == {("InputDeleted", phase), ("InputKept", phase)}
+    results = {("ResultsDeleted", phase)} if phase == "collected" else set[tuple[str, BatchPhase]]()
+    assert after == {("InputDeleted", phase), ("InputKept", phase)} | results
 
 
 @pytest.mark.parametrize(("phase", "event"), CONVERSATION_TRANSITIONS)

@@ -29,6 +29,7 @@ from batchspec.state.events import (
     InputUploaded,
     PlanAgreed,
     RepliesRejudged,
+    ResultsDeleted,
     ToolsRun,
     UploadAttempted,
 )
@@ -139,6 +140,11 @@ class Narrator:
                 return f"Batch {name} collected: {_collected(event)}.", True
             case CancelWanted() | CancelDropped() | CancelTaken():
                 return self._stopping(event)
+            case ResultsDeleted():
+                return (
+                    f"Results of batch {name} deleted at the provider; they are kept here.",
+                    False,
+                )
             case InputDeleted():
                 return f"Input of batch {name} deleted at the provider.", False
             case InputKept():

@@ -12,6 +12,7 @@ from batchspec.cli.views.words import clean, counted
 from batchspec.store.archive import Manifest, private_file
 
 if TYPE_CHECKING:
+    from batchspec.project.garbage import Garbage
     from batchspec.project.transfer import Pushed
 
 
@@ -80,3 +81,36 @@ def show_verified(problems: Sequence[str]) -> None:
 def show_verified_json(problems: Sequence[str]) -> None:
     """Print what is broken as one JSON document."""
     print_json({"sound": not problems, "problems": list(problems)})
+
+
+def show_garbage(done: "Garbage") -> None:
+    """Say what was deleted, or would be."""
+    verb = "Would delete" if done.dry_run else "Deleted"
+    lines: list[Text] = []
+    if done.inputs:
+        size = f"about {done.input_bytes:,} bytes"
+        lines.append(Text(f"{verb} {counted(done.inputs, 'input file')} at providers, {size}."))
+    if done.results:
+        what = counted(done.results, "batch", "batches")
+        lines.append(Text(f"{verb} the result files of {what} at providers; they are kept here."))
+    if done.segments:
+        what = f"{counted(done.segments, 'file')} of bodies, {done.segment_bytes:,} bytes"
+        lines.append(Text(f"{verb} {what}."))
+    print_prose(stdout(), lines or [Text("There is nothing to delete.")])
+    for sentence in done.left:
+        print_prose(stderr(), [Text.assemble(("Warning: ", "yellow"), clean(sentence))])
+
+
+def show_garbage_json(done: "Garbage") -> None:
+    """Print what was deleted, or would be, as one JSON document."""
+    print_json(
+        {
+            "dry_run": done.dry_run,
+            "input_files": done.inputs,
+            "input_bytes": done.input_bytes,
+            "batches_with_results": done.results,
+            "body_files": done.segments,
+            "body_bytes": done.segment_bytes,
+            "left": done.left,
+        }
+    )
