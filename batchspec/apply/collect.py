@@ -77,7 +77,7 @@ async def do_collect(world: World, batch: BatchId) -> None:
             BatchCollected(id=batch, at=now, final=0, tools=0, pending=0, unmatched=0)
         )
         return
-    removed = await world.db(world.store.removed_jobs)
+    removed = world.orphans | await world.db(world.store.removed_jobs)
     away = [job for job in record.jobs if job not in world.jobs and job not in removed]
     if away:
         world.held.add(batch)

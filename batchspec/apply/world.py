@@ -144,6 +144,8 @@ class World:
     budget: Budget | None = None
     held: set[BatchId] = field(default_factory=set[BatchId])
     """Ended batches with replies of jobs that are not in the specs now: nobody can judge them."""
+    orphans: frozenset[JobAddress] = frozenset()
+    """Jobs that are being removed: their replies are kept, though nobody may know how to judge."""
     recorders: Mapping[str, Recorder] = field(default_factory=dict[str, Recorder])
     """By provider; the others record nothing."""
     answered: set[str] = field(default_factory=set[str])

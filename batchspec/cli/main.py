@@ -29,6 +29,7 @@ COMMANDS = {
     "untaint": "Take such marks away.",
     "import": "Take the answers of a batch that was made by hand.",
     "cancel": "Stop what is under way; what was answered is kept.",
+    "destroy": "Remove jobs or items, and their files at the provider.",
     "status": "Show jobs, batches, counts, cost, and what is waited for.",
     "results": "Print the answers.",
     "batches": "Show the batches at the providers.",

@@ -71,16 +71,26 @@ async def collect(project: "Project", keep: float, hook: Hook) -> Garbage:
         with beating(store):
             with store.reader() as reader:
                 litter = find_litter(reader.db, project.clock.now() - keep)
-                alone = _left_alone(project, reader, litter)
-            done.left += alone.values()
-            for name in alone:
-                litter = _without(litter, name)
-            for name in sorted({one.provider for one in (*litter.inputs, *litter.results)}):
-                own = Litter(_of(litter.inputs, name), _of(litter.results, name), [])
-                await _Emptying(project, store, done).run(connections, name, own)
+            await empty(project, store, connections, litter, done)
             event = delete_segments(store, project.clock.now())
             done.segments, done.segment_bytes = event.segments, event.bytes
     return done
+
+
+async def empty(
+    project: "Project",
+    store: StateStore,
+    connections: Connections,
+    litter: Litter,
+    done: Garbage,
+) -> None:
+    """Delete files at their providers; what fails or is left alone is told."""
+    with store.reader() as reader:
+        alone = _left_alone(project, reader, litter)
+    done.left += alone.values()
+    for name in sorted({one.provider for one in (*litter.inputs, *litter.results)} - alone.keys()):
+        own = Litter(_of(litter.inputs, name), _of(litter.results, name), [])
+        await _Emptying(project, store, done).run(connections, name, own)
 
 
 def _of(litter: Iterable[RemoteLitter], provider: str) -> list[RemoteLitter]:

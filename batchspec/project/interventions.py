@@ -13,7 +13,9 @@ from batchspec.project.applying import SilentHook
 from batchspec.project.imported import ImportResult
 from batchspec.project.importing import Importing
 from batchspec.project.opened import OpenedProject
+from batchspec.project.removing import DestroyResult, Removing
 from batchspec.project.stopping import CancelResult, Stopping
+from batchspec.state.removed import Removal
 from batchspec.state.stopped import Stop
 from batchspec.store.foreign import Match
 
@@ -104,3 +106,51 @@ class Interventions(OpenedProject):
                 f"provider until they can be judged: {problem.diagnostics[0]}"
             )
         return anyio.run(partial(Stopping(self._whole, addresses).run, told, detach=detach))
+
+    # --- removing ------------------------------------------------------------------------------
+
+    def removable(self, *addresses: str) -> Removal:
+        """Say what `destroy` would remove; changes nothing.
+
+        Args:
+            addresses: Of jobs, which may be globs, or of items; none: everything.
+
+        Raises:
+            UsageError: An address is not on record.
+            RefusedError: A job is protected.
+            StateError: There is no state yet.
+        """
+        self.load_or_nothing()
+        return Removing(self._whole, addresses).removal()
+
+    def destroy(
+        self,
+        *addresses: str,
+        answers: bool = False,
+        detach: bool = False,
+        hook: Hook | None = None,
+    ) -> DestroyResult:
+        """Remove jobs or items: what is under way is cancelled, then everything is forgotten.
+
+        Files of their batches are deleted at the provider. Answers stay in the state, where equal
+        requests find them without paying, unless they are to go as well. Lineage and history stay.
+        Interrupted at any moment, it goes on when it is called again.
+
+        Args:
+            addresses: Of jobs, which may be globs, or of items; none: everything.
+            answers: Delete answers no other item wants.
+            detach: Do not wait for cancelled batches; `apply` or `refresh` reads what they have.
+            hook: Is told what happens.
+
+        Raises:
+            UsageError: An address is not on record.
+            RefusedError: A job is protected.
+            LockedError: Another process is applying.
+            ProviderError: A person must mend something; what was recorded stays.
+        """
+        wiring.outside_a_loop()
+        self.load_or_nothing()
+        removing = Removing(self._whole, addresses)
+        return anyio.run(
+            partial(removing.destroy, hook or SilentHook(), answers=answers, detach=detach)
+        )

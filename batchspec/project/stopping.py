@@ -1,7 +1,8 @@
 """Cancelling: what is under way for some items ends, and what was answered by then is kept."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio.to_thread
@@ -13,12 +14,14 @@ from batchspec.plan.changes import Plan
 from batchspec.ports import Hook
 from batchspec.project.applying import Applying, at_work, disconnect
 from batchspec.project.tainting import named_items
+from batchspec.project.wiring import Connections
 from batchspec.state.events import CancelWanted, Event
 from batchspec.state.housekeeping import ItemsCancelled
 from batchspec.state.records import JobProgress
 from batchspec.state.stopped import Stop
 from batchspec.store import stopping
 from batchspec.store.readdress import protected
+from batchspec.store.removing import batches_of
 from batchspec.store.sqlite import StateStore
 from batchspec.store.stopping import Named
 
@@ -72,11 +75,8 @@ class Stopping:
         with stopping.chosen(store.db, self._named(store)):
             return stopping.look(store.db)
 
-    def _named(self, store: StateStore) -> Named:
-        live = [job.address for job in store.progress() if not job.removed and job.items]
-        named: Named = (
-            named_items(store, self._addresses) if self._addresses else dict.fromkeys(live)
-        )
+    def _named(self, store: StateStore, *, removed: bool = False) -> Named:
+        named: Named = named_items(store, self._addresses or ["*"], removed=removed)
         self._refuse_protected(store, named)
         return named
 
@@ -96,29 +96,50 @@ class Stopping:
             hook: Is told what happens.
             detach: Return once the provider has taken the cancellations.
         """
-        project = self._project
-        with project.reader() as reader:
-            lineage = reader.lineage
-        async with at_work(project, hook, "cancel") as (store, connections):
-            applying = Applying(project, nothing(project, lineage), hook, detach=detach)
-            providers = applying.connect(connections)
-            stop, events = await anyio.to_thread.run_sync(self._record, store, applying)
-            for event in events:
-                hook.event(event)
-            world = applying.world(connections, providers)
-            ids = frozenset(b.id for b in stop.batches if b.fate in {"cancel", "ending"})
-            loop = Loop(world, detach=detach, batches=ids)
-            try:
-                with project.desired.imports():
-                    await loop.run()
-            finally:
-                await disconnect(project, providers)
-            return await anyio.to_thread.run_sync(self._result, store, stop, ids, loop.signals)
+        async with at_work(self._project, hook, "cancel") as (store, connections):
+            named = await anyio.to_thread.run_sync(self._named, store)
+            stopped = await self._stop(named, store, connections, hook, detach=detach)
+            return await anyio.to_thread.run_sync(self._result, store, *stopped)
 
-    def _record(self, store: StateStore, applying: Applying) -> tuple[Stop, list[Event]]:
+    async def _stop(  # noqa: PLR0913 - what it works with
+        self,
+        named: Named,
+        store: StateStore,
+        connections: Connections,
+        hook: Hook,
+        *,
+        detach: bool,
+        whole: frozenset[JobAddress] = frozenset(),
+    ) -> tuple[Stop, frozenset[BatchId], Sequence[int]]:
+        """Stop items; returns what was stopped, the batches waited for, and interrupts.
+
+        `whole` are jobs that are being removed: all of their batches are waited for.
+        """
+        project = self._project
+        with store.reader() as reader:
+            lineage = reader.lineage
+        applying = Applying(project, nothing(project, lineage), hook, detach=detach)
+        providers = applying.connect(connections)
+        record = partial(self._record, named, store, applying)
+        stop, events = await anyio.to_thread.run_sync(record)
+        for event in events:
+            hook.event(event)
+        world = replace(applying.world(connections, providers), orphans=whole)
+        ids = frozenset(b.id for b in stop.batches if b.fate in {"cancel", "ending"})
+        ids |= batches_of(store.db, whole)
+        loop = Loop(world, detach=detach, batches=ids)
+        try:
+            with project.desired.imports():
+                await loop.run()
+        finally:
+            await disconnect(project, providers)
+        return stop, ids, loop.signals
+
+    def _record(
+        self, named: Named, store: StateStore, applying: Applying
+    ) -> tuple[Stop, list[Event]]:
         """Stop what waits and note which batches are to be cancelled, in one transaction."""
         now = self._project.clock.now()
-        named = self._named(store)
         # What was put together and never asked for waits like any other row.
         store.unpack()
         events: list[Event] = list(applying.bindings)

@@ -52,14 +52,24 @@ def mark(
 
 
 def named_items(
-    store: StateStore, addresses: Sequence[str], keys: Sequence[str] | None = None
+    store: StateStore,
+    addresses: Sequence[str],
+    keys: Sequence[str] | None = None,
+    *,
+    removed: bool = False,
 ) -> Named:
     """Return the keys meant of every job, None for all of them.
+
+    Args:
+        store: The state.
+        addresses: Of jobs, which may be globs, or of items.
+        keys: Of one job, whose address is the only one.
+        removed: Also know jobs of which nothing but old answers is left.
 
     Raises:
         UsageError: An address or a key is not on record.
     """
-    known = [job.address for job in store.progress() if not job.removed and job.items]
+    known = [j.address for j in store.progress() if removed or (not j.removed and j.items)]
     named: Named = {}
     for text in addresses:
         pattern, key = parse_address(text)

@@ -78,12 +78,24 @@ class ItemsCancelled:
     at: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswersDeleted:
+    """Answers no item wants were deleted by a person: who wants them again pays again."""
+
+    job: str
+    answers: int
+    cost: float | None
+    """US dollars they had cost; None where a price is unknown."""
+    at: float
+
+
 HousekeepingEvent = (
     LeaseBroken
     | AddressMoved
     | ItemsForgotten
     | ItemsTainted
     | ItemsCancelled
+    | AnswersDeleted
     | StateReplaced
     | BodiesDeleted
 )

@@ -1,6 +1,7 @@
 """What a state has at the providers and on disk that nothing needs any more."""
 
 import sqlite3
+from collections.abc import Collection
 from typing import NamedTuple
 
 from batchspec.ids import BatchId, FileId
@@ -60,6 +61,13 @@ def find_litter(db: sqlite3.Connection, before: float) -> Litter:
         before: Only files of batches that ended by then, in unix seconds.
     """
     return Litter(_remote(db, _INPUTS, before), _remote(db, _RESULTS, before), _segments(db))
+
+
+def files_of(db: sqlite3.Connection, batches: Collection[BatchId], before: float) -> Litter:
+    """Return what of some batches is at their providers and not needed any more."""
+    found = _remote(db, _INPUTS, before), _remote(db, _RESULTS, before)
+    inputs, results = ([one for one in each if one.batch in batches] for each in found)
+    return Litter(inputs, results, [])
 
 
 def _remote(db: sqlite3.Connection, sql: str, before: float) -> list[RemoteLitter]:

@@ -37,6 +37,7 @@ from batchspec.state.events import (
 )
 from batchspec.state.housekeeping import (
     AddressMoved,
+    AnswersDeleted,
     BodiesDeleted,
     ItemsCancelled,
     ItemsForgotten,
@@ -93,6 +94,7 @@ class StateStore(RecordedState):
                 | ItemsForgotten()
                 | ItemsTainted()
                 | ItemsCancelled()
+                | AnswersDeleted()
                 | StateReplaced()
                 | BodiesDeleted()
             ):

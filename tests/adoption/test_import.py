@@ -1,6 +1,7 @@
 """`import`: batches that were made by hand become answers of a job, and are paid once."""
 
 import json
+import shutil
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from adoption.handmade import by_hand, delete_input, files, line
 from batchspec.errors import ProviderError, RefusedError, UsageError
 from batchspec.plan.changes import Kind
 from batchspec.project.imported import ImportResult
-from batchspec.state.events import CallFailed, CreateAttempted
+from batchspec.state.events import BatchCollected, CallFailed
 
 
 def imported(world: World, batch: str, address: str = "m.j", **options: Any) -> ImportResult:
@@ -56,9 +57,7 @@ def test_our_own_batch_of_a_state_that_is_lost(world: World) -> None:
     world.job("a", "b")
     world.apply(detach=True)
     (remote,) = world.remote()
-    (world.state / "batchspec.db").unlink()
-    for more in ("-wal", "-shm"):
-        (world.state / f"batchspec.db{more}").unlink(missing_ok=True)
+    shutil.rmtree(world.state)
     with pytest.raises(RefusedError, match=r"made by another state .*add `--force`"):
         imported(world, remote["id"])
     assert imported(world, remote["id"], force=True).members == 2
@@ -218,28 +217,21 @@ def test_a_later_turn_of_a_recorded_conversation(world: World) -> None:
     spec = world.root / "specs" / "m.py"
     check = "def check(value):\n    if value != 'NO':\n        raise ModelRetry('say no')\n"
     spec.write_text(spec.read_text().replace("j = ", check + "    return value\nj = "))
-    world.wire.faults.append(Fault("POST", "/batches", status=429, times=None))
-
-    def stop(event: Any) -> None:
-        raise RuntimeError("stopped")
-
-    # The first turn came from an imported batch; the second waits, because nothing can be sent.
+    # The first turn came from an imported batch, and the process died when it was collected.
     imported(world, by_hand(world, line("a", "say a")))
-    world.hook.react = lambda event: stop(event) if isinstance(event, CreateAttempted) else None
-    with pytest.raises(RuntimeError):
+
+    def die(event: Any) -> None:
+        assert not isinstance(event, BatchCollected)
+
+    world.hook.react = die
+    with pytest.raises(AssertionError):
         world.apply()
     world.hook.react = lambda event: None
-    world.wire.faults.clear()
-    with world.open() as project:
-        store = project.store()
-        store.acquire("test", "test")
-        store.db.execute("UPDATE batches SET create_at = NULL WHERE remote_id IS NULL")
-        store.unpack()
-        (waiting,) = store.db.execute(
+    with world.open() as project, project.reader() as reader:
+        (waiting,) = reader.db.execute(
             "SELECT request FROM conversations WHERE phase = 'pending' AND turn = 2"
         ).fetchall()
-        messages = json.loads(store.body(waiting[0]).partition(b"\t")[0])
-        store.release()
+        messages = json.loads(reader.bodies.get(waiting[0]).partition(b"\t")[0])
     world.model = lambda body: "NO"
     asked = line("mine", "")
     asked["body"]["messages"] = messages

@@ -15,13 +15,14 @@ from batchspec.state.stopped import Fate, JobStop, Stop, StopBatch
 if TYPE_CHECKING:
     from batchspec.project.stopping import CancelResult
 
-_FATES: Mapping[Fate, str] = {
+FATES: Mapping[Fate, str] = {
     "cancel": "will be cancelled; what it has answered by then is billed and kept",
     "unsent": "was never asked for, and will not be",
     "shared": "runs on, because other rows want requests of it; all of it is billed",
     "imported": "runs on, because it was made by hand; cancel it where it was made",
     "ending": "is ending already; what it has answered is billed and kept",
 }
+"""What becomes of a batch."""
 
 
 def show_stop(stop: Stop) -> None:
@@ -37,7 +38,7 @@ def show_stop(stop: Stop) -> None:
         if _parts(job)
     ]
     batches = [
-        Text(f"  batch {named(batch)}, {_share(batch)}: {_FATES[batch.fate]}")
+        Text(f"  batch {named(batch)}, {share(batch)}: {FATES[batch.fate]}")
         for batch in stop.batches
     ]
     print_prose(stdout(), [*jobs, *batches, Text("Stopping costs nothing.")])
@@ -48,7 +49,8 @@ def named(batch: StopBatch) -> str:
     return clean(batch.remote_id or short(batch.id))
 
 
-def _share(batch: StopBatch) -> str:
+def share(batch: StopBatch) -> str:
+    """Return how much of a batch is meant."""
     if batch.mine == batch.members:
         return counted(batch.members, "request")
     return f"{batch.mine:,} of {counted(batch.members, 'request')}"

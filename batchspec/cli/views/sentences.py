@@ -35,6 +35,7 @@ from batchspec.state.events import (
 )
 from batchspec.state.housekeeping import (
     AddressMoved,
+    AnswersDeleted,
     BodiesDeleted,
     HousekeepingEvent,
     ItemsCancelled,
@@ -115,6 +116,7 @@ class Narrator:
                 | ItemsForgotten()
                 | ItemsTainted()
                 | ItemsCancelled()
+                | AnswersDeleted()
             ):
                 return _kept_house(event), True
             case StateReplaced() | BodiesDeleted():
@@ -215,6 +217,8 @@ def _kept_house(event: HousekeepingEvent) -> str:  # noqa: PLR0911 - one per eve
         case ItemsTainted():
             what = "tainted" if event.tainted else "not tainted any more"
             return f"{clean(event.job)}: {counted(event.items, 'item')} {what}."
+        case AnswersDeleted():
+            return f"{clean(event.job)}: {counted(event.answers, 'answer')} deleted."
         case ItemsCancelled():
             stopped = counted(event.waiting, "waiting item")
             told = f"{stopped} cancelled, {event.in_flight:,} in batches are to end"
