@@ -153,15 +153,23 @@ def expiring(record: BatchRecord, now: float, remote: RemoteBatch | None = None)
     """Return a warning that results not downloaded yet are deleted soon; None: no hurry.
 
     Files are deleted 30 days after their batch has ended; when it ended is not known better than
-    that it was after its creation.
+    that it was after its creation, and a day later at most.
+
+    Args:
+        record: What is recorded.
+        now: Unix seconds.
+        remote: What the provider says; None: it was not asked.
     """
-    status = record.status if remote is None else remote.status
-    if status not in TERMINAL or record.remote_id is None or record.submitted_at is None:
+    if record.submitted_at is None or record.account is None:  # not sent, or it runs here
+        return None
+    if remote is not None and remote.status not in TERMINAL:
         return None
     left = record.submitted_at + _RETENTION - now
     if left > _WARN:
         return None
-    when = f"in about {max(1, round(left / 86_400))} days" if left > 0 else "any moment"
+    days = max(1, round(left / 86_400))
+    soon = f"in about {days} day{'' if days == 1 else 's'}"
+    when = soon if left > 0 else "any moment"
     return (
         f"The results of batch {record.remote_id} are not downloaded, and the provider deletes "
         f"them {when}: `batchspec refresh` fetches them, free."

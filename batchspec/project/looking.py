@@ -6,7 +6,7 @@ made from the state alone.
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 
@@ -78,6 +78,8 @@ def look(
     looking = _Looking(project, found, told or _quiet, reader.lineage)
     if refresh and not project.simulated:
         looking.look(_by_provider(reader, batches), reader.accounts())
+    # A thread that was left alone may still add to the lists it knows.
+    found = replace(found, findings=[*found.findings], warnings=[*found.warnings])
     now = project.clock.now()
     for batch in batches:
         if is_unknown(batch):

@@ -56,8 +56,9 @@ class Refreshing:
                 await self._bind_anew(store, connections, name)
             before = [batch for batch in store.open_batches() if batch.double_of is None]
             names = {batch.id: store.lane(batch.lane).provider for batch in before}
-            elsewhere = {b.id for b in before if b.via == "batch" and self._is_asked(names[b.id])}
-            signal = await self._look(store, connections, elsewhere, set(names.values()))
+            asked = {name for name in set(names.values()) if self._is_asked(name)}
+            elsewhere = {b.id for b in before if b.via == "batch" and names[b.id] in asked}
+            signal = await self._look(store, connections, elsewhere, asked)
             return Refreshed(
                 environment=project.environment,
                 batches=tuple(
@@ -88,7 +89,6 @@ class Refreshing:
     ) -> int | None:
         """Look at some batches once, and return the interrupt that ended it."""
         project = self._project
-        names = {name for name in names if self._is_asked(name)} if batches else set()
         events = bindings(store, project.providers, names, connections, project.clock)
         if events:
             store.commit(*events)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from batchspec.plan.drift import expiring
 from batchspec.project.values import Status
 from batchspec.state.records import BatchRecord, LaneRecord
 from batchspec.store.reader import StateReader
@@ -22,6 +23,7 @@ def status_of(reader: StateReader, environment: str, now: float) -> Status:
         spent=reader.spent(),
         waiting=(
             *(_batch(batch, now) for batch in batches),
+            *(text for batch in batches if (text := expiring(batch, now)) is not None),
             *(text for lane in lanes for text in _lane(lane, now)),
         ),
     )

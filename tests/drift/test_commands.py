@@ -76,6 +76,7 @@ def _rotated_key(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-second-secret")
     code, document = shell.json("plan")
     assert (code, [one["code"] for one in document["drift"]]) == (0, ["ACCOUNT_CHANGED"])
+    _told_in_events(shell)
     for command in (("apply", "--auto-approve"), ("refresh",)):
         code, _, err = shell(*command)
         assert code == ExitCode.REFUSED
@@ -93,6 +94,15 @@ def _without_a_key(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "were not looked at: No key for provider 'openai'" in err
     assert shell("plan", "--no-refresh")[2] == ""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-second-secret")
+
+
+def _told_in_events(shell: Shell) -> None:
+    """By an apply that a key of another account stops."""
+    _, out, _ = shell("apply", "--json", "--auto-approve")
+    events = [json.loads(line) for line in out.splitlines()]
+    (drift,) = (event for event in events if event["type"] == "drift")
+    assert drift["finding"]["code"] == "ACCOUNT_CHANGED"
+    assert events[-1]["type"] == "error"
 
 
 def _cancelled(shell: Shell) -> None:

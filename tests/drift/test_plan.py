@@ -153,6 +153,9 @@ def test_failure_27_results_that_are_deleted_soon_are_warned_of(world: Accounts)
     world.apply(detach=True)
     world.clock.advance(25 * 86_400)
     (warning,) = world.plan().warnings
+    assert world.plan(refresh=False).warnings == (warning,)
+    with world.open() as project:
+        assert warning in project.status().waiting
     assert "deletes them in about 5 days" in warning
     assert "batchspec refresh" in warning
 

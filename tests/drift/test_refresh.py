@@ -302,3 +302,13 @@ def test_binding_the_same_key_again_does_nothing(world: Accounts) -> None:
     refresh(world, ["openai"])
     with world.open() as project, project.reader() as reader:
         assert len([1 for _, _, k, _ in reader.journal() if k == "AccountBound"]) == before
+
+
+def test_a_provider_that_left_the_configuration_is_told_once(world: Accounts) -> None:
+    world.job("a")
+    world.apply(detach=True)
+    with world.open() as project:
+        project.providers.pop("openai")
+        found = project.refresh(hook=world.hook)
+    assert [one.looked for one in found.batches] == [False]
+    assert world.hook.warnings == ["[providers.openai] is not in the configuration any more."]

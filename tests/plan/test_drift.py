@@ -156,22 +156,28 @@ def test_a_batch_is_known_by_its_token_or_its_file(seen: RemoteBatch, ours: bool
 
 
 @pytest.mark.parametrize(
-    ("status", "age", "told"),
+    ("seen", "age", "told"),
     [
-        ("completed", 22 * DAY, None),
-        ("completed", 24 * DAY, "in about 6 days"),
-        ("expired", 29.9 * DAY, "in about 1 days"),
-        ("completed", 31 * DAY, "any moment"),
-        ("in_progress", 31 * DAY, None),
+        (remote("completed"), 22 * DAY, None),
+        (remote("completed"), 24 * DAY, "in about 6 days"),
+        (None, 22 * DAY, None),
+        (None, 24 * DAY, "in about 6 days"),
+        (remote("expired"), 29.4 * DAY, "in about 1 day:"),
+        (remote("completed"), 31 * DAY, "any moment"),
+        (remote("in_progress"), 31 * DAY, None),
     ],
 )
 def test_failure_27_results_that_are_deleted_soon(
-    status: Any, age: float, told: str | None
+    seen: RemoteBatch | None, age: float, told: str | None
 ) -> None:
     """Row 27: files are kept for 30 days at most."""
-    warnings = {expiring(record(status=status), age), expiring(record(), age, remote(status))}
-    (warning,) = warnings
+    warning = expiring(record(account="https://h key 1"), age, seen)
     assert (warning is None) if told is None else (warning is not None and told in warning)
+
+
+def test_results_that_are_in_this_process_are_not_deleted() -> None:
+    assert expiring(record(account=None), 31 * DAY) is None
+    assert expiring(record(account="a", submitted_at=None), 31 * DAY) is None
 
 
 def test_drift_is_divided_over_the_jobs_of_a_batch() -> None:

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from batchspec.cli.grades import MeanGrade
 from batchspec.cli.views.documents import job_plan, progress_document
+from batchspec.cli.views.drift import finding_document
 from batchspec.cli.views.plan import changes
 from batchspec.cli.views.progress import JsonEvents
 from batchspec.cli.views.status import job_lines
@@ -143,6 +144,11 @@ def _hint(command: str, why: str) -> list[Text]:
 def tell_plan(events: JsonEvents, plan: Plan, version: str) -> None:
     """Emit the events that stand before the first deed."""
     events.emit("version", f"batchspec {version}", batchspec=version)
+    for warning in plan.warnings:
+        events.warning(warning)
+    for finding in plan.findings:
+        document = finding_document(finding)
+        events.emit(document["kind"], document["message"], level="warn", finding=document)
     for job in plan.jobs:
         if job.changes:
             message = f"{job.address}: {changes(job)}"

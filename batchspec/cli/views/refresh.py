@@ -91,7 +91,7 @@ def told(one: "LookedAt") -> str:  # noqa: PLR0911 - one per phase
     """Return how one batch is now, to stand after its name."""
     batch = one.after
     if not one.looked:
-        return "runs in this process, with the next apply"
+        return "was not looked at; `apply` goes on with it"
     note = f" ({clean(batch.note)})" if batch.note else ""
     requests = counted(batch.members, "request")
     match batch.phase:
