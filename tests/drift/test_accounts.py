@@ -1,12 +1,16 @@
 """A state is bound, per provider, to the account that its open batches are at."""
 
+from typing import Any
+
 import pytest
 from worlds import Fault
 
 from batchspec.config import Settings, load_settings
 from batchspec.errors import ExitCode, ProviderError, RefusedError
-from batchspec.project.accounts import account_of
+from batchspec.ids import BatchId, LaneId
+from batchspec.project.accounts import account_of, at_provider
 from batchspec.state.events import AccountBound
+from batchspec.state.records import BatchRecord
 from drift.conftest import Accounts
 
 
@@ -51,6 +55,27 @@ def test_the_account_is_configured_by_a_name(
     monkeypatch.setenv("BATCHSPEC_PROVIDERS__OPENAI__ACCOUNT", "work")
     provider = load_settings(str(tmp_path)).provider("openai")
     assert getattr(provider, "account", None) == "work"
+
+
+# --- what is at the provider
+
+
+@pytest.mark.parametrize(
+    ("changes", "there"),
+    [
+        ({}, False),
+        ({"uploads": 1}, True),
+        ({"input_file_id": "file-1"}, True),
+        ({"create_at": 5.0}, True),
+        ({"remote_id": "batch_1", "phase": "submitted"}, True),
+    ],
+)
+def test_a_batch_is_at_the_provider_as_soon_as_anything_of_it_may_be(
+    changes: dict[str, Any], there: bool
+) -> None:
+    batch = BatchRecord(id=BatchId("b"), lane=LaneId(1), **changes)
+    assert bool(at_provider([batch], {LaneId(1)})) is there
+    assert not at_provider([batch], {LaneId(2)})
 
 
 # --- what it is good for

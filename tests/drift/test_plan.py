@@ -114,6 +114,9 @@ def test_a_batch_cancelled_at_the_provider(world: Accounts) -> None:
     assert plan.requests == 0
     world.apply()
     assert set(world.outcomes().values()) == {"cancelled"}
+    with world.open() as project, project.reader() as reader:
+        kinds = [kind for _, _, kind, _ in reader.journal()]
+    assert kinds.count("PlanAgreed") == 1, "going on is nothing that is agreed to"
     assert world.plan().counts == {Kind.RESUBMIT: 2}
 
 
