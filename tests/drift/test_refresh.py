@@ -9,7 +9,7 @@ from batchspec.cli.views.refresh import told
 from batchspec.errors import ExitCode, ProviderError, RefusedError, StateError, UsageError
 from batchspec.project import Refreshed
 from batchspec.simulator import Pace
-from batchspec.state.events import BatchCollected, BatchObserved
+from batchspec.state.events import BatchCollected, BatchObserved, CancelWanted
 from drift.conftest import Accounts
 
 BATCH, LIST, CREATE = ("GET", "/batches/batch_.*"), ("GET", "/batches"), ("POST", "/batches")
@@ -130,7 +130,10 @@ def test_a_batch_that_is_to_be_stopped_is_looked_at_as_well(world: Accounts) -> 
     world.job("a")
     world.apply(detach=True)
     with world.open() as project:
-        project.store().db.execute("UPDATE batches SET cancel_at = 1, cancel_reason = 'requested'")
+        store = project.store()
+        store.acquire("test", "test")
+        (batch,) = store.open_batches()
+        store.commit(CancelWanted(id=batch.id, at=1.0, reason="requested"))
     world.clock.advance(7)
     found = refresh(world)
     assert sentences(found) == ["is in_progress, 0 of 1 request done"]
