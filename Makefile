@@ -64,8 +64,8 @@ types: $(INSTALLED) ## Check types with mypy and pyright; warnings count
 layers: $(INSTALLED) ## Check who may import whom
 	$(BIN)/lint-imports --no-logo
 
-pytest: $(INSTALLED) ## Run the tests
-	$(BIN)/python -m pytest
+pytest: $(INSTALLED) ## Run the tests, on all cores
+	$(BIN)/python -m pytest -n logical --dist worksteal
 
 fuzz: $(INSTALLED) ## Try to break the reconciler for long, see docs/reliability.md; SEED=7 MINUTES=60
 	BATCHSPEC_FUZZ_SEED=$(or $(SEED),$(shell date +%s)) BATCHSPEC_FUZZ_MINUTES=$(or $(MINUTES),15) \

@@ -12,7 +12,8 @@ from typing import Any
 from batchspec.ids import Fingerprint
 
 VERSION = 1
-"""Kept beside every fingerprint: a better algorithm can re-fingerprint instead of resubmit."""
+"""Of the algorithm. The state keeps it with all that is hashed: when there is a better algorithm,
+what is recorded is fingerprinted again instead of submitted again."""
 
 _encode = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
@@ -57,6 +58,11 @@ class Fingerprinter:
         else:
             digest.update(b',"sample":%d,"scope":%b}' % (sample, canonical_json(scope)))
         return Fingerprint(digest.digest())
+
+
+def fingerprint(contract_json: bytes, messages_json: bytes, scope: str | None) -> Fingerprint:
+    """Return the fingerprint of one recorded request, see `Fingerprinter`."""
+    return Fingerprinter(contract_json)(messages_json, 0, scope)
 
 
 def row_digest(row_json: bytes) -> int:

@@ -64,7 +64,7 @@ class PlannedRow(Protocol):
 class Draft(Protocol):
     """The body of a plan: on disk, one entry per row of the specs, in bounded memory."""
 
-    def begin(
+    def begin(  # noqa: PLR0913 - one keyword per thing that is noted
         self,
         job: JobAddress,
         contract: Contract,
@@ -72,11 +72,13 @@ class Draft(Protocol):
         *,
         partial: bool = False,
         protect: bool = False,
+        scoped: bool = False,
     ) -> bool:
         """Start a job; tells whether the state holds items of it.
 
         Of a `partial` job only some rows are planned, so that none is forgotten. `protect` is
-        remembered with the job, for when its spec is gone.
+        remembered with the job, for when its spec is gone. The key of a row is part of the
+        fingerprint of a `scoped` job.
         """
         ...
 

@@ -10,6 +10,7 @@ from batchspec.apply.clock import SystemClock
 from batchspec.config import Settings, load_settings
 from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.errors import Diagnostic, SpecError, StalePlanError, StateError, UsageError
+from batchspec.fingerprint import VERSION, fingerprint
 from batchspec.ids import JobAddress, parse_address, uuid7
 from batchspec.load.build import load_project
 from batchspec.plan.changes import Plan
@@ -148,7 +149,23 @@ class OpenedProject:
             self._store = StateStore(self.directory, self.clock.now, self.patience)
             self._stack.callback(self._store.close)
             self._store.initialise(self.mint())
+            self._renew_fingerprints(self._store)
         return self._store
+
+    def _renew_fingerprints(self, store: StateStore) -> None:
+        """Fingerprint what is recorded by the algorithm of this version, so that it is known."""
+        known = store.fingerprints()
+        if known > VERSION:
+            raise StateError(
+                f"{store.path} has fingerprints of a newer batchspec (algorithm {known}, this one "
+                f"knows {VERSION}). Upgrade batchspec; the state was not changed."
+            )
+        if known < VERSION:
+            store.acquire(self.mint(), "fingerprinting")
+            try:
+                store.refingerprint(fingerprint, VERSION)
+            finally:
+                store.release()
 
     @contextmanager
     def leased(self, operation: str) -> Generator[StateStore]:

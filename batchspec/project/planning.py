@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
+from batchspec.desired.expand import sees_rows
 from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.errors import Diagnostic, RefusedError, SpecError
 from batchspec.ids import JobAddress
@@ -98,6 +99,7 @@ class Planner:
             job.policy,
             partial=partial,
             protect=job.job.protect,
+            scoped=sees_rows(job),
         )
         tally = Tally(job.address, f"{job.contract.provider}:{job.contract.model}")
         pass_ = RowPass(self, job, tally, known=known)

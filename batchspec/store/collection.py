@@ -19,7 +19,8 @@ SELECT lower(hex(substr(c.fingerprint, 1, 8))) || '-' || c.turn, c.id, j.address
 FROM conversations c JOIN jobs j ON j.id = c.job
 WHERE c.phase = 'batched' AND c.batch = ? ORDER BY c.id
 """
-# The members of a batch that was made by hand have the names its maker gave them.
+# The members of a batch that was made by hand have the names its maker gave them; those of one
+# that was made before fingerprints changed have the names they had then.
 _FOREIGN = """
 SELECT f.custom_id, c.id, j.address, c.turn, c.attempts, c.output_retries, c.request, c.tries,
   c.contract, EXISTS (SELECT 1 FROM items i WHERE i.conversation = c.id)
@@ -62,19 +63,21 @@ class Collection:
         self._db = db
         self._batch = batch
         self._number: int
-        self._number, self._imported = db.execute(
-            "SELECT number, imported FROM batches WHERE id = ?", (batch,)
+        self._number, self._named = db.execute(
+            "SELECT number, EXISTS (SELECT 1 FROM foreign_ids f WHERE f.batch = number) "
+            "FROM batches WHERE id = ?",
+            (batch,),
         ).fetchone()
 
     def members(self) -> dict[str, Member]:
         """Return the members that are not settled, by custom_id, in the order of their lines."""
-        rows = self._db.execute(_FOREIGN if self._imported else _MEMBERS, (self._number,))
+        rows = self._db.execute(_FOREIGN if self._named else _MEMBERS, (self._number,))
         return {row[0]: Member._make(row) for row in rows}
 
     def by_line(self) -> dict[int, Member]:
         """Return the members that are not settled, by the number of their line, from 1."""
         members = self.members()
-        if not self._imported:
+        if not self._named:
             return dict(enumerate(members.values(), 1))
         lines = self._db.execute(
             "SELECT line, custom_id FROM foreign_ids WHERE batch = ?", (self._number,)

@@ -42,7 +42,8 @@ PRAGMA cache_size = -32768;
 CREATE TABLE jobs (
   number INTEGER PRIMARY KEY, address TEXT NOT NULL UNIQUE, state INTEGER,
   fingerprint BLOB NOT NULL, provider TEXT NOT NULL, endpoint TEXT NOT NULL, model TEXT NOT NULL,
-  contract TEXT NOT NULL, policy BLOB NOT NULL, partial INTEGER NOT NULL, protect INTEGER NOT NULL
+  contract TEXT NOT NULL, policy BLOB NOT NULL, partial INTEGER NOT NULL, protect INTEGER NOT NULL,
+  scoped INTEGER NOT NULL
 );
 CREATE TABLE rows (
   id INTEGER PRIMARY KEY, job INTEGER NOT NULL, key TEXT NOT NULL, line INTEGER,
@@ -113,7 +114,7 @@ class SqliteDraft:
         """Tell whether bodies are kept, so that the plan can be agreed to."""
         return self._open_segment is not None
 
-    def begin(
+    def begin(  # noqa: PLR0913 - one keyword per thing that is noted
         self,
         job: JobAddress,
         contract: Contract,
@@ -121,6 +122,7 @@ class SqliteDraft:
         *,
         partial: bool = False,
         protect: bool = False,
+        scoped: bool = False,
     ) -> bool:
         """Start a job; tells whether the state holds items of it."""
         row = self._reader.db.execute(
@@ -134,7 +136,7 @@ class SqliteDraft:
         self._numbers[job] = number
         self._recorded[job] = state
         self.db.execute(
-            "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 number,
                 job,
@@ -148,6 +150,7 @@ class SqliteDraft:
                 policy,
                 partial,
                 protect,
+                scoped,
             ),
         )
         return state is not None

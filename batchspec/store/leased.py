@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from batchspec.errors import StateError
+from batchspec.fingerprint import VERSION
 from batchspec.ids import RecordRef
 from batchspec.ports import (
     Body,
@@ -62,6 +63,7 @@ class LeasedState:
         with self._explained():
             self.db.execute("INSERT OR IGNORE INTO meta VALUES ('lineage', ?)", (lineage,))
             self.db.execute("INSERT OR IGNORE INTO meta VALUES ('serial', 0)")
+            self.db.execute("INSERT OR IGNORE INTO meta VALUES ('fingerprints', ?)", (VERSION,))
 
     @contextmanager
     def _explained(self) -> Generator[None]:

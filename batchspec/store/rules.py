@@ -61,7 +61,7 @@ RULES: dict[str, str] = {
     """,
     "custom_id {} belongs to a batch that was not imported": """
         SELECT f.custom_id FROM foreign_ids f JOIN batches b ON b.number = f.batch WHERE
-        NOT b.imported
+        NOT b.imported AND (SELECT value FROM meta WHERE key = 'fingerprints') = 1
     """,
     "job {} was removed and has items": """
         SELECT DISTINCT j.address FROM jobs j JOIN items i ON i.job = j.id WHERE j.removed

@@ -61,6 +61,7 @@ from batchspec.store.collection import Collection
 from batchspec.store.draft import SqliteDraft
 from batchspec.store.foreign import record_batch
 from batchspec.store.recorded import RecordedState
+from batchspec.store.refingerprint import Compute, refingerprint, version_of
 from batchspec.store.rows import INSERT_DOUBLE, UPDATE_BATCH, batch_values
 from batchspec.store.schema import immediate
 from batchspec.store.segments import segment_path, sync_folder
@@ -237,6 +238,10 @@ class StateStore(RecordedState):
             )
             self.apply_event(event)
 
+    def fingerprints(self) -> int:
+        """Return the number of the algorithm that fingerprinted what is recorded."""
+        return version_of(self.db)
+
     def unpack(self) -> list[tuple[LaneId, FileId]]:
         """Take apart batches that were put together and never asked for, so that a plan can change.
 
@@ -247,6 +252,16 @@ class StateStore(RecordedState):
             reason = "it was not sent yet and is put together anew"
             self.commit(*(BatchRejected(id=b.id, at=self._now(), reason=reason) for b in idle))
         return [(b.lane, b.input_file_id) for b in idle if b.input_file_id is not None]
+
+    def refingerprint(self, compute: Compute, version: int) -> int:
+        """Fingerprint what is recorded by another algorithm; returns how many conversations."""
+
+        def contract(number: int) -> bytes:
+            return self.contract(number).canonical()
+
+        self.unpack()
+        with self.transaction() as db:
+            return refingerprint(db, self.bodies.get, contract, compute, version)
 
     def rejudge(
         self,

@@ -40,6 +40,7 @@ CREATE INDEX conversations_later ON conversations (lane, ready_at)
 -- A person wants another answer than the one of the first `tainted - 1` tries; 0: nobody does. It
 -- needs no clearing: once a batch carried it again there are more tries.
 ALTER TABLE conversations ADD COLUMN tainted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE conversations ADD COLUMN scope TEXT;  -- in its fingerprint: keeps equal requests apart
 ALTER TABLE jobs ADD COLUMN protect INTEGER NOT NULL DEFAULT 0;   -- remembered when the spec is gone
 ALTER TABLE lanes ADD COLUMN max_bytes INTEGER;                   -- learned: larger files are refused
 ALTER TABLE lanes ADD COLUMN hold_kind TEXT;                      -- 'full': until a batch of it ends
