@@ -23,6 +23,7 @@ from batchspec.store.reader import (
     read_lanes,
     read_progress,
 )
+from batchspec.store.refingerprint import version_of
 from batchspec.store.rows import BATCH_COLUMNS, batch_record
 
 _BACKLOG = """
@@ -168,3 +169,7 @@ class RecordedState(LeasedState):
         )
         while chunk := rows.fetchmany(1000):
             yield from (FinalReply._make(row) for row in chunk)
+
+    def fingerprints(self) -> int:
+        """Return the number of the algorithm that fingerprinted what is recorded."""
+        return version_of(self.db)

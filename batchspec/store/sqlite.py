@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from itertools import islice
 
 from batchspec.errors import StateError
 from batchspec.ids import BatchId, ConversationId, FileId, JobAddress, LaneId
@@ -61,7 +60,8 @@ from batchspec.store.collection import Collection
 from batchspec.store.draft import SqliteDraft
 from batchspec.store.foreign import record_batch
 from batchspec.store.recorded import RecordedState
-from batchspec.store.refingerprint import Compute, refingerprint, version_of
+from batchspec.store.refingerprint import Compute, refingerprint
+from batchspec.store.rejudging import collect_verdicts, record_verdicts
 from batchspec.store.rows import INSERT_DOUBLE, UPDATE_BATCH, batch_values
 from batchspec.store.schema import immediate
 from batchspec.store.segments import segment_path, sync_folder
@@ -238,10 +238,6 @@ class StateStore(RecordedState):
             )
             self.apply_event(event)
 
-    def fingerprints(self) -> int:
-        """Return the number of the algorithm that fingerprinted what is recorded."""
-        return version_of(self.db)
-
     def unpack(self) -> list[tuple[LaneId, FileId]]:
         """Take apart batches that were put together and never asked for, so that a plan can change.
 
@@ -275,29 +271,9 @@ class StateStore(RecordedState):
         and are recorded in one short transaction. `event` makes its event from their number.
         """
         with self._explained():
-            self.db.execute("DROP TABLE IF EXISTS temp.verdicts")
-            self.db.execute("CREATE TEMP TABLE verdicts (id INTEGER PRIMARY KEY, outcome, reason)")
-        every = iter(changes)
-        while chunk := list(islice(every, 1000)):
-            with self._explained():
-                self.db.executemany(
-                    "INSERT INTO verdicts (outcome, reason, id) VALUES (?, ?, ?)", chunk
-                )
-        phase = conversation_phase("final", "Rejudged")
+            collect_verdicts(self.db, changes)
         with self.transaction() as db:
-            # What had been accepted took the place of the answer before it, for good.
-            db.execute(
-                "UPDATE items SET previous = NULL WHERE previous IS NOT NULL AND conversation IN "
-                "(SELECT c.id FROM verdicts v JOIN conversations c ON c.id = v.id "
-                "WHERE c.outcome = 'succeeded')"
-            )
-            changed = db.execute(
-                f"UPDATE conversations SET phase = '{phase}', (outcome, reason) = "  # noqa: S608 - constant
-                "(SELECT outcome, reason FROM verdicts v WHERE v.id = conversations.id) "
-                "WHERE id IN (SELECT id FROM verdicts)"
-            ).rowcount
-            db.execute("UPDATE jobs SET judged = policy WHERE address = ?", (job,))
-            recorded = event(changed)
+            recorded = event(record_verdicts(db, job))
             self.journal(recorded)
         self.db.execute("DROP TABLE temp.verdicts")
         return recorded
