@@ -19,6 +19,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    PositiveInt,
     SecretStr,
     Tag,
     ValidationError,
@@ -34,6 +35,7 @@ from pydantic_settings import (
 
 from batchspec.errors import ConfigurationError
 from batchspec.spec.suggest import did_you_mean
+from batchspec.state.records import LoneRequest
 
 ENV_PREFIX = "BATCHSPEC_"
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -64,13 +66,14 @@ class Limits(BaseModel):
 
     min_requests: int = Field(default=1, ge=1)
     """Fewer requests wait for more, as long as more can come."""
+    lone_request: LoneRequest = "batch"
+    """What becomes of fewer when no more can come: `batch` sends them all the same, `live` asks
+    them one by one at the live endpoint, `error` ends them as failed."""
     max_requests: int = Field(default=50_000, ge=1)
     """Requests in one batch."""
     max_bytes: int = Field(default=200_000_000, ge=1)
     """Bytes of one input file."""
-    max_enqueued_tokens: dict[str, Annotated[int, Field(ge=1)]] = Field(
-        default_factory=dict[str, int]
-    )
+    max_enqueued_tokens: dict[str, PositiveInt] = Field(default_factory=dict[str, int])
     """Prompt tokens in open batches, by model; `"*"` stands for every other model."""
 
 

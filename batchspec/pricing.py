@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from batchspec.messages import Usage
+from batchspec.state.records import Via
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelPrice
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 Basis = Literal["configured", "batch", "list"]
 """Where a rate comes from; `list` is an upper bound."""
 MILLION = 1_000_000
+_LIVE_FACTOR = 2
+"""Batches cost half of what the same requests cost at the live endpoint."""
 
 
 class OwnPrices(Protocol):
@@ -97,33 +100,42 @@ class PriceList:
     """By provider and model."""
     free: Collection[str] = ()
     """Providers whose models cost nothing unless stated: endpoints of the user's own."""
-    _found: dict[tuple[str, str], Rates | None] = field(
-        default_factory=dict[tuple[str, str], Rates | None], repr=False
+    _found: dict[tuple[str, str, Via], Rates | None] = field(
+        default_factory=dict[tuple[str, str, Via], Rates | None], repr=False
     )
 
-    def rates(self, provider: str, model: str) -> Rates | None:
-        """Return what a model's tokens cost, or None when nobody knows."""
-        key = (provider, model)
+    def rates(self, provider: str, model: str, *, via: Via = "batch") -> Rates | None:
+        """Return what a model's tokens cost, or None when nobody knows.
+
+        At a live endpoint they cost what is listed; where a project states its own prices, which
+        are those of batches, twice as much.
+        """
+        key = (provider, model, via)
         if key not in self._found:
             own = self.own.get(provider, {}).get(model)
             if own is not None:
-                self._found[key] = _configured(own)
+                self._found[key] = _configured(own, times=1 if via == "batch" else _LIVE_FACTOR)
             else:
-                self._found[key] = _FREE if provider in self.free else _listed(provider, model)
+                free = provider in self.free
+                self._found[key] = _FREE if free else _listed(provider, model, via)
         return self._found[key]
 
-    def cost(self, provider: str, model: str, usage: Usage) -> Decimal | None:
-        """Return US dollars for one reply at batch price, or None when the price is not known.
+    def cost(
+        self, provider: str, model: str, usage: Usage, *, via: Via = "batch"
+    ) -> Decimal | None:
+        """Return US dollars for one reply, or None when the price is not known.
 
         For the sum of many replies ask `rates`, whose `cost` takes their number: prices may depend
         on the length of a prompt.
         """
-        rates = self.rates(provider, model)
+        rates = self.rates(provider, model, via=via)
         return None if rates is None else rates.cost(usage)
 
-    def meter(self, provider: str, model: str) -> Callable[[Usage], float] | None:
+    def meter(
+        self, provider: str, model: str, *, via: Via = "batch"
+    ) -> Callable[[Usage], float] | None:
         """Return what tells the cost of one reply in floats, which millions of replies need."""
-        rates = self.rates(provider, model)
+        rates = self.rates(provider, model, via=via)
         if rates is None:
             return None
         if len(rates.tiers) > 1:
@@ -138,13 +150,14 @@ class PriceList:
         return cost
 
 
-def _configured(own: OwnPrices) -> Rates:
+def _configured(own: OwnPrices, *, times: int) -> Rates:
     cached = own.input if own.cached is None else own.cached
-    prices = (own.input / MILLION, cached / MILLION, own.output / MILLION)
+    unit = Decimal(times) / MILLION
+    prices = (own.input * unit, cached * unit, own.output * unit)
     return Rates(tiers=(Tier(-1, *prices),), basis="configured")
 
 
-def _listed(provider: str, model: str) -> Rates | None:
+def _listed(provider: str, model: str, via: Via) -> Rates | None:
     # It takes a third of a second to load, and most commands need no price.
     from genai_prices import Usage as Tokens  # noqa: PLC0415
     from genai_prices import calc_price  # noqa: PLC0415
@@ -157,6 +170,8 @@ def _listed(provider: str, model: str) -> Rates | None:
         listed = calc_price(one, model, provider_id=provider).model_price
     except LookupError:
         return None
+    if via == "live":
+        return _rates(listed, "list")
     return _rates(batch, "list" if batch == listed else "batch")
 
 

@@ -24,7 +24,7 @@ async def do_adopt(world: World, batch: BatchId) -> None:
     """Look for a batch whose create got no answer; allow another only after the grace period."""
     record = await world.db(world.store.batch, batch)
     lane = await world.db(world.store.lane, record.lane)
-    provider = world.provider(lane.provider)
+    provider = world.provider(lane.provider, record.via)
     asked = world.clock.now()
     async with calls(world, provider, record):
         found = await _created(provider, record)

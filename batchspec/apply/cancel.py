@@ -30,7 +30,7 @@ async def do_cancel(world: World, batch: BatchId) -> None:
         await world.commit(BatchRejected(id=batch, at=world.clock.now(), reason=reason))
         return
     lane = await world.db(world.store.lane, record.lane)
-    provider = world.provider(lane.provider)
+    provider = world.provider(lane.provider, record.via)
     async with calls(world, provider, record):
         # A batch that has ended meanwhile takes no cancellation.
         await look(world, provider, record)

@@ -70,7 +70,7 @@ async def do_collect(world: World, batch: BatchId) -> None:
     """Download both result files of an ended batch and settle its members."""
     record = await world.db(world.store.batch, batch)
     lane = await world.db(world.store.lane, record.lane)
-    provider = world.provider(lane.provider)
+    provider = world.provider(lane.provider, record.via)
     if record.double_of is not None:
         now = world.clock.now()
         await world.commit(
@@ -212,7 +212,7 @@ class _Settling:
         self._members = collection.members()
         self._chunk: list[Judged] = []
         model = world.store.lane(record.lane).model
-        self._meter = world.prices.meter(provider.name, model)
+        self._meter = world.prices.meter(provider.name, model, via=record.via)
         self._errors: dict[str, tuple[LineError, RecordRef]] = {}
         self._unmatched = 0
         self._orphaned: set[JobAddress] = set()

@@ -156,7 +156,9 @@ class Loop:
 
     def _in_process(self, snapshot: Snapshot) -> set[BatchId]:
         lanes = {r.lane.id for r in snapshot.lanes if r.lane.provider in self.world.local}
-        return {batch.id for batch in snapshot.batches if batch.lane in lanes}
+        return {
+            batch.id for batch in snapshot.batches if batch.lane in lanes or batch.via == "live"
+        }
 
     def _left_alone(self, action: Action) -> bool:
         """Tell whether this run leaves an action to a later one."""
@@ -179,7 +181,7 @@ class Loop:
         try:
             match action:
                 case Pack():
-                    await do_pack(world, action.lane)
+                    await do_pack(world, action.lane, lone=action.lone)
                 case Submit():
                     await do_submit(world, action.batch)
                 case Adopt():

@@ -1,6 +1,6 @@
 """Putting what waits into batches: records intents, sends nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 
 from batchspec.apply.world import Sending, World
@@ -8,12 +8,17 @@ from batchspec.ids import JobAddress, LaneId
 from batchspec.ports import Provider
 from batchspec.reconcile.admit import Admission, admission, under_way
 from batchspec.reconcile.pack import Packet, pack, room
-from batchspec.state.events import BatchIntended
-from batchspec.state.records import LaneRecord
+from batchspec.state.events import BatchIntended, Event, RequestsDeclined
+from batchspec.state.records import Lane, LaneRecord, Via
 
 
-async def do_pack(world: World, lane: LaneId) -> None:
+async def do_pack(world: World, lane: LaneId, *, lone: bool = False) -> None:
     """Cut what waits in a lane, as far as it may be sent now, into batches; record the intents.
+
+    Args:
+        world: What the loop works with.
+        lane: Where it waits.
+        lone: Less than the provider's minimum waits, and no more will come.
 
     Raises:
         RefusedError: They may cost more than the budget has left; nothing was recorded.
@@ -22,26 +27,49 @@ async def do_pack(world: World, lane: LaneId) -> None:
     provider = world.provider(record.provider)
     now = world.clock.now()
 
-    def intend() -> list[BatchIntended]:
-        packets = list(_packets(world, provider, lane, now))
-        events = [
-            BatchIntended(
-                id=world.mint(),
-                lane=lane,
-                parts=packet.parts,
-                members=packet.members,
-                bytes=packet.bytes,
-                at=now,
-            )
-            for packet in packets
-        ]
-        if world.budget is not None and packets:
-            world.budget.check(Sending(lane=record, jobs=_jobs(world, packets)))
+    def intend() -> Sequence[Event]:
+        lanes = world.store.lanes(now)
+        waiting = next(found for found in lanes if found.lane.id == lane)
+        few = lone and waiting.pending < provider.min_requests
+        if few and provider.lone_request == "error":
+            events: Sequence[Event] = [_declined(provider, waiting, now)]
+        else:
+            via: Via = "live" if few and provider.lone_request == "live" else "batch"
+            packets = list(_packets(world, provider, waiting, lanes, now))
+            _afford(world, waiting.lane, packets, via)
+            events = [_intent(world, waiting.lane.id, packet, now, via) for packet in packets]
         world.store.commit(*events)
         return events
 
     for event in await world.db(intend):
         world.hook.event(event)
+
+
+def _declined(provider: Provider, waiting: LaneRecord, now: float) -> RequestsDeclined:
+    name = f"{provider.name}:{waiting.lane.model}"
+    reason = (
+        f"{name} takes no batch of fewer than {provider.min_requests} requests (min_requests), "
+        f"{waiting.pending} waited, and no more would come. Set lone_request to batch or live "
+        f"under [providers.{provider.name}.limits], then send it again with --failed."
+    )
+    return RequestsDeclined(lane=waiting.lane.id, requests=waiting.pending, reason=reason, at=now)
+
+
+def _afford(world: World, lane: Lane, packets: Sequence[Packet], via: Via) -> None:
+    if world.budget is not None and packets:
+        world.budget.check(Sending(lane=lane, jobs=_jobs(world, packets), via=via))
+
+
+def _intent(world: World, lane: LaneId, packet: Packet, now: float, via: Via) -> BatchIntended:
+    return BatchIntended(
+        id=world.mint(),
+        lane=lane,
+        parts=packet.parts,
+        members=packet.members,
+        bytes=packet.bytes,
+        at=now,
+        via=via,
+    )
 
 
 def _jobs(world: World, packets: Iterable[Packet]) -> dict[JobAddress, tuple[int, int]]:
@@ -54,12 +82,13 @@ def _jobs(world: World, packets: Iterable[Packet]) -> dict[JobAddress, tuple[int
     return totals
 
 
-def _packets(world: World, provider: Provider, lane: LaneId, now: float) -> Iterable[Packet]:
+def _packets(
+    world: World, provider: Provider, waiting: LaneRecord, lanes: Iterable[LaneRecord], now: float
+) -> Iterable[Packet]:
     """Return what can be sent now, put together; blocking."""
-    lanes = world.store.lanes(now)
-    waiting = next(found for found in lanes if found.lane.id == lane)
+    admission = _admission(world, provider, waiting, lanes, now)
     packets = pack(
-        _admission(world, provider, waiting, lanes, now).admitted(world.store.pending(lane, now)),
+        admission.admitted(world.store.pending(waiting.lane.id, now)),
         max_requests=room(waiting, world.store.open_batches(), provider.max_requests),
         max_bytes=min(provider.max_bytes, waiting.max_bytes or provider.max_bytes),
         min_requests=provider.min_requests,

@@ -44,7 +44,7 @@ async def do_submit(world: World, batch: BatchId) -> None:
     """Upload the input file unless that is done, then create the batch with one POST."""
     record = await world.db(world.store.batch, batch)
     lane = await world.db(world.store.lane, record.lane)
-    provider = world.provider(lane.provider)
+    provider = world.provider(lane.provider, record.via)
     if record.input_file_id is None and await exceeds(world, record):
         return
     if world.budget is not None:
@@ -173,7 +173,7 @@ async def do_poll(world: World, batch: BatchId) -> None:
     """Ask how far a batch is."""
     record = await world.db(world.store.batch, batch)
     lane = await world.db(world.store.lane, record.lane)
-    provider = world.provider(lane.provider)
+    provider = world.provider(lane.provider, record.via)
     async with calls(world, provider, record):
         await look(world, provider, record)
 

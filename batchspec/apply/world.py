@@ -1,7 +1,7 @@
 """What the loop works with; `project` wires it."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 import anyio
@@ -180,16 +180,24 @@ class World:
 
     def pace_of(self, provider: Provider) -> Pace:
         """Return how often to look at the batches of a provider."""
-        return self.local.get(provider.name, self.pace)
+        return self.local.get(provider.place, self.pace)
 
-    def provider(self, name: str) -> Provider:
+    def provider(self, name: str, via: Via = "batch") -> Provider:
         """Return a provider by its name in the configuration.
+
+        Args:
+            name: Of the provider.
+            via: How it has requests answered.
 
         Raises:
             ProviderError: It is not configured any more.
         """
         try:
-            return self.providers[name]
+            found = self.providers[name]
+            if via == "batch":
+                return found
+            assert found.live is not None  # noqa: S101 - connected while there are such batches
+            return replace(found, client=found.live, via="live")
         except KeyError:
             message = (
                 f"The state has requests for provider {name!r}, which is not in the configuration. "

@@ -133,6 +133,8 @@ class Plan:
     ceiling: Decimal | None = None
     """US dollars that applying it may cost, by the saved plan it comes from."""
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What is done in a special way, a sentence each."""
     findings: tuple[Finding, ...] = ()
     """Open batches that are not as recorded, and creations without an answer."""
 

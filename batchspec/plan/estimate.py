@@ -25,9 +25,13 @@ class Load:
     """The job's own bound on the length of a reply."""
     turns: int
     """Replies an item may take at most."""
+    lone: int = 0
+    """Requests of each turn that may be asked at the live endpoint, at its price, at most."""
 
 
-def estimate(load: Load, cost: Cost, assumed_output_tokens: int) -> Estimate:
+def estimate(
+    load: Load, cost: Cost, assumed_output_tokens: int, live: Cost | None = None
+) -> Estimate:
     """Estimate tokens and cost.
 
     Prices may depend on a prompt's length, so one average request is priced and multiplied.
@@ -37,22 +41,26 @@ def estimate(load: Load, cost: Cost, assumed_output_tokens: int) -> Estimate:
         load: What would be sent.
         cost: US dollars of the usage of one reply, None when the price is unknown.
         assumed_output_tokens: Length of a reply where the job sets no `max_tokens`.
+        live: As `cost`, at the live endpoint; needed where some may be asked there.
     """
     if not load.requests:
         return Estimate(cost=Decimal(0), cost_at_most=Decimal(0))
     prompt = ceil(max(0, load.bytes - ENVELOPE * load.requests) / BYTES_PER_TOKEN / load.requests)
     reply = load.max_tokens or assumed_output_tokens
-    first = cost(Usage(input_tokens=prompt, output_tokens=reply))
+    lone = 0 if live is None else min(load.lone, load.requests)
+    dear = live or cost
     growth = reply + TOOL_RESULT_TOKENS
-    turns = [
-        cost(Usage(input_tokens=prompt + turn * growth, output_tokens=reply))
+    usages = [
+        Usage(input_tokens=prompt + turn * growth, output_tokens=reply)
         for turn in range(load.turns)
     ]
+    first = (dear if lone == load.requests else cost)(usages[0])
+    parts = (_sum(map(cost, usages), load.requests - lone), _sum(map(dear, usages), lone))
     return Estimate(
         input_tokens=prompt * load.requests,
         output_tokens=reply * load.requests,
         cost=None if first is None else first * load.requests,
-        cost_at_most=_sum(turns, load.requests),
+        cost_at_most=None if parts[0] is None or parts[1] is None else parts[0] + parts[1],
         output_assumed=load.max_tokens is None,
     )
 

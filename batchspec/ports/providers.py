@@ -11,6 +11,7 @@ from batchspec.ids import (
     RemoteId,
 )
 from batchspec.messages import Contract, JsonObject, Line, Usage
+from batchspec.state.records import LoneRequest, Via
 from batchspec.state.remote import RemoteBatch
 
 
@@ -81,24 +82,42 @@ class Provider:
     max_bytes: int
     min_requests: int = 1
     """Fewer wait for more, as long as more can come."""
+    lone_request: LoneRequest = "batch"
+    """What becomes of fewer when no more can come."""
+    live: Client | None = None
+    """Runs batches in this process, against the live endpoint of the same account."""
+    via: Via = "batch"
+    """How `client` has requests answered."""
     max_enqueued_tokens: Mapping[str, int] = field(default_factory=dict[str, int])
     """Prompt tokens that may be under way, by model; `*` stands for every other one."""
     window: str = "24h"
     account: str | None = None
     """Whose batches it sees: where it is, and a hash of the key; None where nothing tells."""
 
+    @property
+    def place(self) -> str:
+        """Return where its batches run, for people; the name of the provider as a rule."""
+        return self.name if self.via == "batch" else live_place(self.name)
+
     def cap(self, model: str) -> int | None:
         """Return the prompt tokens of a model that may be under way; None: no bound."""
         return self.max_enqueued_tokens.get(model, self.max_enqueued_tokens.get("*"))
 
 
+def live_place(provider: str) -> str:
+    """Return what the live endpoint of a provider of batches is called."""
+    return f"{provider} (live)"
+
+
 class Prices(Protocol):
     """What tokens cost."""
 
-    def cost(self, provider: str, model: str, usage: Usage) -> Decimal | None:
-        """Return US dollars at batch price, or None when the price is not known (never 0)."""
+    def cost(self, provider: str, model: str, usage: Usage, *, via: Via = ...) -> Decimal | None:
+        """Return US dollars, or None when the price is not known (never 0)."""
         ...
 
-    def meter(self, provider: str, model: str) -> Callable[[Usage], float] | None:
+    def meter(
+        self, provider: str, model: str, *, via: Via = ...
+    ) -> Callable[[Usage], float] | None:
         """Return what tells the cost of one reply fast, or None when the price is not known."""
         ...

@@ -124,8 +124,9 @@ class Applying:
         for lane, file in idle:
             provider = world.provider(store.lane(lane).provider)
             await delete_input(world, provider, file)
-        if self._detach and world.local:
-            self._hook.warning(_not_detached(world.local))
+        # Lone requests are asked at live endpoints beside, and rarely there when a run is detached.
+        if self._detach and (here := world.local.keys() & providers.keys()):
+            self._hook.warning(_not_detached(here))
         with self._desired.imports():
             loop = Loop(world, detach=self._detach)
             try:
@@ -156,15 +157,16 @@ class Applying:
         """Connect the providers that have something to do, before anything is recorded."""
         project = self._project
         with project.reader() as reader:
-            used = {
-                reader.lane(batch.lane).provider for batch in reader.batches(open_only=True)
-            } | {lane.lane.provider for lane in reader.lanes() if lane.pending or lane.tools}
+            found = [(reader.lane(b.lane).provider, b.via) for b in reader.batches(open_only=True)]
+            used = {lane.lane.provider for lane in reader.lanes() if lane.pending or lane.tools}
+        used |= {name for name, _ in found}
+        live = {name for name, via in found if via == "live"}
         used |= {job.model.partition(":")[0] for job in self._plan.jobs if job.requests}
         self.bindings = bindings(
             project.store(), project.providers, used, connections, project.clock
         )
         return {
-            name: connections.connect(provider) if name in used else provider
+            name: connections.connect(provider, live=name in live) if name in used else provider
             for name, provider in project.providers.items()
         }
 
@@ -323,6 +325,8 @@ async def disconnect(project: "Project", providers: Mapping[str, Provider]) -> N
     for provider in providers.values():
         if provider.client is not project.providers[provider.name].client:
             await provider.client.close()
+            if provider.live is not None:
+                await provider.live.close()
 
 
 async def _closed(connections: Connections) -> None:

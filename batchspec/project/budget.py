@@ -114,7 +114,7 @@ class RunBudget:
         load = Load(requests=requests, bytes=size, max_tokens=None, turns=1)
 
         def cost(usage: Usage) -> Decimal | None:
-            return self._prices.cost(lane.provider, lane.model, usage)
+            return self._prices.cost(lane.provider, lane.model, usage, via=sending.via)
 
         reply = self._reply_tokens.get(job, self._longest)
         return estimate(load, cost, reply).cost or _NOTHING

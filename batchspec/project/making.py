@@ -11,6 +11,7 @@ from batchspec.plan.changes import JobPlan, Kind, Plan
 from batchspec.plan.drift import shares, with_drift
 from batchspec.project import wiring
 from batchspec.project.jobs import unfinished_jobs
+from batchspec.project.lone import lone_notes
 from batchspec.project.looking import Looked
 from batchspec.project.planning import Planner, with_unknown
 from batchspec.store.reader import StateReader
@@ -57,6 +58,7 @@ def make_plan(
             *looked.warnings,
             *(limits.told() if limits else ()),
         ),
+        notes=lone_notes(planner.lanes, project.providers),
         findings=tuple(looked.findings),
     )
 

@@ -210,11 +210,17 @@ class Planner:
     def estimate(self, job: DesiredJob, load: Load) -> Estimate:
         """Estimate what a job would cost that sends so much."""
         contract = job.contract
+        provider = self.providers[contract.provider]
 
         def cost(usage: Usage) -> Decimal | None:
             return self.prices.cost(contract.provider, contract.model, usage)
 
-        return estimate(load, cost, self.bounds.assumed_output_tokens)
+        def live(usage: Usage) -> Decimal | None:
+            return self.prices.cost(contract.provider, contract.model, usage, via="live")
+
+        lone = provider.min_requests - 1 if provider.lone_request == "live" else 0
+        assumed = self.bounds.assumed_output_tokens
+        return estimate(replace(load, lone=lone), cost, assumed, live)
 
     def plan_waiting(self, job: DesiredJob, upstream: Sequence[JobPlan]) -> JobPlan:
         """Plan a job whose rows are not known yet: an upper bound."""

@@ -1,20 +1,21 @@
 """Putting adapters together: which provider is which client, real or served in this process."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
-from batchspec.config import LiveSettings, Settings
+from batchspec.config import LiveSettings, ProviderSettings, Settings
 from batchspec.errors import ConfigurationError, UsageError
 from batchspec.plan.changes import JobPlan
 from batchspec.ports import (
     Client,
     Provider,
 )
+from batchspec.ports.providers import live_place
 from batchspec.pricing import PriceList
 from batchspec.project.accounts import account_of, without_secrets
 from batchspec.project.recording import (
@@ -25,6 +26,7 @@ from batchspec.project.recording import (
 )
 from batchspec.providers.openai.wire import ChatCompletionsWire
 from batchspec.reconcile.observe import Pace
+from batchspec.state.records import LoneRequest
 from batchspec.store.lookup import JobLookup
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ _SIMULATED_POLL = 0.1
 _LOCAL_PACE = Pace(poll=0.2, max_poll=2.0, grace=0.0)
 _LIVE_WIRE = ChatCompletionsWire(renamed={})
 """Not every server of one's own knows the newer name of `max_tokens`."""
+_OFFICIAL = "https://api.openai.com/v1"
 _FOREVER = 10 * 365 * 86_400.0
 """Seconds until a batch against an endpoint of the user's own expires."""
 
@@ -57,10 +60,17 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
             max_requests=min(own.limits.max_requests, ChatCompletionsWire.max_requests),
             max_bytes=min(own.limits.max_bytes, ChatCompletionsWire.max_bytes),
             min_requests=own.limits.min_requests,
+            lone_request=_lone(own),
             max_enqueued_tokens=own.limits.max_enqueued_tokens,
         )
         for name, own in settings.providers.items()
     }
+
+
+def _lone(own: ProviderSettings) -> LoneRequest:
+    """Return what becomes of lone requests; one by one is how a live endpoint is asked anyway."""
+    lone = own.limits.lone_request
+    return "batch" if lone == "live" and isinstance(own, LiveSettings) else lone
 
 
 def price_list(settings: Settings) -> PriceList:
@@ -78,6 +88,10 @@ def placed(plans: Sequence[JobPlan], settings: Settings) -> list[JobPlan]:
         if isinstance(own, LiveSettings)
     }
     return [replace(plan, runs_at=live.get(plan.model.partition(":")[0])) for plan in plans]
+
+
+def _upstream(own: LiveSettings) -> dict[str, Any]:
+    return own.model_dump(include={"base_url", "concurrency", "timeout", "retries", "patience"})
 
 
 class Unconnected:
@@ -110,8 +124,12 @@ class Connections:
     _client: Client | None = None
     _replays: "list[RecordedModel]" = field(default_factory=list["RecordedModel"])
 
-    def connect(self, provider: Provider) -> Provider:
+    def connect(self, provider: Provider, *, live: bool = False) -> Provider:
         """Return a provider with a client; one that has its client already stays as it is.
+
+        Args:
+            provider: Of the configuration.
+            live: Whether batches of it run in this process, at its live endpoint.
 
         Raises:
             ConfigurationError: Its key is missing, or the embedded server's answers are not right.
@@ -119,17 +137,22 @@ class Connections:
         if not isinstance(provider.client, Unconnected):
             return provider
         if self.simulated:
-            return replace(provider, client=self._embedded())
+            return replace(provider, client=self._embedded(), live=self._embedded())
         key = self.settings.api_key(provider.name)
         secret = None if key is None else key.get_secret_value()
         own = self.settings.provider(provider.name)
         if isinstance(own, LiveSettings):
-            return replace(provider, client=self._live(provider.name, own, secret))
+            return replace(provider, client=self._live(provider.name, _upstream(own), secret))
         from batchspec.providers.openai.client import OpenAIClient  # noqa: PLC0415 - slow SDK
 
         url = self.settings.base_url(provider.name)
         client: Client = OpenAIClient(api_key=secret or "", base_url=url, retries=self.retries)
-        return replace(provider, client=client, account=account_of(self.settings, provider.name))
+        account = account_of(self.settings, provider.name)
+        beside = None
+        if live or (provider.lone_request == "live" and provider.min_requests > 1):
+            where = {"base_url": url or _OFFICIAL}
+            beside = self._live(live_place(provider.name), where, secret)
+        return replace(provider, client=client, live=beside, account=account)
 
     def account(self, provider: Provider) -> str | None:
         """Return the account a provider is used with; None where batches run in this process.
@@ -172,31 +195,22 @@ class Connections:
         own = self.settings
         return Pace(poll=own.poll_interval, max_poll=own.max_poll_interval, grace=own.adopt_grace)
 
-    def _live(self, name: str, own: LiveSettings, key: str | None) -> Client:
-        """Make the embedded server that runs a provider's batches against its endpoint."""
+    def _live(self, place: str, upstream: Mapping[str, Any], key: str | None) -> Client:
+        """Make the embedded server that runs a provider's batches against a live endpoint."""
         from batchspec.providers.live.client import LiveClient  # noqa: PLC0415 - slow SDK
         from batchspec.simulator import AppTransport, Upstream, create_app  # noqa: PLC0415
         from batchspec.simulator import Pace as ServerPace  # noqa: PLC0415 - only here
 
-        upstream = Upstream(
-            own.base_url,
-            api_key=key,
-            concurrency=own.concurrency,
-            timeout=own.timeout,
-            retries=own.retries,
-            patience=own.patience,
-            on_hold=self.warn,
-        )
         app = create_app(
-            self.directory / "live" / name,
-            source=upstream,
+            self.directory / "live" / place.partition(" ")[0],
+            source=Upstream(**upstream, api_key=key, on_hold=self.warn),
             pace=replace(ServerPace().times(0), window=_FOREVER),
             creates_per_hour=None,
         )
         runner = app.state.engine.runner
         self.stack.callback(app.state.engine.close)
         self._drops.append(runner.drop)
-        self.local[name] = _LOCAL_PACE
+        self.local[place] = _LOCAL_PACE
         return LiveClient(AppTransport(app), lambda: runner.outage)
 
     def _embedded(self) -> Client:

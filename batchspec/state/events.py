@@ -37,6 +37,16 @@ class BatchIntended:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestsDeclined:
+    """Requests of a lane ended as failed: too few for a batch, and no more would come."""
+
+    lane: LaneId
+    requests: int
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchImported:
     """A batch that was made by hand, or by a state that is lost, carries requests of a job.
 
@@ -322,6 +332,7 @@ Event = (
     | ToolsRun
     | RepliesRejudged
     | PlanAgreed
+    | RequestsDeclined
     | AccountBound
     | HousekeepingEvent
 )

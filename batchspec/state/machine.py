@@ -71,19 +71,21 @@ ConversationEvent = Literal[
     "ToolsCalled",
     "Continued",
     "Abandoned",
+    "Declined",
     "Reopened",
     "Rejudged",
 ]
 """Batched: became a member · Returned: its batch gave no answer, send the turn again · Answered:
 has its outcome · ToolsCalled: the model asked for tools · Continued: the next turn is ready ·
-Abandoned: no item wants it any more · Reopened: to be sent anew, by a plan · Rejudged: its reply
-was judged again because what runs on this machine changed."""
+Abandoned: no item wants it any more · Declined: too few for a batch · Reopened: to be sent anew, by
+a plan · Rejudged: its reply was judged again because what runs on this machine changed."""
 
 CONVERSATION_TRANSITIONS: Mapping[
     tuple[ConversationPhase, ConversationEvent], ConversationPhase
 ] = {
     ("pending", "Batched"): "batched",
     ("pending", "Abandoned"): "final",
+    ("pending", "Declined"): "final",
     ("batched", "Returned"): "pending",
     ("batched", "Answered"): "final",
     ("batched", "ToolsCalled"): "tools",

@@ -23,6 +23,10 @@ ConversationPhase = Literal["pending", "batched", "tools", "final"]
 Via = Literal["batch", "live"]
 """batch: by the provider's batch API · live: one by one, at its live endpoint."""
 
+LoneRequest = Literal["batch", "live", "error"]
+"""What becomes of requests that are too few for a batch: batch: sent all the same · live: asked one
+by one, at the live endpoint · error: they end as failed."""
+
 HoldKind = Literal["full", "probe"]
 """full: the provider's queue of the model was full; nothing is sent until a batch of ours ends ·
 probe: it was, so that one batch is tried at a time, until all that waits is sent."""

@@ -3,7 +3,9 @@
 import sqlite3
 
 from batchspec.ids import LaneId
-from batchspec.state.events import BatchRejected
+from batchspec.state.events import BatchRejected, RequestsDeclined
+from batchspec.state.machine import conversation_phase
+from batchspec.store.wanted import TURN
 
 _SAME_MODEL = (
     "(provider, model) = (SELECT provider, model FROM lanes WHERE id = :lane)"  # over endpoints
@@ -55,4 +57,13 @@ def learn_max_bytes(db: sqlite3.Connection, lane: LaneId, size: int) -> None:
     db.execute(
         "UPDATE lanes SET max_bytes = min(coalesce(max_bytes, :size), :size) WHERE id = :lane",
         {"lane": lane, "size": size},
+    )
+
+
+def decline(db: sqlite3.Connection, event: RequestsDeclined) -> None:
+    """End what can be sent in a lane as failed."""
+    db.execute(
+        "UPDATE conversations SET phase = ?, outcome = 'failed', reason = ?, "
+        "resumable = ? * (turn > 1) WHERE lane = ? AND phase = 'pending' AND ready_at <= ?",
+        (conversation_phase("pending", "Declined"), event.reason, TURN, event.lane, event.at),
     )

@@ -12,7 +12,6 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 
-from batchspec.errors import StateError
 from batchspec.ids import BatchId, ConversationId, FileId, JobAddress, LaneId
 from batchspec.messages import Outcome, Usage
 from batchspec.ports import (
@@ -32,6 +31,7 @@ from batchspec.state.events import (
     Event,
     PlanAgreed,
     RepliesRejudged,
+    RequestsDeclined,
     ToolsRun,
 )
 from batchspec.state.housekeeping import (
@@ -54,11 +54,12 @@ from batchspec.state.stored import (
     ToolTurn,
 )
 from batchspec.store import holding, lease, toollog, wanted
-from batchspec.store.accounts import BOUND, bind
+from batchspec.store.accounts import bind
 from batchspec.store.agree import agree
 from batchspec.store.collection import Collection
 from batchspec.store.draft import SqliteDraft
 from batchspec.store.foreign import record_batch
+from batchspec.store.intents import intend
 from batchspec.store.recorded import RecordedState
 from batchspec.store.refingerprint import Compute, refingerprint
 from batchspec.store.rejudging import collect_verdicts, record_verdicts
@@ -82,11 +83,13 @@ class StateStore(RecordedState):
         """Change the rows of one event and journal it, inside a transaction."""
         match event:
             case BatchIntended():
-                self._intend(event)
+                intend(self.db, event)
             case AccountBound():
                 bind(self.db, event)
             case BatchDoubled():
                 self._double(event)
+            case RequestsDeclined():
+                holding.decline(self.db, event)
             case PlanAgreed() | ToolsRun() | RepliesRejudged() | BatchImported():
                 pass
             case (
@@ -127,40 +130,6 @@ class StateStore(RecordedState):
                 at=self._now(),
             )
             self.journal(event)
-
-    def _intend(self, event: BatchIntended) -> None:
-        db = self.db
-        names = {part.job: self.job_name(part.job) for part in event.parts}
-        jobs = {names[part.job]: part.members for part in event.parts}
-        number = db.execute(
-            "INSERT INTO batches (id, lane, phase, members, bytes, jobs, intended_at, next_at, "  # noqa: S608 - constants
-            f"via, account) VALUES (?1, ?2, 'intended', ?3, ?4, ?5, ?6, ?7, ?8, {BOUND})",
-            (
-                event.id,
-                event.lane,
-                event.members,
-                event.bytes,
-                json.dumps(jobs),
-                event.at,
-                event.at,
-                event.via,
-            ),
-        ).lastrowid
-        phase = conversation_phase("pending", "Batched")
-        changed = sum(
-            db.execute(
-                "UPDATE conversations SET phase = ?, batch = ? WHERE lane = ? AND "
-                "phase = 'pending' AND job = ? AND id BETWEEN ? AND ? AND ready_at <= ?",
-                (phase, number, event.lane, part.job, part.first, part.last, event.at),
-            ).rowcount
-            for part in event.parts
-        )
-        if changed != event.members:
-            raise StateError(
-                f"A batch was to have {event.members} members, {changed} were found; "
-                "nothing was recorded. Run the command again."
-            )
-        holding.tried(db, event.lane)
 
     def _double(self, event: BatchDoubled) -> None:
         self.db.execute(INSERT_DOUBLE, asdict(event))

@@ -84,6 +84,12 @@ _RULES: dict[str, str] = {
     "conversation {} was cancelled and waits to be sent": """
         SELECT id FROM conversations WHERE phase IN ('pending', 'tools') AND stopped
     """,
+    "batch {} has requests answered in an unknown way": """
+        SELECT id FROM batches WHERE via NOT IN ('batch', 'live')
+    """,
+    "lane {} is held for an unknown reason": """
+        SELECT id FROM lanes WHERE hold_kind NOT IN ('full', 'probe') OR max_bytes < 1
+    """,
     "conversation {} waits for tools without a call": """
         SELECT id FROM conversations c WHERE phase = 'tools' AND NOT EXISTS (SELECT 1 FROM
         tool_calls t WHERE t.conversation = c.id AND t.turn = c.turn)

@@ -156,7 +156,7 @@ class SimulatedProject:
         )
         client = self.client()
         for name, provider in project.providers.items():
-            project.providers[name] = replace(provider, client=client)
+            project.providers[name] = replace(provider, client=client, live=client)
         return project
 
     def client(self) -> OpenAIClient:

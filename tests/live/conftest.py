@@ -93,9 +93,9 @@ class Folder:
         lines = (self.path / "results.jsonl").read_bytes().splitlines()
         return {item["key"]: item["output"] for item in map(json.loads, lines)}
 
-    def saved(self) -> int:
+    def saved(self, provider: str = "laptop") -> int:
         """Return how many lines of open batches have a saved reply."""
-        path = self.path / "state/default/live/laptop/simulator.db"
+        path = self.path / f"state/default/live/{provider}/simulator.db"
         if not path.exists():
             return 0
         connection = sqlite3.connect(path)

@@ -35,6 +35,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "drift": _findings(plan, Kind.DRIFT),
         "unknown": _findings(plan, Kind.UNKNOWN),
         "warnings": list(plan.warnings),
+        "notes": list(plan.notes),
     }
 
 

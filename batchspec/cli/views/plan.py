@@ -119,6 +119,8 @@ def show_plan(plan: Plan, *, explain: bool = False, assumed: int = 256) -> None:
         assumed: Output tokens a reply is estimated at where a job sets no bound.
     """
     print_prose(stdout(), plan_lines(plan, explain=explain, assumed=assumed))
+    for note in plan.notes:
+        print_prose(stderr(), [Text.assemble(("Note: ", "cyan"), clean(note))])
     for warning in plan.warnings:
         print_prose(stderr(), [Text.assemble(("Warning: ", "yellow"), clean(warning))])
 

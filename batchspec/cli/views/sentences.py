@@ -29,6 +29,7 @@ from batchspec.state.events import (
     InputUploaded,
     PlanAgreed,
     RepliesRejudged,
+    RequestsDeclined,
     ResultsDeleted,
     ToolsRun,
     UploadAttempted,
@@ -110,6 +111,8 @@ class Narrator:
             case PlanAgreed():
                 rows = counted(event.added + event.changed, "row")
                 return f"{clean(event.job)}: {rows} agreed to.", False
+            case RequestsDeclined():
+                return _declined(event), True
             case (
                 LeaseBroken()
                 | AddressMoved()
@@ -117,9 +120,9 @@ class Narrator:
                 | ItemsTainted()
                 | ItemsCancelled()
                 | AnswersDeleted()
+                | StateReplaced()
+                | BodiesDeleted()
             ):
-                return _kept_house(event), True
-            case StateReplaced() | BodiesDeleted():
                 return _kept_house(event), True
             case AccountBound():
                 told = f"Provider {clean(event.provider)} is used with {clean(event.account)}."
@@ -251,3 +254,7 @@ def standing(job: JobProgress) -> str:
 def waiting(job: JobProgress) -> str:
     """Return where the items are that are not final; empty when all are."""
     return ", ".join(f"{job.phases[p]:,} {w}" for p, w in _WAITING.items() if job.phases.get(p))
+
+
+def _declined(event: RequestsDeclined) -> str:
+    return f"{counted(event.requests, 'request')} failed: {clean(event.reason)}"

@@ -1,0 +1,124 @@
+"""Few requests wait for more, and never for ever: `min_requests` and `lone_request`."""
+
+from decimal import Decimal
+
+import pytest
+from worlds import Fault, World
+
+from batchspec.errors import ExitCode
+from batchspec.state.events import BatchIntended, RequestsDeclined
+
+from .test_admission import limit
+
+
+def intended(world: World) -> list[tuple[int, str]]:
+    return [(e.members, e.via) for e in world.hook.events if isinstance(e, BatchIntended)]
+
+
+def test_a_lone_request_is_sent_when_no_more_can_come(world: World) -> None:
+    """And the plan says so."""
+    limit(world, min_requests=5)
+    world.job("a")
+    (note,) = world.plan().notes
+    assert note.startswith("1 request of openai:gpt-5-mini waits for more")
+    assert "is sent as a batch all the same (lone_request = 'batch')" in note
+    assert world.apply().exit_code == ExitCode.DONE
+    assert intended(world) == [(1, "batch")]
+
+
+def test_rows_of_all_jobs_count_together(world: World) -> None:
+    limit(world, min_requests=4, lone_request="error")
+    world.job("a", "b", name="one")
+    world.job("c", "d", name="two")
+    assert world.plan().notes == ()
+    assert world.apply().exit_code == ExitCode.DONE
+    assert intended(world) == [(4, "batch")]
+
+
+def test_a_rest_is_not_left_alone(world: World) -> None:
+    """Nine rows in batches of at most four, and no fewer than three."""
+    limit(world, min_requests=2, max_requests=4, lone_request="error")
+    world.job(*"abcdefghi")
+    assert world.apply().exit_code == ExitCode.DONE
+    assert sorted(members for members, _ in intended(world)) == [2, 3, 4]
+
+
+def test_what_comes_back_waits_for_what_is_under_way(world: World) -> None:
+    """Two batches lose a line each, and the two rows go again together."""
+    limit(world, min_requests=2, max_requests=4, lone_request="error")
+    world.job(*"abcdefgh")
+    world.wire.faults.append(
+        Fault("GET", "/files/.*/content", rewrite=lambda body: body.partition(b"\n")[2], times=2)
+    )
+    assert world.apply().exit_code == ExitCode.DONE
+    assert intended(world) == [(4, "batch"), (4, "batch"), (2, "batch")]
+
+
+def test_a_row_that_another_row_waits_for_does_not_wait_for_it(world: World) -> None:
+    """The chain shares one lane: whoever waited for the other would wait for ever."""
+    limit(world, min_requests=2)
+    world.spec("""
+        first = Job(model="openai:gpt-5-mini", rows=rows.inline([{"id": "a"}]), prompt="say {id}")
+        second = Job(model="openai:gpt-5-mini", rows=rows.outputs_of(first), prompt="to {output}")
+    """)
+    assert world.apply().exit_code == ExitCode.DONE
+    assert intended(world) == [(1, "batch"), (1, "batch")]
+
+
+def test_a_row_waits_for_a_job_that_will_join_it(world: World) -> None:
+    """`late` becomes known when `early`, in another lane, is answered; then both go together."""
+    openai = world.settings.providers["openai"]
+    prices = {**openai.prices, "gpt-5-nano": openai.prices["gpt-5-mini"]}
+    world.settings = world.settings.model_copy(
+        update={"providers": {"openai": openai.model_copy(update={"prices": prices})}}
+    )
+    limit(world, min_requests=2)
+    world.spec("""
+        early = Job(model="openai:gpt-5-nano", rows=rows.inline([{"id": "a"}, {"id": "b"}]),
+                    prompt="say {id}")
+        alone = Job(model="openai:gpt-5-mini", rows=rows.inline([{"id": "c"}]), prompt="say {id}")
+        late = Job(model="openai:gpt-5-mini", rows=rows.outputs_of(early), prompt="to {output}")
+    """)
+    assert world.apply().exit_code == ExitCode.DONE
+    assert intended(world) == [(2, "batch"), (3, "batch")]
+
+
+def test_a_request_that_may_not_be_sent_ends_as_failed(world: World) -> None:
+    """Nothing is sent; once it may be sent it goes by itself no more, but when asked to."""
+    limit(world, min_requests=3, lone_request="error")
+    world.job("a", "b")
+    (note,) = world.plan().notes
+    assert "ends as failed, unsent" in note
+    assert world.apply().exit_code == ExitCode.FAILED_ITEMS
+    assert world.wire.count("POST", ".*") == 0
+    (event,) = (e for e in world.hook.events if isinstance(e, RequestsDeclined))
+    assert event.requests == 2
+    assert "takes no batch of fewer than 3 requests" in (world.items()["a"].reason or "")
+    assert not world.plan().can_apply
+    limit(world, min_requests=3)
+    assert world.apply(replace=["m.j"]).exit_code == ExitCode.DONE
+    assert world.texts() == {"a": "SAY A", "b": "SAY B"}
+
+
+def test_live_requests_cost_what_live_requests_cost(world: World) -> None:
+    """Twice the price of a batch, in the plan and in the end."""
+    world.job("a", settings="{'max_tokens': 10}")
+    batch = world.plan()
+    limit(world, min_requests=2, lone_request="live")
+    live = world.plan()
+    assert (live.cost, live.cost_at_most) == (2 * batch.cost, 2 * batch.cost_at_most)
+    assert "at its live endpoint" in live.notes[0]
+    run = world.apply()
+    assert intended(world) == [(1, "live")]
+    (progress,) = run.jobs
+    used = progress.usage
+    paid = 2 * (used.input_tokens * Decimal(1) + used.output_tokens * Decimal(2)) / 1_000_000
+    assert progress.cost == pytest.approx(paid)
+
+
+def test_enough_requests_are_never_asked_live(world: World) -> None:
+    limit(world, min_requests=2, lone_request="live")
+    world.job("a", "b")
+    assert world.plan().notes == ()
+    world.apply()
+    assert intended(world) == [(2, "batch")]
