@@ -13,7 +13,7 @@ DEMO_RESULTS ?= analysis.reviews content.posts evaluation.sums
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint format types layers pytest fuzz conformance-foreign test-lowest bench bench-simulator docs lock clean
+.PHONY: help install demo test check lint format types layers pytest fuzz kill-score conformance-foreign test-lowest bench bench-simulator docs lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -69,7 +69,10 @@ pytest: $(INSTALLED) ## Run the tests, on all cores
 
 fuzz: $(INSTALLED) ## Try to break the reconciler for long, see docs/reliability.md; SEED=7 MINUTES=60
 	BATCHSPEC_FUZZ_SEED=$(or $(SEED),$(shell date +%s)) BATCHSPEC_FUZZ_MINUTES=$(or $(MINUTES),15) \
-		$(BIN)/python -m pytest -p no:cacheprovider $(or $(FUZZ),tests/fuzz)
+		$(BIN)/python -m pytest -p no:cacheprovider $(or $(FUZZ),tests/fuzz tests/sweep)
+
+kill-score: $(INSTALLED) ## Kill a process at every boundary of a run, and print what was paid
+	$(BIN)/python tests/sweep/scoring.py
 
 test-lowest: $(INSTALLED) ## Apply and test with the oldest libraries pyproject.toml allows
 	$(PYTHON) -m venv --clear $(LOWEST)

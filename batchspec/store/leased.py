@@ -163,13 +163,23 @@ class LeasedState:
 
     @contextmanager
     def _undoing(self, segments: Sequence[Body]) -> Generator[None]:
-        """Remove segments when the transaction that was to point at them fails."""
+        """Remove segments when the transaction that was to point at them fails.
+
+        What comes after its commit, such as an interrupt, takes back nothing.
+        """
         try:
             yield
         except BaseException:
             for segment in segments:
-                segment.abandon()
+                if not self._recorded(segment):
+                    segment.abandon()
             raise
+
+    def _recorded(self, segment: Body) -> bool:
+        with suppress(sqlite3.Error):
+            sql = "SELECT 1 FROM artifacts WHERE id = ? AND records > 0"
+            return self.db.execute(sql, (segment.segment,)).fetchone() is not None
+        return False
 
     def close_segment(self, segment: Body) -> None:
         """Make a segment durable and note its size; one without records leaves no trace."""

@@ -1,0 +1,155 @@
+"""What is played in a sweep: small on purpose, since each is run hundreds of times."""
+
+from typing import Any
+
+from batchspec.simulator import HTTPFailure
+from sweep.sweeping import Scene, Step, SweepWorld
+
+TOOLS = """
+import pathlib
+import sys
+
+LOG = pathlib.Path(__file__).parent.parent / "log"
+
+def note(text):
+    with LOG.open("a") as log:
+        log.write(text + "\\n")
+
+@tool(once=ONCE, retries=0)
+async def add(ctx: RunContext, x: int, y: int) -> int:
+    "Add two numbers."
+    sys.audit("sweep", "before", "tool")
+    note(ctx.call_id)
+    sys.audit("sweep", "after", "tool")
+    return x + y
+
+def check(value):
+    sys.audit("sweep", "inside", "judging")
+    if str(value).endswith("?"):
+        raise ModelRetry("be sure")
+    return value
+"""
+
+
+def adding(body: dict[str, Any]) -> Any:
+    """Call a tool once per row; be unsure at first; then tell the result."""
+    said = [m["content"] for m in body["messages"] if m["role"] == "tool"]
+    if not said:
+        number = int(str(body["messages"][-1]["content"]).split()[-1])
+        calls = [{"name": "add", "arguments": {"x": number, "y": n}} for n in (1, 2)]
+        return {"role": "assistant", "tool_calls": calls}
+    unsure = body["messages"][-1]["role"] == "tool" and "7" in "".join(said)
+    return " ".join(said) + ("?" if unsure else "")
+
+
+def flaky(body: dict[str, Any]) -> Any:
+    """Refuse one row for good."""
+    text = str(body["messages"][-1]["content"])
+    if text.endswith(" d"):
+        raise HTTPFailure(400, "This cannot be answered.", code="invalid_prompt")
+    return text.upper()
+
+
+# --- steps
+
+
+def plain(world: SweepWorld) -> None:
+    world.job("a", "b", "c", "d")
+    world.apply()
+
+
+def failing(world: SweepWorld) -> None:
+    world.job("a", "b", "d")
+    world.apply()
+
+
+def sent(world: SweepWorld) -> None:
+    """Send rows, and leave."""
+    world.spec(_telling(a="1", b="1", c="1", d="1"))
+    world.apply(detach=True)
+
+
+def edited(world: SweepWorld) -> None:
+    """Change a row that is being answered, remove another one, add one."""
+    world.spec(_telling(a="1", c="2", d="1", e="1"))
+    world.apply()
+
+
+def _telling(**texts: str) -> str:
+    data = [{"id": key, "text": text} for key, text in texts.items()]
+    job = (
+        f"Job(model='openai:gpt-5-mini', rows=rows.inline({data!r}), prompt='say {{id}} {{text}}')"
+    )
+    return f"j = {job}"
+
+
+def with_tools(numbers: str, *, once: bool = False) -> Step:
+    def step(world: SweepWorld) -> None:
+        world.spec(
+            TOOLS.replace("ONCE", str(once))
+            + f"DATA = [{{'id': n}} for n in '{numbers}']\n"
+            + "j = Job(model='openai:gpt-5-mini', rows=rows.inline(DATA), prompt='add {id}', "
+            + "tools=[add], output_validators=[check], output_retries=2, max_turns=5)"
+        )
+        world.apply()
+
+    return step
+
+
+def chained(world: SweepWorld) -> None:
+    world.spec("""
+        M = "openai:gpt-5-mini"
+        first = Job(model=M, rows=rows.inline([{"id": k} for k in "ab"]), prompt="say {id}")
+        whole = Job(model=M, rows=rows.collect(first), prompt="{outputs}")
+    """)
+    world.apply()
+
+
+def judged(rule: str) -> Step:
+    def step(world: SweepWorld) -> None:
+        world.spec(f"""
+            def check(value):
+                if {rule}:
+                    raise ValueError("no")
+                return value
+            j = Job(model="openai:gpt-5-mini", rows=rows.inline([{{"id": k}} for k in "ab"]),
+                    prompt="say {{id}}", output_validators=[check])
+        """)
+        world.apply()
+
+    return step
+
+
+def _call_may_have_run(item: str, world: SweepWorld) -> bool:
+    """A call of a `once` tool that was under way at a death fails its item: nobody knows."""
+    found = world.items("m.j")[item.partition("[")[2].rstrip("]")]
+    return found.outcome == "failed" and "may have run before" in str(found.reason)
+
+
+SCENES = {
+    scene.name: scene
+    for scene in (
+        Scene(name="lagging", steps=[plain], faults=[("list_lag", {"seconds": 30})]),
+        Scene(name="edited", steps=[sent, edited]),
+        Scene(name="tools", steps=[with_tools("56")], model=adding),
+        Scene(
+            name="once",
+            steps=[with_tools("5", once=True)],
+            model=adding,
+            forgiven=_call_may_have_run,
+        ),
+        Scene(
+            name="failing",
+            steps=[failing],
+            model=flaky,
+            limits=[],
+            faults=[
+                ("early_expiry", {"nth": 1, "share": 0.5}),
+                ("line_error", {"nth": 2, "status": 500}),
+                ("lost_line", {"nth": 3}),
+            ],
+        ),
+        Scene(name="chain", steps=[chained]),
+        Scene(name="judged", steps=[judged("False"), judged("value == 'SAY B'")]),
+    )
+}
