@@ -335,3 +335,20 @@ def test_drift_and_unknown_outcomes_in_json(world: Accounts) -> None:
     assert document["unknown"] == []
     assert document["changes"] is True
     assert ExitCode.CHANGES == 2
+
+
+def test_a_saved_plan_keeps_what_was_found_and_can_be_applied(world: Accounts) -> None:
+    world.server.pace = Pace(validating=5, in_progress=200_000, finalizing=2, cancelling=5)
+    world.job("a", "b", "c", "d")
+    world.apply(detach=True)
+    world.clock.advance(86_400 + 60)
+    world.server.pace = Pace(validating=5, in_progress=20, finalizing=2, cancelling=5)
+    path = world.root / "saved.plan"
+    with world.open() as project:
+        plan = project.plan()
+        saved = project.save_plan(plan, path)
+    assert saved.plan.findings == plan.findings
+    with world.open() as project:
+        assert project.apply(project.load_plan(path)).done
+    assert world.lines == 4
+    world.check()
