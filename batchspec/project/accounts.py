@@ -4,6 +4,7 @@ Asked with another key, a provider knows none of them: it would look as if they 
 batch whose creation got no answer would be paid for again.
 """
 
+import os
 from collections.abc import Collection, Iterable, Mapping
 from hashlib import sha256
 from typing import Protocol
@@ -20,6 +21,8 @@ from batchspec.store.sqlite import StateStore
 _OPENAI = "https://api.openai.com/v1"
 _DIGITS = 12
 """Hexadecimal digits of the hash of a key: they tell keys apart and give none away."""
+_SEEN = {"OPENAI_ORG_ID": "organization", "OPENAI_PROJECT_ID": "project"}
+"""Variables the SDK reads: with one key, another project has other batches."""
 _HERE = "an endpoint whose batches run in this process"
 
 
@@ -44,6 +47,7 @@ def account_of(settings: Settings, provider: str) -> str | None:
     if isinstance(own, LiveSettings):
         return None
     where = without_secrets(settings.base_url(provider) or _OPENAI).rstrip("/")
+    where += "".join(f" {word} {os.environ[v]}" for v, word in _SEEN.items() if os.environ.get(v))
     if own.account is not None:
         return f"{where} account {own.account}"
     key = settings.api_key(provider)

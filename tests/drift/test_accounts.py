@@ -32,6 +32,11 @@ KEY = "sk-secret-key"
         ({}, {"OPENAI_BASE_URL": "http://u:p@h/v1/?t=s"}, "http://h/v1 key fbd9793f1b90"),
         ({"base_url": "https://g/v1"}, {}, "https://g/v1 key fbd9793f1b90"),
         ({"account": "work"}, {}, "https://api.openai.com/v1 account work"),
+        (
+            {},
+            {"OPENAI_ORG_ID": "org-1", "OPENAI_PROJECT_ID": "proj_1"},
+            "https://api.openai.com/v1 organization org-1 project proj_1 key fbd9793f1b90",
+        ),
         ({"type": "live", "base_url": "http://h/v1"}, {}, None),
     ],
 )
@@ -41,7 +46,8 @@ def test_the_name_of_an_account_gives_no_secret_away(
     variables: dict[str, str],
     account: str | None,
 ) -> None:
-    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    for name in ("OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

@@ -1,8 +1,10 @@
 """What the provider says against what is recorded, as tables."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from batchspec.ids import BatchId, FileId, JobAddress, LaneId, RemoteId
 from batchspec.plan.changes import Finding, JobPlan, Kind
@@ -17,7 +19,7 @@ from batchspec.plan.drift import (
     unknown_outcome,
     with_drift,
 )
-from batchspec.state.records import BatchRecord, RequestCounts
+from batchspec.state.records import BatchRecord, RemoteStatus, RequestCounts
 from batchspec.state.remote import NotFound, RemoteBatch, RemoteError
 from batchspec.state.stored import DraftTotals
 
@@ -209,3 +211,26 @@ def test_rows_under_way_are_told_as_drift(
     """Those that the plan changes anyhow are not."""
     plan = JobPlan(address=A, model="openai:m", rows=10, counts=counts)
     assert with_drift(plan, {A: rows}).counts == after
+
+
+@given(
+    status=st.sampled_from(get_args(RemoteStatus)),
+    counts=st.tuples(*[st.integers(0, 2**53)] * 3),
+    members=st.integers(0, 50_000),
+    jobs=st.integers(1, 5),
+)
+def test_whatever_is_counted_no_more_rows_drift_than_there_are(
+    status: Any, counts: tuple[int, int, int], members: int, jobs: int
+) -> None:
+    """Counts are the provider's word, and may be any."""
+    parts = {JobAddress(f"m.j{n}"): members // jobs + (n < members % jobs) for n in range(jobs)}
+    was = record(members=members, jobs=parts)
+    found = drifted(was, Look(remote(status, counts=RequestCounts(*counts))), "ours")
+    for finding in found:
+        assert 0 <= finding.again <= finding.rows <= members
+        assert finding.answered is not None
+        assert finding.answered + finding.rows == members
+    divided = shares(found, {was.id: was.bytes})
+    assert all(rows <= parts[job] for job, rows in divided.rows.items())
+    assert sum(divided.rows.values()) >= sum(finding.rows for finding in found)
+    assert sum(again.bytes for again in divided.again.values()) <= was.bytes
