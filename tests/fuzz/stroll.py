@@ -29,6 +29,10 @@ def _apply(walk: Walk, random: Random) -> None:
     )
 
 
+def _limits(walk: Walk, random: Random) -> None:
+    walk.limits(random.choice([1, 2, 50]), random.choice([1, 1, 3]), random.choice([0, 100, 5000]))
+
+
 STEPS: dict[Step, int] = {
     _apply: 14,
     lambda walk, random: walk.trouble(random.randrange(len(TROUBLES)), random.choice([1, 1, 2])): 8,
@@ -45,6 +49,10 @@ STEPS: dict[Step, int] = {
     lambda walk, random: walk.edit(random.randrange(6), "max_cost", random.choice([0.001, 9.0])): 1,
     _toggle: 1,
     lambda walk, random: walk.cancel_there(): 1,
+    lambda walk, random: walk.delete_files_there(random.random() < 0.3): 1,
+    lambda walk, random: walk.refresh(random.choice([None, 1, 2, 4, 8])): 3,
+    lambda walk, random: walk.look(): 1,
+    _limits: 2,
     lambda walk, random: walk.taint(random.randrange(6), random.randrange(6)): 1,
 }
 """What may be next, and how often."""

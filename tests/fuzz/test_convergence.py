@@ -99,6 +99,26 @@ class Convergence(RuleBasedStateMachine):
     def wait(self, seconds: int) -> None:
         self.do("wait", seconds)
 
+    @rule(outputs=st.booleans())
+    def delete_files_there(self, outputs: bool) -> None:
+        self.do("delete_files_there", outputs)
+
+    @rule(dies=st.none() | st.integers(1, 8))
+    def refresh(self, dies: int | None) -> None:
+        self.do("refresh", dies)
+
+    @rule()
+    def look(self) -> None:
+        self.do("look")
+
+    @rule(most=st.sampled_from([1, 2, 50]), least=st.sampled_from([1, 3]))
+    def limit_requests(self, most: int, least: int) -> None:
+        self.do("limits", most, least)
+
+    @rule(tokens=st.sampled_from([100, 5000]))
+    def limit_tokens(self, tokens: int) -> None:
+        self.do("limits", tokens=tokens)
+
     @rule(job=JOB, key=KEY)
     def taint(self, job: int, key: int) -> None:
         self.do("taint", job, key)

@@ -15,15 +15,16 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self
 
+import anyio
 from worlds import BASE_URL, World
 
 from batchspec.errors import BatchspecError, RefusedError
+from batchspec.ids import FileId
 from batchspec.plan.changes import Kind, Plan
 from batchspec.project import Project
 from batchspec.providers.openai.client import OpenAIClient
 from batchspec.simulator import AppTransport
-from fuzz.desires import KINDS, Desires, EchoModel, Wish, first_digest
-from fuzz.folding import check_journal
+from fuzz.desires import KINDS, MODELS, Desires, EchoModel, Wish, first_digest
 from fuzz.troubles import TROUBLES, Killed, Reaper, mortal
 
 P = ParamSpec("P")
@@ -31,7 +32,6 @@ Step = Callable[Concatenate["Walk", P], None]
 _PASSES = 4
 """Applies after which a quiet world must be as it is wanted."""
 _UNANSWERED = {"expired", "cancelled"}
-_DROPPED = "SELECT 1 FROM conversations WHERE reason = 'No row wants it any more.'"
 _ROWS = 6
 """Keys and values are few, so that rows come back and requests are equal."""
 
@@ -69,8 +69,6 @@ def step(method: Step[P]) -> Step[P]:
         try:
             method(walk, *args, **kwargs)
             walk.world.check()
-            walk.dropped |= bool(walk._rows(_DROPPED))
-            check_journal(walk.world.state)
         except BaseException as error:
             if not isinstance(error, KeyboardInterrupt):
                 error.add_note(walk.program())
@@ -96,7 +94,6 @@ class Walk:
         self.seed = seed
         self.lossy = False
         self.again = 0
-        self.dropped = False
         self.error: BatchspecError | None = None
         self._names = 0
         self._root = Path(tempfile.mkdtemp(prefix="walk-"))
@@ -229,6 +226,28 @@ class Walk:
         self.world.server.cancel_batches()
 
     @step
+    def delete_files_there(self, outputs: bool) -> None:
+        """Delete files at the provider, as somebody with the same account could."""
+        client = OpenAIClient(
+            api_key="test", base_url=BASE_URL, transport=AppTransport(self.world.app), retries=0
+        )
+        names = ("output_file_id", "error_file_id") if outputs else ("input_file_id",)
+        for batch in self.world.remote():
+            for file in {batch[name] for name in names} - {None, ""}:
+                self.lossy |= outputs
+                anyio.run(client.delete_file, FileId(file))
+
+    @step
+    def limits(self, max_requests: int = 50_000, min_requests: int = 1, tokens: int = 0) -> None:
+        """Say what the account allows."""
+        openai = self.world.settings.providers["openai"]
+        values = {"max_requests": max_requests, "min_requests": min_requests}
+        enqueued = {"max_enqueued_tokens": dict.fromkeys(MODELS, tokens) if tokens else {}}
+        limits = openai.limits.model_copy(update=values | enqueued)
+        changed = {"providers": {"openai": openai.model_copy(update={"limits": limits})}}
+        self.world.settings = self.world.settings.model_copy(update=changed)
+
+    @step
     def wait(self, seconds: int) -> None:
         """Let time pass."""
         self.world.clock.advance(float(seconds))
@@ -251,15 +270,29 @@ class Walk:
             self._apply(detach=detach, targets=chosen, anew=anew, dies=dies)
 
     @step
+    def refresh(self, dies: int | None = None) -> None:
+        """Look at what is open; nothing is sent."""
+        reaper = self.world.reaper
+        before = reaper.count("POST", "/batches|/files")
+        self._run(lambda project: project.refresh(hook=self.world.hook), dies)
+        assert reaper.count("POST", "/batches|/files") == before, "a refresh sent something"
+
+    @step
+    def look(self) -> None:
+        """Make a plan and think again: nothing changes."""
+        if self.desires.wishes:
+            before, serial = self.world.reaper.writes, self._rows("SELECT * FROM journal")
+            self._write()
+            self._run(lambda project: project.plan(whole=False))
+            assert self.world.reaper.writes == before, "a plan changed something at the provider"
+            assert self._rows("SELECT * FROM journal") == serial, "a plan changed the state"
+
+    @step
     def taint(self, job: int, key: int) -> None:
         """Say that an answer is bad."""
         if wish := self._wish(job):
-            with self.world.open() as project:
-                try:
-                    project.taint(f'{wish.address}["r{key % _ROWS}"]')
-                    self.again += 1
-                except BatchspecError:  # it is not on record, or not answered
-                    pass
+            self._run(lambda project: project.taint(f'{wish.address}["r{key % _ROWS}"]'))
+            self.again += self.error is None  # or it is not on record
 
     @step
     def quiet(self) -> None:
@@ -313,13 +346,28 @@ class Walk:
         before, waiting = self._items(), self._unsent()
         reaper.sent.clear()
         plan: Plan | None = None
+
+        def planned(project: Project) -> None:
+            nonlocal plan
+            plan = project.plan(targets=targets or [], replace=anew or [])
+            project.apply(plan, hook=world.hook, detach=detach)
+
+        self._run(planned, dies)
+        self._check_old_answers(before)
+        if plan is not None:
+            self._check_within(plan, waiting)
+            if not (self.lossy or waiting or self.error):
+                self._check_cost(plan)
+        if isinstance(self.error, RefusedError):
+            assert not reaper.sent, "it was refused, and something was sent"
+
+    def _run(self, act: Callable[[Project], object], dies: int | None = None) -> None:
+        """Let a process do something; what it says, or its death, is no failure."""
         self.error = None
-        with world.open() as project:
+        with self.world.open() as project:
             try:
-                plan = project.plan(targets=targets or [], replace=anew or [])
-                spent = plan.spent or 0
-                reaper.left = dies
-                project.apply(plan, hook=world.hook, detach=detach)
+                self.world.reaper.left = dies
+                act(project)
             except BatchspecError as error:
                 self.error = error
             except Killed:
@@ -328,14 +376,7 @@ class Walk:
                 if errors.split(Killed)[1] is not None:
                     raise
             finally:
-                reaper.left = None
-        self._check_old_answers(before)
-        if plan is not None:
-            self._check_within(plan, waiting)
-            if not (self.lossy or waiting or self.error):
-                self._check_cost(plan, float(spent))
-        if isinstance(self.error, RefusedError):
-            assert not reaper.sent, "it was refused, and something was sent"
+                self.world.reaper.left = None
 
     # --- what must hold
 
@@ -381,9 +422,9 @@ class Walk:
         known = {name for (name,) in self._rows(sql)}
         assert sent <= known
 
-    def _check_cost(self, plan: Plan, before: float) -> None:
+    def _check_cost(self, plan: Plan) -> None:
         with self.world.open() as project, project.reader() as reader:
-            spent = float(reader.spent() or 0) - before
+            spent = float(reader.spent() or 0) - float(plan.spent or 0)
         if plan.priced and not plan.counts.get(Kind.CONTINUE):
             assert spent <= float(plan.cost_at_most) + 1e-9, f"${spent}: {_told(plan)}"
 
@@ -416,8 +457,6 @@ class Walk:
 
     def _check_paid_once(self) -> None:
         """See that no request was answered twice, unless something was lost or asked for anew."""
-        if self.dropped:
-            return
         if not self.lossy:
             most = max(self.echo.asked.values(), default=0)
             assert most <= 1 + self.again, f"a request was answered {most} times"
