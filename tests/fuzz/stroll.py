@@ -29,6 +29,11 @@ def _apply(walk: Walk, random: Random) -> None:
     )
 
 
+def _cancel(walk: Walk, random: Random) -> None:
+    dies = random.choice([None, None, *range(1, 15)])
+    walk.cancel(random.randrange(6), detach=random.random() < 0.5, dies=dies)
+
+
 def _limits(walk: Walk, random: Random) -> None:
     walk.limits(random.choice([1, 2, 50]), random.choice([1, 1, 3]), random.choice([0, 100, 5000]))
 
@@ -51,6 +56,7 @@ STEPS: dict[Step, int] = {
     lambda walk, random: walk.cancel_there(): 1,
     lambda walk, random: walk.delete_files_there(random.random() < 0.3): 1,
     lambda walk, random: walk.refresh(random.choice([None, 1, 2, 4, 8])): 3,
+    _cancel: 2,
     lambda walk, random: walk.look(): 1,
     _limits: 2,
     lambda walk, random: walk.taint(random.randrange(6), random.randrange(6)): 1,

@@ -107,6 +107,10 @@ class Convergence(RuleBasedStateMachine):
     def refresh(self, dies: int | None) -> None:
         self.do("refresh", dies)
 
+    @rule(job=JOB, detach=st.booleans(), dies=st.none() | st.integers(1, 15))
+    def cancel(self, job: int, detach: bool, dies: int | None) -> None:
+        self.do("cancel", job, detach=detach, dies=dies)
+
     @rule()
     def look(self) -> None:
         self.do("look")

@@ -32,6 +32,9 @@ Step = Callable[Concatenate["Walk", P], None]
 _PASSES = 4
 """Applies after which a quiet world must be as it is wanted."""
 _UNANSWERED = {"expired", "cancelled"}
+_UNDER_WAY = "phase <> 'final'"
+_UNSENT = "turn = 1 AND phase IN ('pending', 'batched')"
+"""First turns that earlier plans left to be sent, or sent again."""
 _ROWS = 6
 """Keys and values are few, so that rows come back and requests are equal."""
 
@@ -278,6 +281,13 @@ class Walk:
         assert reaper.count("POST", "/batches|/files") == before, "a refresh sent something"
 
     @step
+    def cancel(self, job: int, *, detach: bool = False, dies: int | None = None) -> None:
+        """Stop what is under way for a job."""
+        if wish := self._wish(job):
+            hook = self.world.hook
+            self._run(lambda project: project.cancel(wish.address, detach=detach, hook=hook), dies)
+
+    @step
     def look(self) -> None:
         """Make a plan and think again: nothing changes."""
         if self.desires.wishes:
@@ -343,7 +353,7 @@ class Walk:
     ) -> None:
         self._write()
         world, reaper = self.world, self.world.reaper
-        before, waiting = self._items(), self._unsent()
+        before, waiting, under_way = self._items(), self._count(_UNSENT), self._count(_UNDER_WAY)
         reaper.sent.clear()
         plan: Plan | None = None
 
@@ -356,7 +366,7 @@ class Walk:
         self._check_old_answers(before)
         if plan is not None:
             self._check_within(plan, waiting)
-            if not (self.lossy or waiting or self.error):
+            if not (self.lossy or under_way or self.error):
                 self._check_cost(plan)
         if isinstance(self.error, RefusedError):
             assert not reaper.sent, "it was refused, and something was sent"
@@ -387,12 +397,9 @@ class Walk:
         with sqlite3.connect(file) as db:
             return db.execute(sql).fetchall()
 
-    def _unsent(self) -> int:
-        """Count first turns that earlier plans left to be sent, or sent again."""
-        sql = (
-            "SELECT COUNT(*) FROM conversations WHERE turn = 1 AND phase IN ('pending', 'batched')"
-        )
-        return self._rows(sql)[0][0] if self._rows("SELECT 1 FROM sqlite_master LIMIT 1") else 0
+    def _count(self, where: str) -> int:
+        rows = self._rows(f"SELECT COUNT(*) FROM conversations WHERE {where}")
+        return rows[0][0] if rows else 0
 
     def _items(self) -> dict[tuple[str, str], Seen]:
         found: dict[tuple[str, str], Seen] = {}
@@ -411,8 +418,8 @@ class Walk:
                 continue
             assert new is not None, f"{address}[{key}] is gone"
             assert new.text is not None or new.outcome is not None, f"{address}[{key}]: no answer"
-            if new.previous:
-                assert new.text == old.text
+            if new.previous:  # it may be that of another row, whose request this one has now
+                assert new.text in {item.text for item in before.values()}
 
     def _check_within(self, plan: Plan, waiting: int) -> None:
         """See that no more was sent for the first time than this plan and earlier ones said."""
