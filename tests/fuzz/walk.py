@@ -99,6 +99,7 @@ class Walk:
         self.again = 0
         self.error: BatchspecError | None = None
         self._names = 0
+        self._gone: dict[str, Wish] = {}
         self._root = Path(tempfile.mkdtemp(prefix="walk-"))
         self.world = WalkWorld(self._root, self.echo)
         self.world.faults.seed = seed
@@ -146,7 +147,8 @@ class Walk:
     @step
     def rename(self, job: int) -> None:
         """Give a job another name."""
-        if wish := self._wish(job):
+        wish = self._wish(job)
+        if wish and self._may_leave(wish.name):
             self._names += 1
             name = f"j{self._names}"
             known = self.desires.wishes
@@ -164,14 +166,16 @@ class Walk:
         """Put a job, and those whose rows come from it, into another file."""
         wish = self._wish(job)
         if wish and wish.upstream is None:
-            for name in self.desires.with_dependents(wish.name):
+            names = self.desires.with_dependents(wish.name)
+            for name in names if self._may_leave(*names) else ():
                 self.desires.change(name, module=module)
 
     @step
     def remove(self, job: int) -> None:
         """Remove a job, and those whose rows come from it."""
         if wish := self._wish(job):
-            for name in self.desires.with_dependents(wish.name):
+            names = self.desires.with_dependents(wish.name)
+            for name in names if self._may_leave(*names) else ():
                 del self.desires.wishes[name]
 
     @step
@@ -201,6 +205,31 @@ class Walk:
         """Put the rows into another order."""
         if wish := self._wish(job):
             self._set_rows(wish, dict(reversed(wish.rows)))
+
+    def _protected(self) -> set[str]:
+        return {address for (address,) in self._rows("SELECT address FROM jobs WHERE protect")}
+
+    def _may_leave(self, *names: str) -> bool:
+        """Remember jobs that leave their addresses; not a protected one made of others' rows."""
+        leaving = [self.desires.wishes[name] for name in names]
+        if any(w.upstream and (w.protect or w.address in self._protected()) for w in leaving):
+            return False
+        self._gone.update((w.address, w) for w in leaving)
+        return True
+
+    def _let_go(self) -> None:
+        """Put protected jobs that are gone back for one apply, as a person is told to."""
+        wishes = self.desires.wishes
+        here = {wish.address for wish in wishes.values()}
+        back = [self._gone[a] for a in self._protected() - here if a in self._gone]
+        if back:
+            returned = {
+                w.address: replace(w, protect=False, enabled=True, max_cost=None) for w in back
+            }
+            self.desires.wishes = wishes | returned
+            for _ in range(_PASSES):
+                self._apply()
+            self.desires.wishes = wishes
 
     def _set_rows(self, wish: Wish, rows: dict[str, int]) -> None:
         if wish.upstream is None:
@@ -316,6 +345,7 @@ class Walk:
             self.desires.change(name, protect=False, max_cost=None, enabled=enabled)
         if not wishes:
             return
+        self._let_go()
         for _ in range(_PASSES):
             self._apply()
             if self.error is None and not self._plan().can_apply:
