@@ -42,7 +42,7 @@ class Imports:
             yield
             return
         self._depth += 1
-        displaced = {n: m for n, m in sys.modules.items() if self._claims(n, m)}
+        displaced = {n: m for n, m in sys.modules.copy().items() if self._claims(n, m)}
         for name in displaced:
             del sys.modules[name]
         sys.modules.update(self._modules)
@@ -58,7 +58,7 @@ class Imports:
             for path in (self.root, self.root / self.package):
                 if str(path) in sys.path:
                     sys.path.remove(str(path))
-            own = {n: m for n, m in sys.modules.items() if self._claims(n, m)}
+            own = {n: m for n, m in sys.modules.copy().items() if self._claims(n, m)}
             self._modules = own
             for name in own:
                 del sys.modules[name]

@@ -58,6 +58,8 @@ STEPS: dict[Step, int] = {
     lambda walk, random: walk.refresh(random.choice([None, 1, 2, 4, 8])): 3,
     _cancel: 2,
     lambda walk, random: walk.look(): 1,
+    lambda walk, random: walk.forget(random.randrange(6)): 1,
+    lambda walk, random: walk.gc(random.choice([None, None, 1, 2, 3, 5])): 2,
     _limits: 2,
     lambda walk, random: walk.taint(random.randrange(6), random.randrange(6)): 1,
 }

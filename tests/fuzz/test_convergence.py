@@ -16,6 +16,11 @@ from fuzz.stroll import PARTS, stroll
 from fuzz.troubles import TROUBLES
 from fuzz.walk import Walk
 
+# A process that is dead does not close its files; one that only plays dead leaves it to chance.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 STROLLS = 25
 ROOT = Path(__file__).parents[2]
 JOB = st.integers(0, 4)
@@ -110,6 +115,14 @@ class Convergence(RuleBasedStateMachine):
     @rule(job=JOB, detach=st.booleans(), dies=st.none() | st.integers(1, 15))
     def cancel(self, job: int, detach: bool, dies: int | None) -> None:
         self.do("cancel", job, detach=detach, dies=dies)
+
+    @rule(dies=st.none() | st.integers(1, 5))
+    def gc(self, dies: int | None) -> None:
+        self.do("gc", dies)
+
+    @rule(job=JOB)
+    def forget(self, job: int) -> None:
+        self.do("forget", job)
 
     @rule()
     def look(self) -> None:

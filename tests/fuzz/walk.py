@@ -317,6 +317,19 @@ class Walk:
             self._run(lambda project: project.cancel(wish.address, detach=detach, hook=hook), dies)
 
     @step
+    def gc(self, dies: int | None = None) -> None:
+        """Delete what nothing needs any more; every answer stays."""
+        before = self._items()
+        self._run(lambda project: project.state.gc(hook=self.world.hook), dies)
+        assert self._items() == before
+
+    @step
+    def forget(self, job: int) -> None:
+        """Drop a job from the state; its answers are kept, and found again for nothing."""
+        if wish := self._wish(job):
+            self._run(lambda project: project.state.forget([wish.address]))
+
+    @step
     def look(self) -> None:
         """Make a plan and think again: nothing changes."""
         if self.desires.wishes:

@@ -2,9 +2,11 @@
 
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from batchspec.load.imports import Imports
 from batchspec.load.modules import load_modules
 
 from .conftest import HEADER, Project
@@ -194,3 +196,21 @@ def test_the_users_program_keeps_its_own_modules(
 
 def test_the_header_is_as_long_as_the_tests_believe() -> None:
     assert HEADER.count("\n") == 7
+
+
+def test_another_thread_may_import_while_modules_are_put_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a thread does that a run left behind: `sys.modules` grows while it is looked through."""
+    found = iter(range(10_000))
+
+    class Growing(ModuleType):
+        @property
+        def __file__(self) -> str:
+            name = f"imported_meanwhile_{next(found)}"
+            monkeypatch.setitem(sys.modules, name, ModuleType(name))
+            return "elsewhere.py"
+
+    monkeypatch.setitem(sys.modules, "growing", Growing("growing"))
+    with Imports(tmp_path, "specs")():
+        pass
