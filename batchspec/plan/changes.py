@@ -38,7 +38,7 @@ class Finding:
     """An open batch that is not as recorded: drift, or a creation without an answer.
 
     Attributes:
-        kind: `DRIFT` or `UNKNOWN`.
+        kind: `DRIFT`, `UNKNOWN`, or `CANCEL` where a plan leaves no row that wants its answers.
         code: What was found.
         batch: Our id of the batch.
         remote_id: The provider's.
@@ -98,6 +98,10 @@ class JobPlan:
     waits_for: tuple[JobAddress, ...] = ()
     """Jobs to be final before this one's rows are known; `requests` is then an upper bound."""
     removed: bool = False
+    superseded: int = 0
+    """Rows that change while they are in a batch: its answer is paid for, kept, and not shown."""
+    moved_from: JobAddress | None = None
+    """Where most of its items were, at a job that is gone: it was renamed, and that is free."""
     protects: bool | None = None
     """Whether it is to be protected from now on; None where that does not change."""
     runs_at: str | None = None

@@ -209,6 +209,8 @@ class Tally:
     rows: int = 0
     seen: int = 0
     """Rows that have an item in the state."""
+    superseded: int = 0
+    """Rows that change while their old request is in a batch."""
     counts: dict[Kind, int] = field(default_factory=dict[Kind, int])
     reasons: dict[tuple[Kind, ReasonCode], Reason] = field(
         default_factory=dict[tuple[Kind, ReasonCode], Reason]
@@ -234,6 +236,16 @@ class Tally:
         else:
             self.reasons[kind, code] = replace(reason, rows=reason.rows + rows)
 
+    def recount(self, kind: Kind, code: ReasonCode, other: ReasonCode, rows: int) -> None:
+        """Give another reason for some rows."""
+        reason = self.reasons.get((kind, code))
+        if reason is None or not rows:
+            return
+        del self.reasons[kind, code]
+        if reason.rows > rows:
+            self.reasons[kind, code] = replace(reason, rows=reason.rows - rows)
+        self.reasons[kind, other] = replace(reason, code=other, rows=rows)
+
     def plan(
         self,
         *,
@@ -255,4 +267,5 @@ class Tally:
             estimate=estimate,
             waits_for=waits_for,
             removed=removed,
+            superseded=self.superseded,
         )

@@ -29,6 +29,7 @@ Money = Annotated[Decimal, Field(ge=0)]
 Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 _KINDS = {kind.value: kind for kind in (Kind.SUBMIT, Kind.RESUBMIT, Kind.REUSE, Kind.UPDATE)}
 _FORGET = Kind.FORGET.value
+_ANEW = "anew"
 DONE = frozenset(_KINDS.values())
 """What can happen to a row only where a saved plan says so."""
 
@@ -89,6 +90,8 @@ class Entry(NamedTuple):
     kind: Kind
     key: RowKey
     fingerprint: Fingerprint | None
+    anew: bool = False
+    """Whether a person wants it answered again from the first turn on, whatever there is."""
 
 
 @cache
@@ -130,6 +133,8 @@ def entry_line(entry: Entry) -> bytes:
     said = [entry.job, entry.kind.value, entry.key]
     if entry.fingerprint is not None:
         said.append(entry.fingerprint.hex())
+    if entry.anew:
+        said.append(_ANEW)
     return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode(
         "utf-8", "surrogatepass"
     )
@@ -149,13 +154,21 @@ def parse_entry(line: bytes) -> Entry | tuple[int, str]:
         return _ending(said)
     if _texts(said) and len(said) == 3 and said[1] == _FORGET:
         return Entry(JobAddress(said[0]), Kind.FORGET, RowKey(said[2]), None)
-    if _texts(said) and len(said) == 4 and said[1] in _KINDS and len(said[3]) == 64:
+    if (
+        _texts(said)
+        and len(said) > 3
+        and said[4:] in ([], [_ANEW])
+        and said[1] in _KINDS
+        and len(said[3]) == 64
+    ):
         try:
             fingerprint = Fingerprint(bytes.fromhex(said[3]))
         except ValueError:
             pass
         else:
-            return Entry(JobAddress(said[0]), _KINDS[said[1]], RowKey(said[2]), fingerprint)
+            return Entry(
+                JobAddress(said[0]), _KINDS[said[1]], RowKey(said[2]), fingerprint, len(said) == 5
+            )
     raise PlanFileError("A line of it is no row of a plan.")
 
 

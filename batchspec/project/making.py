@@ -11,6 +11,7 @@ from batchspec.plan.changes import JobPlan, Kind, Plan
 from batchspec.plan.drift import shares, with_drift
 from batchspec.project import wiring
 from batchspec.project.jobs import unfinished_jobs
+from batchspec.project.leaving import renamed, unwanted
 from batchspec.project.lone import lone_notes
 from batchspec.project.looking import Looked
 from batchspec.project.planning import Planner, with_unknown
@@ -43,13 +44,17 @@ def make_plan(
         with_drift(with_unknown(plan, open_batches), planner.drift.rows) for plan in jobs.values()
     ]
     plans = plans if project.simulated else wiring.placed(plans, project.settings)
-    check_protected(desired, [*plans, *removed], planner.protected)
+    if removed:
+        planner.find_moved(plans)
+    plans = renamed([*plans, *removed], planner)
+    check_protected(desired, plans, planner.protected)
+    findings = [*looked.findings, *unwanted(planner, open_batches, looked.findings)]
     return Plan(
         id=planner.plan_id,
         environment=project.environment,
         lineage=reader.lineage,
         serial=reader.serial(),
-        jobs=(*plans, *removed),
+        jobs=tuple(plans),
         batches=planner.batches(plans),
         simulated=project.simulated,
         spent=reader.spent(),
@@ -59,7 +64,7 @@ def make_plan(
             *(limits.told() if limits else ()),
         ),
         notes=lone_notes(planner.lanes, project.providers),
-        findings=tuple(looked.findings),
+        findings=tuple(findings),
     )
 
 
@@ -105,6 +110,9 @@ def check_protected(
         RefusedError: A plan would.
     """
     for plan in plans:
+        old = plan.moved_from
+        if old is not None and recorded.get(old) and not desired[plan.address].job.protect:
+            raise RefusedError(_gone_though_protected(old, plan.counts[Kind.REUSE]))
         costly = plan.counts.get(Kind.RESUBMIT, 0) + plan.counts.get(Kind.FORGET, 0)
         if plan.removed:
             if costly and recorded.get(plan.address):

@@ -1,6 +1,6 @@
 """Making a plan: streams the rows of every job past the state, a chunk at a time."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
@@ -58,6 +58,7 @@ class Planner:
         events: What agreeing to the plan will record, per job.
         lanes: (lane, requests, bytes) per job, to count batches.
         loads: What each job would send.
+        moved: How many rows of each job take over items that are forgotten, by whose they are.
         constraint: The saved plan beyond which nothing is done; None: there is none.
         facts_changed: Whether agreeing has to record how replies are to be judged, or that a job
             is protected or not any more.
@@ -82,6 +83,9 @@ class Planner:
     problems: list[Diagnostic] = field(default_factory=list[Diagnostic])
     events: list[PlanAgreed] = field(default_factory=list[PlanAgreed])
     lanes: list[tuple[str, int, int]] = field(default_factory=list[tuple[str, int, int]])
+    moved: dict[JobAddress, Mapping[JobAddress, int]] = field(
+        default_factory=dict[JobAddress, Mapping[JobAddress, int]]
+    )
     loads: dict[JobAddress, Load] = field(default_factory=dict[JobAddress, Load])
 
     def plan_job(self, job: DesiredJob) -> JobPlan:
@@ -109,8 +113,9 @@ class Planner:
 
     def _finish(self, job: DesiredJob, tally: Tally) -> JobPlan:
         removed = 0 if self.problems else self._gone(job, tally)
-        if removed:
-            tally.add(Kind.FORGET, "ROW_REMOVED", rows=removed)
+        renamed = min(removed, self._renamed(job.address, tally)) if removed else 0
+        if removed > renamed:
+            tally.add(Kind.FORGET, "ROW_REMOVED", rows=removed - renamed)
         if rejudged := self._rejudged(job, tally):
             tally.add(Kind.UPDATE, "POLICY_CHANGED", rows=rejudged)
         totals = self._with_drift(self._totals(job.address), job.address, tally)
@@ -166,6 +171,20 @@ class Planner:
         if removed:
             self._guard_empty(job, tally, recorded)
         return removed
+
+    def _renamed(self, job: JobAddress, tally: Tally) -> int:
+        """Tell rows that only have another key now as moved; returns how many."""
+        if not tally.counts.get(Kind.REUSE):
+            return 0
+        rows = min(self.draft.moved(job).get(job, 0), tally.counts[Kind.REUSE])
+        tally.recount(Kind.REUSE, "SAME_REQUEST", "MOVED", rows)
+        return rows
+
+    def find_moved(self, plans: Iterable[JobPlan]) -> None:
+        """Find out whose items new jobs take over, once it is known which jobs are gone."""
+        for plan in plans:
+            if plan.counts.get(Kind.REUSE):
+                self.moved[plan.address] = self.draft.moved(plan.address)
 
     def _totals(self, job: JobAddress) -> DraftTotals:
         """Return what would be sent: what this plan adds, and what was agreed to before."""

@@ -9,7 +9,7 @@ from batchspec.desired.expand import DesiredRow, Expander, SourceRow
 from batchspec.desired.graph import DesiredJob
 from batchspec.errors import Diagnostic, UsageError
 from batchspec.load.rows import duplicate_key
-from batchspec.plan.changes import Kind
+from batchspec.plan.changes import Difference, Kind, ReasonCode
 from batchspec.plan.diff import Tally, changed_parts, classify, contract_change, message_change
 from batchspec.plan.planfile import DONE
 from batchspec.project.constraint import Constraint
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _CHUNK = 1000
 
 Rows = Iterable[SourceRow | Diagnostic]
+Verdict = tuple[Kind, ReasonCode | None, Difference | None]
 
 
 class RowPass:
@@ -94,37 +95,47 @@ class RowPass:
         free = constraint.waited(self._job.address)
         changes: list[tuple[DesiredRow, Kind]] = []
         for row, was, said in zip(rows, recorded, allowed, strict=True):
-            anew = said is Kind.RESUBMIT
-            kind, _ = classify(row, was, known_job=self._known, replace_it=anew)
-            if kind in DONE and kind is not said and not free:
+            again = said is not None and said.kind is Kind.RESUBMIT
+            anew = said is not None and said.anew
+            verdict = self._judge(row, was, anew=anew, failed_again=again)
+            kind = verdict[0]
+            if kind in DONE and not free and (said is None or kind is not said.kind):
                 constraint.left(self._job.address)
-                self._tally.seen += was.fingerprint is not None
-                self._tally.add(Kind.KEEP, None)
-                changes.append((row, Kind.KEEP))
-            else:
-                changes.append((row, self._classify(row, was, anew=anew)))
+                verdict, anew = (Kind.KEEP, None, None), False
+            changes.append((row, self._note(row, was, verdict, anew=anew)))
         return changes
 
-    def _classify(self, row: DesiredRow, recorded: RecordedRow, *, anew: bool = False) -> Kind:
+    def _classify(self, row: DesiredRow, recorded: RecordedRow) -> Kind:
         asked = self._replaced
-        anew = anew or (asked if isinstance(asked, bool) else row.key in asked)
+        anew = asked if isinstance(asked, bool) else row.key in asked
+        failed_again = self._planner.selection.failed
+        verdict = self._judge(row, recorded, anew=anew, failed_again=failed_again)
+        return self._note(row, recorded, verdict, anew=anew)
+
+    def _judge(
+        self, row: DesiredRow, recorded: RecordedRow, *, anew: bool, failed_again: bool
+    ) -> Verdict:
+        """Say what happens to a row, why, and where its request differs."""
         kind, code = classify(
-            row,
-            recorded,
-            known_job=self._known,
-            replace_it=anew,
-            failed_again=self._planner.selection.failed,
+            row, recorded, known_job=self._known, replace_it=anew, failed_again=failed_again
         )
-        self._tally.seen += recorded.fingerprint is not None
-        difference = None
-        if code == "ROW_CHANGED":
-            if self._ignored(row, recorded):
-                kind, code = Kind.KEEP, None
-            else:
-                code, difference = self._explain(row, recorded)
+        if code != "ROW_CHANGED":
+            return kind, code, None
+        if self._ignored(row, recorded):
+            return Kind.KEEP, None, None
+        return kind, *self._explain(row, recorded)
+
+    def _note(
+        self, row: DesiredRow, recorded: RecordedRow, verdict: Verdict, *, anew: bool
+    ) -> Kind:
+        kind, code, difference = verdict
+        tally = self._tally
+        tally.seen += recorded.fingerprint is not None
         if anew and kind is Kind.RESUBMIT:
             self._draft.ask_anew([row])
-        self._tally.add(kind, code, row.key, difference)
+        if recorded.phase == "batched" and kind in DONE and recorded.fingerprint != row.fingerprint:
+            tally.superseded += 1
+        tally.add(kind, code, row.key, difference)
         return kind
 
     def _ignored(self, row: DesiredRow, recorded: RecordedRow) -> bool:

@@ -35,7 +35,10 @@ def save_plan(planner: Planner, plan: Plan, path: Path, prices: Prices) -> Saved
         plan=showable(plan),
         targets=tuple(planner.selection.targets),
         excludes=tuple(planner.selection.excludes),
-        jobs=tuple(_agreed(job, planner) for job in plan.jobs),
+        jobs=(
+            *(_agreed(job, planner) for job in plan.jobs),
+            *(AgreedJob(address=job, removed=True) for job in _renamed(plan)),
+        ),
         prices=_prices((job.model for job in plan.jobs if job.requests), prices),
         assumed=planner.bounds.assumed_output_tokens,
         ceiling=plan.cost_at_most if plan.priced else None,
@@ -65,6 +68,15 @@ def _entries(plan: Plan, planner: Planner) -> Iterator[Entry]:
     for job in plan.jobs:
         if not job.waits_for:
             yield from planner.draft.entries(job.address)
+    for old in _renamed(plan):
+        yield from planner.draft.entries(old)
+
+
+def _renamed(plan: Plan) -> list[JobAddress]:
+    """Return jobs that are gone and are told as what they are called now."""
+    told = {job.address for job in plan.jobs}
+    moved = dict.fromkeys(job.moved_from for job in plan.jobs if job.moved_from is not None)
+    return [old for old in moved if old not in told]
 
 
 def _prices(models: Iterator[str], prices: Prices) -> dict[str, Price | None]:

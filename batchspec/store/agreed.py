@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import NamedTuple
 
 from batchspec.ids import Fingerprint, JobAddress, RowKey
 from batchspec.plan.planfile import Entry
@@ -13,6 +14,7 @@ from batchspec.state.kinds import Kind
 SCHEMA = """
 CREATE TABLE agreed (
   job TEXT NOT NULL, key TEXT NOT NULL, kind TEXT NOT NULL, fingerprint BLOB,
+  anew INTEGER NOT NULL,
   PRIMARY KEY (job, key)
 ) WITHOUT ROWID;
 CREATE TABLE forgets (
@@ -21,10 +23,17 @@ CREATE TABLE forgets (
 """
 _CHUNK = 1000
 _LOOK = (
-    "SELECT a.key, a.kind, a.fingerprint FROM json_each(?) k "
+    "SELECT a.key, a.kind, a.fingerprint, a.anew FROM json_each(?) k "
     "CROSS JOIN agreed a ON a.job = ? AND a.key = k.value"
 )
 _UNSEEN = "NOT EXISTS (SELECT 1 FROM rows r WHERE r.job = ? AND r.key = a.key)"
+
+
+class Allowed(NamedTuple):
+    """What a saved plan says of a row, and whether its conversation begins again."""
+
+    kind: Kind
+    anew: bool
 
 
 def load(db: sqlite3.Connection, entries: Iterable[Entry]) -> None:
@@ -32,20 +41,22 @@ def load(db: sqlite3.Connection, entries: Iterable[Entry]) -> None:
     every = iter(entries)
     while chunk := list(islice(every, _CHUNK)):
         db.executemany(
-            "INSERT OR IGNORE INTO agreed VALUES (?, ?, ?, ?)",
-            [(e.job, e.key, e.kind.value, e.fingerprint) for e in chunk],
+            "INSERT OR IGNORE INTO agreed VALUES (?, ?, ?, ?, ?)",
+            [(e.job, e.key, e.kind.value, e.fingerprint, e.anew) for e in chunk],
         )
 
 
 def look(
     db: sqlite3.Connection, job: JobAddress, rows: Sequence[PlannedRow]
-) -> Sequence[Kind | None]:
+) -> Sequence[Allowed | None]:
     """Return what a saved plan says of some rows; None: nothing, or of another request."""
     keys = json.dumps([row.key for row in rows])
-    found = {key: (kind, fingerprint) for key, kind, fingerprint in db.execute(_LOOK, (keys, job))}
+    found = {key: said for key, *said in db.execute(_LOOK, (keys, job))}
     said = (found.get(row.key) for row in rows)
     return [
-        Kind(one[0]) if one is not None and one[1] == row.fingerprint else None
+        Allowed(Kind(one[0]), bool(one[2]))
+        if one is not None and one[1] == row.fingerprint
+        else None
         for row, one in zip(rows, said, strict=True)
     ]
 
@@ -73,12 +84,13 @@ def changed(db: sqlite3.Connection, number: int, job: JobAddress) -> Iterator[En
     after = 0
     while True:
         rows = db.execute(
-            "SELECT id, key, kind, fingerprint FROM rows WHERE job = ? AND kind IS NOT NULL "
+            "SELECT id, key, kind, fingerprint, fingerprint IN (SELECT fingerprint FROM anew) "
+            "FROM rows WHERE job = ? AND kind IS NOT NULL "
             "AND id > ? ORDER BY id LIMIT ?",
             (number, after, _CHUNK),
         ).fetchall()
-        for _, key, kind, fingerprint in rows:
-            yield Entry(job, Kind(kind), RowKey(key), Fingerprint(fingerprint))
+        for _, key, kind, fingerprint, anew in rows:
+            yield Entry(job, Kind(kind), RowKey(key), Fingerprint(fingerprint), bool(anew))
         if len(rows) < _CHUNK:
             return
         after = rows[-1][0]

@@ -8,13 +8,13 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from batchspec.errors import StateError
 from batchspec.fingerprint import digest, row_digest
-from batchspec.ids import ConversationId, Fingerprint, JobAddress, RecordRef
+from batchspec.ids import BatchId, ConversationId, Fingerprint, JobAddress, RecordRef
 from batchspec.messages import Contract, Outcome
 from batchspec.plan.planfile import Entry
 from batchspec.ports import (
@@ -27,7 +27,8 @@ from batchspec.state.stored import (
     Duplicate,
     RecordedRow,
 )
-from batchspec.store import agreed
+from batchspec.store import agreed, leaving
+from batchspec.store.agreed import Allowed
 from batchspec.store.reader import StateReader
 from batchspec.store.schema import explain
 from batchspec.store.segments import SegmentWriter
@@ -269,6 +270,14 @@ class SqliteDraft:
         messages, _, row = self._reader.bodies.get(ref).partition(b"\t")
         return messages, row
 
+    def wanted(self, batch: BatchId) -> bool:
+        """Tell whether some row wants a member of a batch once the plan is agreed to."""
+        return leaving.wanted(self.db, self._reader.db, batch)
+
+    def moved(self, job: JobAddress) -> Mapping[JobAddress, int]:
+        """Return how many rows of a job take over what a forgotten item has, by that item's job."""
+        return leaving.moved(self.db, self._reader.db, self._numbers[job], job)
+
     # --- saved plans ---------------------------------------------------------------------------
 
     def entries(self, job: JobAddress) -> Iterator[Entry]:
@@ -287,7 +296,7 @@ class SqliteDraft:
         """Note what a saved plan allows, before any job is begun."""
         agreed.load(self.db, entries)
 
-    def allowed(self, job: JobAddress, rows: Sequence[PlannedRow]) -> Sequence[Kind | None]:
+    def allowed(self, job: JobAddress, rows: Sequence[PlannedRow]) -> Sequence[Allowed | None]:
         """Return what a saved plan says of some rows; None: nothing, or of another request."""
         return agreed.look(self.db, job, rows)
 

@@ -1,15 +1,17 @@
 """The plan as people and programs see it: golden text over a table of plans."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from batchspec.cli.views.documents import plan_document
 from batchspec.cli.views.plan import _COUNTS, _HEADLINES, REASONS, STYLES, plan_lines
-from batchspec.ids import JobAddress
+from batchspec.ids import BatchId, JobAddress, RemoteId
 from batchspec.plan.changes import (
     Difference,
     Estimate,
+    Finding,
     JobPlan,
     Kind,
     Plan,
@@ -113,6 +115,50 @@ PROTECTED = JobPlan(
     ),
 )
 
+RENAMED = JobPlan(
+    address=JobAddress("x.new"),
+    model="openai:gpt-5",
+    rows=3,
+    counts={Kind.REUSE: 2, Kind.SUBMIT: 1},
+    moved_from=JobAddress("x.old"),
+    reasons=(
+        Reason(kind=Kind.REUSE, code="MOVED", rows=2, note="from x.old"),
+        Reason(kind=Kind.SUBMIT, code="NEW_JOB", rows=1),
+    ),
+    requests=1,
+    estimate=Estimate(input_tokens=100, output_tokens=10, cost=Decimal("0.01")),
+)
+
+WHOLLY_RENAMED = JobPlan(
+    address=JobAddress("m.k"),
+    model="openai:gpt-5",
+    rows=2,
+    counts={Kind.REUSE: 2},
+    moved_from=JobAddress("m.j"),
+    reasons=(Reason(kind=Kind.REUSE, code="MOVED", rows=2, note="from m.j"),),
+)
+
+SUPERSEDED = JobPlan(
+    address=TRIAGE,
+    model="openai:gpt-5",
+    rows=2,
+    counts={Kind.RESUBMIT: 2},
+    superseded=2,
+    reasons=(Reason(kind=Kind.RESUBMIT, code="PROMPT_CHANGED", rows=2),),
+    requests=2,
+    estimate=Estimate(input_tokens=100, output_tokens=10, cost=Decimal("0.01")),
+)
+
+UNWANTED = Finding(
+    kind=Kind.CANCEL,
+    code="UNWANTED",
+    batch=BatchId("b" * 32),
+    remote_id=RemoteId("batch_5f1e"),
+    jobs={TRIAGE: 2},
+    requests=2,
+    rows=2,
+)
+
 SAME = JobPlan(
     address=JobAddress("x.same"),
     model="openai:gpt-5",
@@ -122,6 +168,57 @@ SAME = JobPlan(
 )
 
 GOLDEN = {
+    "renamed": (
+        _plan(WHOLLY_RENAMED),
+        """\
+Environment prod, lineage …3f2a9c01, serial 41
+Symbols: = reuse an answer already paid for
+
+  # m.k is m.j, renamed: free (2 rows)
+  # (because it was renamed; from m.j)
+  = m.k  openai:gpt-5
+      rows      2 to reuse
+
+Plan: 2 to reuse.
+""",
+    ),
+    "superseded in flight, and a batch that nobody wants": (
+        replace(_plan(SUPERSEDED), findings=(UNWANTED,)),
+        """\
+Environment prod, lineage …3f2a9c01, serial 41
+Symbols: -/+ resubmit   x cancel
+
+  # tickets.triage must be resubmitted (2 rows)
+  # (because the prompt changed)
+-/+ tickets.triage  openai:gpt-5
+  x batch batch_5f1e will be cancelled: no row wants it; what it answered by then is billed and kept
+      rows      2 to resubmit
+      in flight 2 rows are in a batch as before: what comes back is paid for and kept, not shown
+      send      2 requests, about 100 tokens in, 10 out
+      cost      est. $0.010
+
+Plan: 2 to resubmit; 2 requests in 1 batch; 1 batch to cancel.
+Cost: est. $0.010.
+""",
+    ),
+    "renamed in part": (
+        _plan(RENAMED),
+        """\
+Environment prod, lineage …3f2a9c01, serial 41
+Symbols: + submit   = reuse an answer already paid for
+
+  # x.new will be submitted in part (1 of 3 rows)
+  # (because it was renamed: 2 rows to reuse; from x.old)
+  # (because the job is new: 1 row to submit)
+  + x.new  openai:gpt-5
+      rows      1 to submit, 2 to reuse
+      send      1 request, about 100 tokens in, 10 out
+      cost      est. $0.010
+
+Plan: 1 to submit, 2 to reuse; 1 request in 1 batch.
+Cost: est. $0.010.
+""",
+    ),
     "protected from now on": (
         _plan(PROTECTED),
         """\

@@ -11,7 +11,11 @@ from batchspec.cli.views.words import clean, count, counted
 from batchspec.plan.changes import Finding, Kind
 from batchspec.state.kinds import ReasonCode
 
-_STYLES: Mapping[Kind, str] = {Kind.DRIFT: "magenta", Kind.UNKNOWN: "bold yellow"}
+_STYLES: Mapping[Kind, str] = {
+    Kind.DRIFT: "magenta",
+    Kind.UNKNOWN: "bold yellow",
+    Kind.CANCEL: "red",
+}
 
 
 def finding_line(finding: Finding, *, jobs: bool = False) -> Text:
@@ -59,6 +63,9 @@ def told(finding: Finding) -> str:
         ),
         "FOREIGN_LINEAGE": (
             f"has the tag of another state (lineage {note}), which may collect or cancel it as well"
+        ),
+        "UNWANTED": (
+            "will be cancelled: no row wants it; what it answered by then is billed and kept"
         ),
         "ACCOUNT_CHANGED": (
             f"is at another account ({note}) and was not looked at; `apply` refuses to go on"

@@ -184,6 +184,8 @@ def _headline(job: JobPlan, kind: Kind) -> str:
         be = "is" if len(job.waits_for) == 1 else "are"
         return f"{words} once {listed(clean(a) for a in job.waits_for)} {be} final"
     rows = job.counts.get(kind, 0)
+    if job.moved_from is not None and kind is Kind.REUSE:
+        return f"is {clean(job.moved_from)}, renamed: free ({counted(rows, 'row')})"
     if kind is Kind.FORGET or rows >= job.rows:
         return f"{words} ({counted(rows, 'row')})"
     return f"{words} in part ({count(rows)} of {counted(job.rows, 'row')})"
@@ -227,6 +229,9 @@ def _fact(name: str, value: str) -> Text:
 
 def _facts(job: JobPlan) -> list[tuple[str, str]]:
     facts = [("rows", changes(job))] if job.counts or job.waits_for else []
+    if job.superseded:
+        rows = f"{counted(job.superseded, 'row is', 'rows are')} in a batch as before"
+        facts.append(("in flight", f"{rows}: what comes back is paid for and kept, not shown"))
     if not job.requests:
         return facts
     estimate = job.estimate
@@ -271,7 +276,10 @@ def _totals(plan: Plan, assumed: int) -> list[Text]:
         f"; {counted(plan.requests, 'request')} in {counted(plan.batches, 'batch', 'batches')}"
     )
     told = _told(plan.counts) or "rows become known on the way"
-    lines = [Text.assemble(("Plan: ", "bold"), told, sending if plan.requests else "", ".")]
+    cancels = sum(found.kind is Kind.CANCEL for found in plan.findings)
+    stopping = f"; {counted(cancels, 'batch', 'batches')} to cancel" if cancels else ""
+    sent = sending if plan.requests else ""
+    lines = [Text.assemble(("Plan: ", "bold"), told, sent, stopping, ".")]
     if plan.requests:
         lines.append(Text.assemble(("Cost: ", "bold"), *_total_cost(plan, assumed)))
     return lines
