@@ -265,7 +265,7 @@ class Project(Interventions, RefreshableProject):
             StateError: There is no state yet.
         """
         with self.reader() as reader:
-            return status_of(reader, self.environment, self.clock.now())
+            return status_of(reader, self.environment, self.clock.now(), self.providers)
 
     @property
     def state(self) -> ProjectState:

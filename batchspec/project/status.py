@@ -1,17 +1,23 @@
 """What is waited for, in sentences."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from batchspec.plan.drift import expiring
+from batchspec.ports import Provider
 from batchspec.project.values import Status
+from batchspec.reconcile.admit import UnderWay, admits, under_way
 from batchspec.state.records import BatchRecord, LaneRecord
 from batchspec.store.reader import StateReader
 
 
-def status_of(reader: StateReader, environment: str, now: float) -> Status:
+def status_of(
+    reader: StateReader, environment: str, now: float, providers: Mapping[str, Provider]
+) -> Status:
     """Read how far everything is."""
     batches = tuple(reader.batches(open_only=True))
     lanes = tuple(reader.lanes(now))
+    every = [lane.lane for lane in lanes]
     return Status(
         environment=environment,
         lineage=reader.lineage,
@@ -24,7 +30,16 @@ def status_of(reader: StateReader, environment: str, now: float) -> Status:
         waiting=(
             *(_batch(batch, now) for batch in batches),
             *(text for batch in batches if (text := expiring(batch, now)) is not None),
-            *(text for lane in lanes for text in _lane(lane, now)),
+            *(
+                text
+                for lane in lanes
+                for text in _lane(
+                    lane,
+                    under_way(lane.lane, every, batches),
+                    providers.get(lane.lane.provider),
+                    now,
+                )
+            ),
         ),
     )
 
@@ -49,7 +64,7 @@ def _batch(batch: BatchRecord, now: float) -> str:
     return f"{text} ({batch.note})" if batch.note else text
 
 
-def _lane(lane: LaneRecord, now: float) -> list[str]:
+def _lane(lane: LaneRecord, others: UnderWay, provider: Provider | None, now: float) -> list[str]:
     name = f"{lane.lane.provider}:{lane.lane.model}"
     found: list[str] = []
     if lane.tools:
@@ -57,16 +72,29 @@ def _lane(lane: LaneRecord, now: float) -> list[str]:
     if lane.later:
         wait = _age((lane.ready_at or now) - now)
         found.append(f"{lane.later} requests of {name} wait before they are sent again, {wait}")
-    if lane.pending and lane.hold_kind == "full":
-        found.append(
-            f"{lane.pending} requests of {name} wait until a batch of it ends: {lane.hold_reason}"
-        )
-    elif lane.pending and lane.hold_until > now:
-        wait = _age(lane.hold_until - now)
-        found.append(f"{lane.pending} requests of {name} wait another {wait}: {lane.hold_reason}")
-    elif lane.pending:
-        found.append(f"{lane.pending} requests of {name} are to be sent")
+    if lane.pending:
+        why = _held_back(lane, others, provider, now)
+        found.append(f"{lane.pending} requests of {name} {why or 'are to be sent'}")
     return found
+
+
+def _held_back(
+    lane: LaneRecord, others: UnderWay, provider: Provider | None, now: float
+) -> str | None:
+    """Return what the requests of a lane wait for; None when nothing holds them back."""
+    if lane.hold_kind == "full" and others.submitted:
+        return f"wait until a batch of it ends: {lane.hold_reason}"
+    if lane.hold_until > now:
+        return f"wait another {_age(lane.hold_until - now)}: {lane.hold_reason}"
+    cap = None if provider is None else provider.cap(lane.lane.model)
+    if cap is not None and not admits(lane, cap, others):
+        return (
+            f"wait for room: about {others.tokens:,} of {cap:,} prompt tokens are under way "
+            "(max_enqueued_tokens)"
+        )
+    if provider is not None and lane.pending < provider.min_requests and others.any:
+        return f"wait for more, up to {provider.min_requests} (min_requests)"
+    return None
 
 
 def _age(seconds: float) -> str:

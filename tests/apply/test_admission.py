@@ -10,7 +10,7 @@ from worlds import Fault, World, failure
 
 from batchspec.config import Limits
 from batchspec.errors import ExitCode, SpecError
-from batchspec.state.events import BatchIntended, BatchRejected
+from batchspec.state.events import BatchAbsent, BatchIntended, BatchRejected
 from batchspec.state.tokens import prompt_tokens
 
 MakeWorld = Callable[..., World]
@@ -142,6 +142,37 @@ def test_the_hold_is_told(make_world: MakeWorld) -> None:
     world.hook.react = look
     world.apply()
     assert any("wait until a batch of it ends" in text for text in told[0])
+
+
+def test_what_the_cap_holds_back_is_told(world: World) -> None:
+    limit(world, max_enqueued_tokens={"gpt-5-mini": 600})
+    world.job(*(f"row {n}" for n in range(20)), prompt=LONG)
+    world.apply(detach=True)
+    (waiting,) = [text for text in world.project().status().waiting if "requests of" in text]
+    assert "wait for room: about" in waiting
+    assert "of 600 prompt tokens are under way (max_enqueued_tokens)" in waiting
+
+
+def test_what_waits_for_more_is_told(world: World) -> None:
+    limit(world, min_requests=3)
+    world.job(*"abc")
+    world.apply(detach=True)
+    world.job(*"abcd")
+    world.apply(detach=True)
+    told = world.project().status().waiting
+    assert "1 requests of openai:gpt-5-mini wait for more, up to 3 (min_requests)" in told
+
+
+def test_failure_37_a_create_that_is_throttled_keeps_its_batch_queued(world: World) -> None:
+    """Though no quota is reached: it is not created, and created later, with the same file."""
+    world.job("a", "b")
+    words = failure("Resource exhausted. Please try again later.", "RESOURCE_EXHAUSTED")
+    world.wire.faults.append(Fault("POST", "/batches", status=429, body=words, times=3))
+    assert world.apply().exit_code == ExitCode.DONE
+    assert (world.created, world.wire.count("POST", "/files")) == (1, 1)
+    waits = [e.next_at - e.at for e in world.hook.events if isinstance(e, BatchAbsent)]
+    assert waits == sorted(waits)
+    assert len(waits) == 3
 
 
 def test_failure_18_a_refused_batch_is_not_counted_as_under_way(make_world: MakeWorld) -> None:

@@ -57,6 +57,7 @@ def _observed(completed: int, status: Any = "in_progress") -> BatchObserved:
 
 SUBMITTED = BatchSubmitted(id=ID, remote_id=REMOTE, status="validating", at=1.0, next_at=2.0)
 
+FULL = " Its requests wait until a batch of the model ends, or are tried again later."
 PARTS = (Part(1, 1, 2, 10, 9),)
 TOLD: list[tuple[Event, str, bool]] = [
     (
@@ -86,6 +87,11 @@ TOLD: list[tuple[Event, str, bool]] = [
     (
         BatchRejected(id=ID, at=1.0, reason="line 3: no\nmodel"),
         "Batch …1a2b3c4d was refused: line 3: no\\nmodel.",
+        True,
+    ),
+    (
+        BatchRejected(id=ID, at=1.0, reason="Queue is full", hold="full"),
+        f"Batch …1a2b3c4d was refused: Queue is full.{FULL}",
         True,
     ),
     (_observed(4), "Batch …1a2b3c4d is in_progress, 4 of 10 done.", True),

@@ -84,7 +84,7 @@ b.long_name      3          0       0      0          0    0  price unknown  2 i
 Waiting
   batch b of m.a is in_progress since 3 min, 1 of 2 requests done
 
-At work: apply on box, process 7, since 3m 10s, last sign of life 5s ago.
+At work: apply on box, process 7, since 3m 10s, last sign of life 5s ago; lock x.
 """
     )
 

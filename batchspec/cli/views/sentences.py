@@ -59,6 +59,9 @@ _WHY: Mapping[CancelReason, str] = {
 }
 
 
+_FULL = " Its requests wait until a batch of the model ends, or are tried again later."
+
+
 def short(batch: BatchId) -> str:
     """Return the end of our id; the beginning is the time and much the same for all of a run."""
     return f"…{batch[-8:]}"
@@ -138,7 +141,8 @@ class Narrator:
             case CallFailed():
                 return f"Batch {name}: {clean(event.reason)}; trying again.", True
             case BatchRejected():
-                return f"Batch {name} was refused: {clean(event.reason)}.", True
+                then = _FULL if event.hold == "full" else ""
+                return f"Batch {name} was refused: {clean(event.reason)}.{then}", True
             case BatchLost():
                 return f"Batch {name} is lost: {clean(event.reason)}", True
             case BatchCollected():
