@@ -2,6 +2,7 @@
 
 import click
 
+from batchspec.cli.durations import lock_options
 from batchspec.cli.keys import read_keys
 from batchspec.cli.scope import Scope, scope_options
 from batchspec.cli.views.taint import show_tainted, show_untainted
@@ -13,6 +14,7 @@ from batchspec.errors import ExitCode
 @click.option(
     "--keys", "keyfile", metavar="FILE", help="Keys of the one job named, one per line; - is stdin."
 )
+@lock_options
 @scope_options
 @click.pass_obj
 def taint(scope: Scope, *, addresses: tuple[str, ...], keyfile: str | None) -> ExitCode:
@@ -31,6 +33,7 @@ def taint(scope: Scope, *, addresses: tuple[str, ...], keyfile: str | None) -> E
 @click.option(
     "--keys", "keyfile", metavar="FILE", help="Keys of the one job named, one per line; - is stdin."
 )
+@lock_options
 @scope_options
 @click.pass_obj
 def untaint(scope: Scope, *, addresses: tuple[str, ...], keyfile: str | None) -> ExitCode:

@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from batchspec.cli.durations import Duration
+from batchspec.cli.main import COMMANDS, batchspec
 from batchspec.errors import ExitCode, LockedError
 from batchspec.store import waiting
 from batchspec.store.sqlite import StateStore
@@ -115,3 +117,19 @@ def test_what_is_no_duration_is_told(run: Run, text: str) -> None:
     ended = run("apply", "--simulate", "--lock-timeout", text)
     assert ended.code == ExitCode.USAGE
     assert "no duration such as 30s, 5m or 1h" in ended.err
+
+
+WRITERS = {"apply", "refresh", "cancel", "destroy", "import", "taint", "untaint", "state"}
+LOOKERS = {"list", "show", "pull", "verify"}
+
+
+@pytest.mark.parametrize("name", sorted(WRITERS & set(COMMANDS)))
+def test_every_command_that_writes_can_wait(name: str) -> None:
+    command = batchspec.get_command(click.Context(batchspec), name)
+    assert command is not None
+    commands = [command]
+    if isinstance(command, click.Group):
+        commands = [one for one in command.commands.values() if one.name not in LOOKERS]
+    for one in commands:
+        options = {option for parameter in one.params for option in parameter.opts}
+        assert "--lock-timeout" in options, one.name
