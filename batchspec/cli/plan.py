@@ -15,7 +15,6 @@ from batchspec.cli.views.planning import planning
 from batchspec.cli.views.saved import saved_document, show_saved, show_saved_plan
 from batchspec.cli.views.streams import print_json
 from batchspec.errors import ExitCode, UsageError
-from batchspec.project.planfiles import read_plan
 
 
 @click.command()
@@ -87,6 +86,8 @@ def _drift(scope: Scope, *, as_json: bool, detailed_exitcode: bool) -> ExitCode:
 
 
 def _read(name: str, *, as_json: bool, explain: bool, detailed_exitcode: bool) -> ExitCode:
+    from batchspec.project.planfiles import read_plan  # noqa: PLC0415 - loads the package
+
     with errors_as_json(as_json):
         saved = read_plan(Path(name))
     if as_json:

@@ -144,8 +144,6 @@ def _hint(command: str, why: str) -> list[Text]:
 def tell_plan(events: JsonEvents, plan: Plan, version: str) -> None:
     """Emit the events that stand before the first deed."""
     events.emit("version", f"batchspec {version}", batchspec=version)
-    for warning in plan.warnings:
-        events.warning(warning)
     for finding in plan.findings:
         document = finding_document(finding)
         events.emit(document["kind"], document["message"], level="warn", finding=document)

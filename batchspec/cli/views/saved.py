@@ -1,7 +1,7 @@
 """A saved plan, for people and as JSON."""
 
 import shlex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -9,7 +9,9 @@ from batchspec.cli.views.documents import plan_document
 from batchspec.cli.views.plan import plan_lines
 from batchspec.cli.views.streams import print_prose, stdout
 from batchspec.cli.views.words import clean, counted, money, number, timestamp
-from batchspec.project.planfiles import SavedPlan
+
+if TYPE_CHECKING:
+    from batchspec.project.planfiles import SavedPlan
 
 
 def show_saved(path: str, *, flags: str) -> None:
@@ -25,7 +27,7 @@ def show_saved(path: str, *, flags: str) -> None:
     )
 
 
-def show_saved_plan(saved: SavedPlan, *, explain: bool) -> None:
+def show_saved_plan(saved: "SavedPlan", *, explain: bool) -> None:
     """Print a saved plan as it was shown when it was made."""
     header = saved.header
     made = (
@@ -40,7 +42,7 @@ def show_saved_plan(saved: SavedPlan, *, explain: bool) -> None:
     )
 
 
-def saved_document(saved: SavedPlan) -> dict[str, Any]:
+def saved_document(saved: "SavedPlan") -> dict[str, Any]:
     """Return the document of `plan --json`, with what the file says of itself."""
     header = saved.header
     return {
