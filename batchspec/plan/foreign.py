@@ -50,9 +50,14 @@ def read_line(line: bytes) -> Asked | None:
 
 
 def asked(custom_id: object, body: object) -> Asked | None:
-    """Return what a request asks; None when its parts are of other types than they must be."""
+    """Return what a request asks; None when its parts are of other types than they must be.
+
+    Raises:
+        ValueError: The custom_id is no text, or the body holds what JSON does not have.
+    """
     if not isinstance(custom_id, str) or not is_mapping(body):
         return None
+    custom_id.encode()  # half a surrogate pair is no text
     text = canonical_json(body)
     spoken = canonical_json({name: body[name] for name in _SPOKEN if name in body})
     model = body.get("model")

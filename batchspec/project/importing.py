@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import anyio.to_thread
 
@@ -218,7 +218,7 @@ class Importing:
             try:
                 async for lines in split_lines(provider.client.content(file)):
                     names = [decode(line).custom_id for line in lines]
-                    ids = [(n, name) for n, name in enumerate(names, number + 1) if name]
+                    ids = [(n, name) for n, name in enumerate(names, number + 1) if _is_text(name)]
                     number += len(lines)
                     await anyio.to_thread.run_sync(foreign.put_ids, ids)
             except CallError as error:
@@ -332,6 +332,11 @@ class Importing:
             at=now,
         )
         return project.store().import_batch(planner.draft, agreed, event)
+
+
+def _is_text(name: str | None) -> TypeGuard[str]:
+    """Tell whether a custom_id can be stored: half a surrogate pair is no text."""
+    return name is not None and 0 < len(name) == len(name.encode(errors="ignore").decode())
 
 
 def _standing(

@@ -76,7 +76,11 @@ class Stopping:
             return stopping.look(store.db)
 
     def _named(self, store: StateStore, *, removed: bool = False) -> Named:
-        named: Named = named_items(store, self._addresses or ["*"], removed=removed)
+        if self._addresses:
+            named: Named = named_items(store, self._addresses, removed=removed)
+        else:
+            jobs = (job for job in store.progress() if removed or not job.removed)
+            named = {job.address: None for job in jobs}
         self._refuse_protected(store, named)
         return named
 

@@ -50,6 +50,14 @@ _INDEXES = """
 CREATE INDEX lines_requests ON lines (request);
 CREATE INDEX lines_spoken ON lines (spoken);
 """
+_CANDIDATE_INDEXES = """
+CREATE INDEX candidates_fingerprints ON candidates (fingerprint, turn);
+CREATE INDEX candidates_own ON candidates (own);
+CREATE INDEX candidates_keys ON candidates (key);
+CREATE INDEX candidates_addresses ON candidates (address);
+CREATE INDEX candidates_spoken ON candidates (spoken)
+"""
+_NAMED = "(own = l.custom_id OR key = l.custom_id OR address = l.custom_id)"
 _CANDIDATE = """
 INSERT INTO candidates (key, fingerprint, turn, standing, own, address, request, spoken, body)
 SELECT :key, :fingerprint, :turn, :standing, :own, :address, :request, :spoken, :body
@@ -63,28 +71,35 @@ SELECT c.fingerprint, c.turn, l.number, c.standing FROM candidates c
 JOIN lines l ON l.custom_id IN (c.own, c.key, c.address)
 WHERE :any OR l.request = c.request ORDER BY c.id, l.number
 """
-_BY_REQUEST = """
-INSERT OR IGNORE INTO matches
-WITH theirs AS (
-  SELECT number, request, row_number() OVER (PARTITION BY request ORDER BY number) AS place
-  FROM lines WHERE number NOT IN (SELECT line FROM matches)
-), ours AS (
-  SELECT fingerprint, turn, standing, request,
-    row_number() OVER (PARTITION BY request ORDER BY MIN(id)) AS place
-  FROM candidates WHERE (fingerprint, turn) NOT IN (SELECT fingerprint, turn FROM matches)
-  GROUP BY fingerprint, turn
+_BY_REQUEST = (
+    """
+    CREATE TABLE theirs (request BLOB, place INTEGER, line INTEGER, PRIMARY KEY (request, place))
+    WITHOUT ROWID
+    """,
+    """
+    INSERT INTO theirs
+    SELECT request, row_number() OVER (PARTITION BY request ORDER BY number), number FROM lines
+    WHERE request IS NOT NULL AND number NOT IN (SELECT line FROM matches)
+    """,
+    """
+    INSERT OR IGNORE INTO matches
+    SELECT o.fingerprint, o.turn, t.line, o.standing FROM (
+      SELECT fingerprint, turn, standing, request,
+        row_number() OVER (PARTITION BY request ORDER BY MIN(id)) AS place
+      FROM candidates WHERE (fingerprint, turn) NOT IN (SELECT fingerprint, turn FROM matches)
+      GROUP BY fingerprint, turn
+    ) o CROSS JOIN theirs t ON t.request = o.request AND t.place = o.place
+    """,
 )
-SELECT o.fingerprint, o.turn, t.number, o.standing FROM ours o
-JOIN theirs t ON t.request = o.request AND t.place = o.place
-"""
-_DIFFERING = """
+"""Lines that ask the same are for as many requests that ask the same, in their orders."""
+_DIFFERING = f"""
 SELECT c.key, c.own, l.custom_id, c.body, l.body, COUNT(*) OVER () FROM lines l
 JOIN candidates c ON c.id = COALESCE(
-  (SELECT MIN(id) FROM candidates WHERE l.custom_id IN (own, key, address)),
+  (SELECT MIN(id) FROM candidates WHERE {_NAMED}),
   (SELECT MIN(id) FROM candidates WHERE spoken = l.spoken))
 WHERE l.number NOT IN (SELECT line FROM matches) AND l.request <> c.request
 ORDER BY l.number LIMIT 1
-"""
+"""  # noqa: S608 - constants
 _FORCED = """
 SELECT COUNT(*) FROM matches m JOIN lines l ON l.number = m.line WHERE l.request IS NOT NULL
 AND NOT EXISTS (SELECT 1 FROM candidates c WHERE c.fingerprint = m.fingerprint
@@ -229,11 +244,12 @@ class ForeignBatch:
 
     def match(self, how: Match) -> Matched:
         """Give each line to one request at most, and each request one line at most."""
-        self._executescript("CREATE INDEX candidates_ids ON candidates (own)")
+        self._executescript(_CANDIDATE_INDEXES)
         if how != "request":
             self._db.execute(_BY_ID, {"any": how == "custom-id"})
         if how != "custom-id":
-            self._db.execute(_BY_REQUEST)
+            for statement in _BY_REQUEST:
+                self._db.execute(statement)
         # Rows of the plan that this batch does not carry are left to the next plan.
         self._db.execute(
             "DELETE FROM rows WHERE kind IS NULL OR fingerprint NOT IN "
@@ -254,8 +270,8 @@ class ForeignBatch:
     def stray(self) -> str | None:
         """Return the custom_id of a line that no request of the job is for."""
         found = self._db.execute(
-            "SELECT custom_id FROM lines l WHERE number NOT IN (SELECT line FROM matches) "
-            "AND NOT EXISTS (SELECT 1 FROM candidates WHERE l.custom_id IN (own, key, address)) "
+            "SELECT custom_id FROM lines l WHERE number NOT IN (SELECT line FROM matches) "  # noqa: S608 - constants
+            f"AND NOT EXISTS (SELECT 1 FROM candidates WHERE {_NAMED}) "
             "AND NOT EXISTS (SELECT 1 FROM candidates WHERE spoken = l.spoken) "
             "ORDER BY number LIMIT 1"
         ).fetchone()

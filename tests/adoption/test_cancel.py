@@ -203,6 +203,15 @@ def test_answers_others_want_go_on(world: World) -> None:
     assert world.texts("m.j") == {"a": "SAY A"}
 
 
+def test_everything_of_nothing(world: World) -> None:
+    world.job("a")
+    world.apply()
+    world.remove("m")
+    world.spec("other = 1")
+    world.apply()
+    assert cancelled(world).stop.jobs == ()
+
+
 def test_what_is_final_stays(world: World) -> None:
     world.job("a")
     world.apply()

@@ -241,6 +241,35 @@ def test_a_later_turn_of_a_recorded_conversation(world: World) -> None:
     assert world.created == 2
 
 
+def test_lines_that_are_none_are_counted(world: World) -> None:
+    """Such a file fails at the provider, which may find that out after it was imported."""
+    world.job("a", "b", "c")
+    batch = by_hand(
+        world,
+        line("a", "say a"),
+        b'{"custom_id": "\\ud800", "method": "POST", "body": {"model": "m"}}',
+        b"\xff\xfe",
+        line("a", "say b"),
+        line("c", "say c"),
+        b"",
+        b"[" * 5000,
+    )
+    result = imported(world, batch)
+    assert (result.members, result.lines, result.unread) == (2, 2, 5)
+    world.apply()
+    assert world.texts() == {"a": "SAY A", "b": "SAY B", "c": "SAY C"}
+
+
+def test_a_line_that_says_the_same_under_another_name_is_told(world: World) -> None:
+    world.job("a", "b")
+    batch = by_hand(world, line("x", "say a", seed=5), line("y", "say b"))
+    result = imported(world, batch)
+    assert (result.members, result.mismatches, result.unmatched) == (1, 1, 0)
+    assert result.example is not None
+    assert (result.example.custom_id, result.example.key) == ("x", "a")
+    assert result.example.difference.path == "body.seed"
+
+
 # --- what is refused
 
 
