@@ -12,7 +12,6 @@ from pydantic_core import from_json, to_json
 
 from batchspec.apply.failing import call_failed
 from batchspec.apply.lost import LOOKS, retrieve
-from batchspec.apply.run import delete_input
 from batchspec.apply.world import LocalJob, World
 from batchspec.fingerprint import canonical_json
 from batchspec.ids import BatchId, JobAddress, RecordRef
@@ -103,7 +102,6 @@ async def do_collect(world: World, batch: BatchId) -> None:
         await call_failed(world, provider, record, Throttled(reason))
         return
     world.hook.event(event)
-    await delete_input(world, provider, record.input_file_id)
 
 
 async def _download_both(

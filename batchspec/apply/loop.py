@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, assert_never, cast
 
@@ -16,6 +16,7 @@ from batchspec.apply.collect import do_collect
 from batchspec.apply.packing import do_pack
 from batchspec.apply.rejudge import do_rejudge
 from batchspec.apply.run import do_poll, do_submit
+from batchspec.apply.tidy import do_tidy
 from batchspec.apply.tools import do_tools
 from batchspec.apply.world import World, lane_of
 from batchspec.ids import BatchId, JobAddress
@@ -31,17 +32,27 @@ from batchspec.reconcile.actions import (
     RunTools,
     Subject,
     Submit,
+    Tidy,
 )
 from batchspec.reconcile.decide import Snapshot, decide
 from batchspec.state.records import BatchRecord, JobProgress
 
 HEARTBEAT = 10.0
 """Seconds between two heartbeats of the lease."""
+_ABOUT: Mapping[type[Action], Callable[[World, BatchId], Awaitable[None]]] = {
+    Submit: do_submit,
+    Adopt: do_adopt,
+    Cancel: do_cancel,
+    Poll: do_poll,
+    Collect: do_collect,
+    Tidy: do_tidy,
+}
 _PROGRESS = 1.0
+_UNTIDY = 20
 _INSIST = 60.0
 """Seconds a detached run waits for a cancellation to be taken."""
 _Group = BaseExceptionGroup[BaseException]
-_PARALLEL: dict[type[Action], int] = {Submit: 4, Adopt: 4, Cancel: 8, Poll: 16, Collect: 2}
+_PARALLEL: dict[type[Action], int] = {Submit: 4, Adopt: 4, Cancel: 8, Poll: 16, Collect: 2, Tidy: 4}
 
 
 @dataclass(slots=True)
@@ -116,8 +127,10 @@ class Loop:
         def look() -> Snapshot:
             if self.batches is not None:
                 own = [b for b in store.open_batches() if b.id in self.batches - world.held]
-                own = [_to_look_at(batch) for batch in own] if self.once else own
-                return Snapshot(batches=own, draining=draining)
+                if self.once:
+                    return Snapshot(batches=[_to_look_at(b) for b in own], draining=draining)
+                untidy = world.reachable(store.untidy(_UNTIDY))
+                return Snapshot(batches=own, untidy=untidy, draining=draining)
             tools = store.tools()
             lanes = store.lanes(now)
             away = {t.job for t in tools if t.job not in world.jobs}
@@ -129,6 +142,7 @@ class Loop:
                 minimum=world.minimum(lanes),
                 coming=frozenset(lane_of(world.jobs[job]) for job in world.waiting),
                 batches=[b for b in store.open_batches() if b.id not in world.held],
+                untidy=world.reachable(store.untidy(_UNTIDY)),
                 tools=[t for t in tools if t.job not in away],
                 unjudged=store.unjudged(),
                 waiting=dict(world.waiting),
@@ -182,16 +196,8 @@ class Loop:
             match action:
                 case Pack():
                     await do_pack(world, action.lane, lone=action.lone)
-                case Submit():
-                    await do_submit(world, action.batch)
-                case Adopt():
-                    await do_adopt(world, action.batch)
-                case Cancel():
-                    await do_cancel(world, action.batch)
-                case Poll():
-                    await do_poll(world, action.batch)
-                case Collect():
-                    await do_collect(world, action.batch)
+                case Submit() | Adopt() | Cancel() | Poll() | Collect() | Tidy():
+                    await _ABOUT[type(action)](world, action.batch)
                 case RunTools():
                     await do_tools(world, action.job, lambda: bool(self.signals))
                 case Rejudge():

@@ -4,15 +4,14 @@ Each function commits what it is about to do before it does it, and what came of
 call becomes an event with a time to try again; only what a person must mend ends the run.
 """
 
-import os
-from pathlib import Path
-
 from batchspec.apply.adopt import keep_oldest, note_late, twins
 from batchspec.apply.failing import calls, stop_message
 from batchspec.apply.lost import retrieve
 from batchspec.apply.smaller import exceeds, is_too_large, refuse_too_large
+from batchspec.apply.tidy import do_tidy
+from batchspec.apply.upload import upload_input
 from batchspec.apply.world import World
-from batchspec.errors import ProviderError, StateError
+from batchspec.errors import ProviderError
 from batchspec.ids import BatchId, FileId
 from batchspec.ports import Provider
 from batchspec.reconcile.admit import under_way
@@ -24,7 +23,6 @@ from batchspec.state.events import (
     BatchRejected,
     CallFailed,
     CreateAttempted,
-    InputUploaded,
 )
 from batchspec.state.records import BatchRecord
 from batchspec.state.remote import (
@@ -38,6 +36,8 @@ from batchspec.state.remote import (
 _UPLOAD_AGAIN = 5
 """Creates refused in passing after which the input file is uploaded anew."""
 _MOST_METADATA = 16
+_WOKE_LATE = 5.0
+"""Seconds between the intent to create and the call after which the lease is looked at again."""
 
 
 async def do_submit(world: World, batch: BatchId) -> None:
@@ -53,8 +53,12 @@ async def do_submit(world: World, batch: BatchId) -> None:
     file = record.input_file_id or await _upload(world, provider, record)
     if file is None:
         return
-    await world.commit(CreateAttempted(id=batch, at=world.clock.now()))
     metadata = batch_metadata(world, record)
+    began = world.clock.now()
+    await world.commit(CreateAttempted(id=batch, at=began))
+    if world.clock.now() - began > _WOKE_LATE:
+        # This process was stopped, and another one may have taken over meanwhile.
+        await world.db(world.store.confirm)
     try:
         remote = await provider.client.create(file, lane.endpoint, provider.window, metadata)
     except Throttled as error:
@@ -62,7 +66,7 @@ async def do_submit(world: World, batch: BatchId) -> None:
     except Uncertain as error:
         await _unknown(world, provider, record, error)
     except CallError as error:
-        await _refused(world, provider, record, file, error)
+        await _refused(world, provider, record, error)
     else:
         world.answered.add(provider.name)
         doubles = await twins(world, provider, record) if record.creates else []
@@ -81,51 +85,14 @@ def batch_metadata(world: World, record: BatchRecord) -> dict[str, str]:
 
 
 async def _upload(world: World, provider: Provider, record: BatchRecord) -> FileId | None:
-    """Upload the input file; None when that failed in passing."""
-    name = f"batchspec-{record.id}.jsonl"
+    """Upload the input file; None when it is not there now."""
     file = None
     async with world.transfers, calls(world, provider, record):
-        path = await world.db(write_input, world, provider, record.id, world.store.scratch / name)
         try:
-            file = await provider.client.upload(path, name)
+            file = await upload_input(world, provider, record)
         except (Refused, NotFound) as error:
-            path.unlink(missing_ok=True)
-            await _refused(world, provider, record, None, error)
-            return None
-        await world.commit(InputUploaded(id=record.id, file=file, at=world.clock.now()))
-        path.unlink(missing_ok=True)
+            await _refused(world, provider, record, error)
     return file
-
-
-def write_input(world: World, provider: Provider, batch: BatchId, path: Path) -> Path:
-    """Write the input file of a batch, line by line; blocking.
-
-    Raises:
-        StateError: It cannot be written, for want of space for example.
-    """
-    try:
-        return _written(world, provider, batch, path)
-    except OSError as error:
-        raise StateError(
-            f"The input file {path} cannot be written: {error.strerror or error}. Nothing "
-            "recorded is lost: free some space and run the command again."
-        ) from error
-
-
-def _written(world: World, provider: Provider, batch: BatchId, path: Path) -> Path:
-    parts: dict[int, tuple[bytes, bytes]] = {}
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb", buffering=1 << 20) as file:
-        for request in world.store.requests(batch):
-            if request.contract not in parts:
-                contract = world.store.contract(request.contract)
-                parts[request.contract] = provider.wire.line_parts(contract)
-            first, second = parts[request.contract]
-            file.write(
-                b'{"custom_id":"%b%b%b%b\n'
-                % (request.custom_id.encode(), first, request.messages_json, second)
-            )
-    return path
 
 
 async def _not_now(world: World, provider: Provider, record: BatchRecord, error: CallError) -> None:
@@ -134,15 +101,22 @@ async def _not_now(world: World, provider: Provider, record: BatchRecord, error:
     wait = error.retry_after or backoff(
         record.creates + 1, first=pace.poll / 5, cap=pace.max_poll, name=record.id
     )
+    keep = (record.creates + 1) % _UPLOAD_AGAIN != 0 or record.input_file_id is None
+    if not keep:
+        await _give_up(world, provider, record)
+    reason = str(error)
     await world.commit(
-        BatchAbsent(
-            id=record.id,
-            at=now,
-            next_at=now + wait,
-            reason=str(error),
-            keep_file=(record.creates + 1) % _UPLOAD_AGAIN != 0,
-        ),
+        BatchAbsent(id=record.id, at=now, next_at=now + wait, reason=reason, keep_file=keep)
     )
+
+
+async def _give_up(world: World, provider: Provider, record: BatchRecord) -> None:
+    """Delete an input file that no create finds, before another one is uploaded."""
+    assert record.input_file_id is not None  # noqa: S101 - the caller looked
+    try:
+        await provider.client.delete_file(record.input_file_id)
+    except CallError as error:
+        world.hook.warning(f"The file {record.input_file_id} could not be deleted: {error}")
 
 
 async def _unknown(world: World, provider: Provider, record: BatchRecord, error: CallError) -> None:
@@ -153,20 +127,23 @@ async def _unknown(world: World, provider: Provider, record: BatchRecord, error:
     await world.commit(CallFailed(id=record.id, at=now, next_at=now + wait, reason=reason))
 
 
-async def _refused(
-    world: World, provider: Provider, record: BatchRecord, file: FileId | None, error: CallError
-) -> None:
+async def _refused(world: World, provider: Provider, record: BatchRecord, error: CallError) -> None:
     """Give the members back, to be put together anew, and end the run.
 
     A file that is too large is no reason to end it: smaller ones are tried.
     """
     if is_too_large(error):
         await refuse_too_large(world, record, error)
-        await delete_input(world, provider, file)
         return
     await world.commit(BatchRejected(id=record.id, at=world.clock.now(), reason=str(error)))
-    await delete_input(world, provider, file)
+    await _last_tidy(world, record.id)
     raise ProviderError(stop_message(provider, error))
+
+
+async def _last_tidy(world: World, batch: BatchId) -> None:
+    """Delete the input file of a refused batch before the run ends because of it."""
+    if (await world.db(world.store.batch, batch)).input_file_id is not None:
+        await do_tidy(world, batch)
 
 
 async def do_poll(world: World, batch: BatchId) -> None:
@@ -190,12 +167,11 @@ async def look(world: World, provider: Provider, record: BatchRecord) -> None:
         case RejectedLines():
             await world.db(world.store.reject_lines, seen.event, seen.lines)
             world.hook.event(seen.event)
-            await delete_input(world, provider, record.input_file_id)
         case Stopped():
             await world.commit(seen.event)
-            await delete_input(world, provider, record.input_file_id)
             if record.cancel_at is not None:
                 return
+            await _last_tidy(world, record.id)
             message = (
                 f"{provider.name} refused batch {remote.id} as a whole: {seen.event.reason}. "
                 "Nothing was charged for it and its rows wait; mend the cause and apply again."
@@ -203,7 +179,6 @@ async def look(world: World, provider: Provider, record: BatchRecord) -> None:
             raise ProviderError(message)
         case BatchRejected():
             await world.commit(seen)
-            await delete_input(world, provider, record.input_file_id)
         case BatchObserved():
             await world.commit(seen)
             if record.double_of is None:
@@ -216,12 +191,3 @@ def _queue(world: World, record: BatchRecord) -> tuple[int, bool]:
     own = next(one for one in lanes if one.lane.id == record.lane)
     others = [b for b in world.store.open_batches() if b.id != record.id]
     return own.holds, not under_way(own.lane, (one.lane for one in lanes), others).any
-
-
-async def delete_input(world: World, provider: Provider, file: FileId | None) -> None:
-    """Give the provider's storage back; what was sent is kept here."""
-    if file is not None:
-        try:
-            await provider.client.delete_file(file)
-        except CallError as error:
-            world.hook.warning(f"The input file {file} could not be deleted: {error}")

@@ -1,6 +1,6 @@
 """What the loop works with; `project` wires it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
@@ -21,7 +21,7 @@ from batchspec.ports import (
 from batchspec.reconcile.observe import Pace
 from batchspec.reconcile.settle import Judge
 from batchspec.state.events import BatchDoubled, BatchEvent
-from batchspec.state.records import Lane, LaneRecord, Via
+from batchspec.state.records import BatchRecord, Lane, LaneRecord, Via
 
 T = TypeVar("T")
 _TRIES = 5
@@ -152,6 +152,22 @@ class World:
     """Providers that answered in this run; one that never does ends the run with a sentence."""
     silences: dict[BatchId, Silence] = field(default_factory=dict[BatchId, Silence])
     """Of batches whose provider has not answered yet."""
+
+    connected: frozenset[str] | None = None
+    """Names of the providers that can be asked in this run; None: all."""
+
+    def reachable(self, batches: Sequence[BatchRecord]) -> list[BatchRecord]:
+        """Return those batches whose account can be asked."""
+        found: list[BatchRecord] = []
+        for batch in batches:
+            name = self.store.lane(batch.lane).provider
+            known = self.connected is None or name in self.connected
+            provider = self.providers.get(name) if known else None
+            if provider is None or batch.account not in {None, provider.account}:
+                continue
+            if batch.via == "batch" or provider.live is not None:
+                found.append(batch)
+        return found
 
     async def db(self, function: Callable[..., T], *args: Any) -> T:
         """Run a blocking function on the state in a worker thread, one at a time."""

@@ -79,8 +79,7 @@ def apply(  # noqa: PLR0913 - one argument per option
                 plan = _plan(project, planfile, wishes, hook=hook, **look)
             _show(plan, events, project)
             if not plan.can_apply:
-                if not events and plan.jobs:
-                    show_failures(project.status().jobs)
+                _finish(project, plan, events, detach=detach)
                 return ExitCode.DONE
             if not auto_approve:
                 ask(plan)
@@ -104,6 +103,15 @@ def _plan(
     if planfile is None:
         return project.plan(**wishes, **options)
     return project.replan(project.load_plan(planfile), **options)
+
+
+def _finish(project: "Project", plan: "Plan", events: JsonEvents | None, *, detach: bool) -> None:
+    """Bring to an end what nobody has to agree to, and say what failed before."""
+    if plan.chores:
+        with watching(events) as view:
+            project.apply(plan, hook=view, detach=detach)
+    if not events and plan.jobs:
+        show_failures(project.status().jobs)
 
 
 def _show(plan: "Plan", events: JsonEvents | None, project: "Project") -> None:

@@ -141,6 +141,8 @@ class Plan:
     """What is done in a special way, a sentence each."""
     findings: tuple[Finding, ...] = ()
     """Open batches that are not as recorded, and creations without an answer."""
+    chores: int = 0
+    """Batches and files at the provider to be brought to an end, whatever the rows are: free."""
 
     @property
     def can_apply(self) -> bool:

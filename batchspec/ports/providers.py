@@ -12,7 +12,7 @@ from batchspec.ids import (
 )
 from batchspec.messages import Contract, JsonObject, Line, Usage
 from batchspec.state.records import LoneRequest, Via
-from batchspec.state.remote import RemoteBatch
+from batchspec.state.remote import RemoteBatch, RemoteFile
 
 
 class Wire(Protocol):
@@ -43,7 +43,14 @@ class Client(Protocol):
     """The I/O of one provider. Every method raises `CallError`, nothing else, for the far side."""
 
     async def upload(self, path: Path, name: str) -> FileId:
-        """Upload a batch input file, streaming. May be retried: a second file harms nobody."""
+        """Upload a batch input file, streaming, with exactly one POST.
+
+        `Uncertain` means that the file may be there.
+        """
+        ...
+
+    def files(self, since: float) -> AsyncIterator[RemoteFile]:
+        """Yield the account's batch input files, newest first, down to a creation time."""
         ...
 
     async def create(

@@ -229,6 +229,10 @@ class Store(Protocol):
 
     def renew(self) -> None: ...
 
+    def confirm(self) -> None:
+        """Make sure that the lease is held now."""
+        ...
+
     def commit(self, *events: Event) -> None:
         """Record events with the rows they change, durably, in one transaction."""
         ...
@@ -248,6 +252,10 @@ class Store(Protocol):
         ...
 
     def open_batches(self) -> Sequence[BatchRecord]: ...
+
+    def untidy(self, limit: int) -> Sequence[BatchRecord]:
+        """Return batches that are done with and whose input file is still to be deleted."""
+        ...
 
     def lanes(self, now: float = ...) -> Sequence[LaneRecord]:
         """Return every lane with what waits in it; without a time, all of it counts as ready."""

@@ -103,12 +103,14 @@ def _at(store: StateStore, provider: str) -> list[BatchRecord]:
 
 
 def at_provider(batches: Iterable[BatchRecord], lanes: Collection[LaneId]) -> list[BatchRecord]:
-    """Return the open batches of some lanes of which the provider may have anything."""
+    """Return the open batches of some lanes of which the provider may have anything but a file.
+
+    A file whose upload got no answer costs nothing; a mistyped host must be easy to mend.
+    """
     return [
         batch
         for batch in batches
-        if batch.lane in lanes
-        and (batch.remote_id or batch.create_at or batch.input_file_id or batch.uploads)
+        if batch.lane in lanes and (batch.remote_id or batch.create_at or batch.input_file_id)
     ]
 
 

@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 
 from batchspec.apply.loop import Loop
-from batchspec.apply.run import delete_input
 from batchspec.apply.world import LocalJob, World
 from batchspec.desired.graph import Desired, DesiredJob
-from batchspec.errors import Diagnostic, RefusedError, SpecError, StalePlanError
-from batchspec.ids import BatchId, FileId, JobAddress, LaneId
+from batchspec.errors import (
+    ConfigurationError,
+    Diagnostic,
+    RefusedError,
+    SpecError,
+    StalePlanError,
+)
+from batchspec.ids import BatchId, JobAddress
 from batchspec.messages import Usage
 from batchspec.plan.changes import JobPlan, Kind, Plan
 from batchspec.ports import (
@@ -32,6 +37,7 @@ from batchspec.state.events import AccountBound, Event
 from batchspec.state.records import BatchRecord, JobProgress
 from batchspec.store.sqlite import StateStore
 
+_UNTIDY = 100
 if TYPE_CHECKING:
     from batchspec.project.project import Project
 
@@ -62,6 +68,7 @@ class Applying:
         self._hook = hook
         self._detach = detach
         self._ceilings: list[Ceiling] = []
+        self._connected = frozenset[str]()
         self.bindings: Sequence[AccountBound] = ()
         self._desired: Desired = project.desired
 
@@ -107,7 +114,7 @@ class Applying:
     async def run(self) -> ApplyResult:
         """Record the plan and run until every job is final."""
         project, plan = self._project, self._plan
-        if not plan.can_apply:
+        if not plan.can_apply and not plan.chores:
             self._drop()
             jobs = await anyio.to_thread.run_sync(self._progress)
             return ApplyResult(jobs=jobs, nothing=True)
@@ -119,11 +126,8 @@ class Applying:
 
     async def _apply(self, connections: Connections, store: StateStore) -> ApplyResult:
         providers = self.connect(connections)
-        idle = await anyio.to_thread.run_sync(self._agree)
+        await anyio.to_thread.run_sync(self._agree)
         world = self.world(connections, providers)
-        for lane, file in idle:
-            provider = world.provider(store.lane(lane).provider)
-            await delete_input(world, provider, file)
         # Lone requests are asked at live endpoints beside, and rarely there when a run is detached.
         if self._detach and (here := world.local.keys() & providers.keys()):
             self._hook.warning(_not_detached(here))
@@ -159,9 +163,13 @@ class Applying:
         with project.reader() as reader:
             found = [(reader.lane(b.lane).provider, b.via) for b in reader.batches(open_only=True)]
             used = {lane.lane.provider for lane in reader.lanes() if lane.pending or lane.tools}
+            left = [(reader.lane(b.lane).provider, b.via) for b in reader.untidy(_UNTIDY)]
         used |= {name for name, _ in found}
-        live = {name for name, via in found if via == "live"}
+        live = {name for name, via in [*found, *left] if via == "live"}
         used |= {job.model.partition(":")[0] for job in self._plan.jobs if job.requests}
+        untidy = {name for name, _ in left} - used
+        used |= {name for name in untidy if self._reachable(name, connections)}
+        self._connected = frozenset(used)
         self.bindings = bindings(
             project.store(), project.providers, used, connections, project.clock
         )
@@ -170,8 +178,16 @@ class Applying:
             for name, provider in project.providers.items()
         }
 
-    def _agree(self) -> list[tuple[LaneId, FileId]]:
-        """Record the rows of the plan; returns input files the provider has for nothing.
+    def _reachable(self, name: str, connections: Connections) -> bool:
+        """Tell whether a provider can be asked to delete files that are left there."""
+        provider = self._project.providers.get(name)
+        try:
+            return provider is not None and bool(connections.account(provider) or True)
+        except ConfigurationError:
+            return False
+
+    def _agree(self) -> None:
+        """Record the rows of the plan.
 
         Raises:
             StalePlanError: It was applied before, or the state changed since.
@@ -190,14 +206,14 @@ class Applying:
                 )
         changes = {k for k, n in self._plan.counts.items() if n} - _AS_RECORDED
         # What is put together already may hold rows the plan changes.
-        idle = store.unpack() if changes else []
+        if changes:
+            store.unpack()
         if changes or planner.facts_changed or planner.constraint is not None:
             store.agree(draft, self._plan.id, planner.events)
         else:
             draft.discard()
         if self.bindings:
             store.commit(*self.bindings)
-        return idle
 
     def world(self, connections: Connections, providers: Mapping[str, Provider]) -> World:
         """Return everything the loop touches."""
@@ -219,6 +235,7 @@ class Applying:
             pace=connections.pace(),
             local=connections.local,
             recorders=connections.recorders(),
+            connected=self._connected,
             waiting={job.address: job.waits_for for job in self._plan.jobs if job.waits_for},
             expand=self._expand,
             budget=self._budget(store),

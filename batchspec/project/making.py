@@ -65,6 +65,7 @@ def make_plan(
         ),
         notes=lone_notes(planner.lanes, project.providers),
         findings=tuple(findings),
+        chores=reader.chores(),
     )
 
 

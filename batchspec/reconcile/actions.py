@@ -83,6 +83,17 @@ class Collect:
 
 
 @dataclass(frozen=True, slots=True)
+class Tidy:
+    """Delete the input file of a batch that is done with."""
+
+    batch: BatchId
+
+    @property
+    def subject(self) -> Subject:
+        return ("batch", self.batch)
+
+
+@dataclass(frozen=True, slots=True)
 class RunTools:
     """Run the tool calls of a job's conversations and prepare their next turns."""
 
@@ -115,4 +126,4 @@ class Rejudge:
         return ("job", self.job)
 
 
-Action = Pack | Submit | Adopt | Cancel | Poll | Collect | RunTools | Expand | Rejudge
+Action = Pack | Submit | Adopt | Cancel | Poll | Collect | Tidy | RunTools | Expand | Rejudge

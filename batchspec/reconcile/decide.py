@@ -19,6 +19,7 @@ from batchspec.reconcile.actions import (
     Rejudge,
     RunTools,
     Submit,
+    Tidy,
 )
 from batchspec.reconcile.admit import admits, under_way
 from batchspec.state.records import BatchRecord, JobTools, LaneRecord
@@ -31,6 +32,7 @@ class Snapshot:
     Attributes:
         lanes: What waits, by provider, endpoint and model.
         batches: Batches that are neither collected nor rejected.
+        untidy: Some of the batches that are done with and whose input file is still there.
         tools: Jobs with tool calls that can run now.
         caps: Prompt tokens that may be under way, by lane, where that is bounded.
         minimum: Requests below which a lane waits for more, where it is more than one.
@@ -43,6 +45,7 @@ class Snapshot:
 
     lanes: Sequence[LaneRecord] = ()
     batches: Sequence[BatchRecord] = ()
+    untidy: Sequence[BatchRecord] = ()
     tools: Sequence[JobTools] = ()
     caps: Mapping[LaneId, int] = field(default_factory=dict[LaneId, int])
     minimum: Mapping[LaneId, int] = field(default_factory=dict[LaneId, int])
@@ -84,6 +87,8 @@ def decide(snapshot: Snapshot, now: float) -> Step:
     times: list[float] = []
     for batch in snapshot.batches:
         _due(_for_batch(batch), batch.next_at, now, actions, times)
+    for batch in snapshot.untidy:
+        _due(Tidy(batch.id), batch.next_at, now, actions, times)
     actions += [Rejudge(job) for job in snapshot.unjudged]
     actions += [RunTools(tools.job) for tools in snapshot.tools]
     # Rows come from outcomes: those that may still change, by a reply or by a judgement, are none.

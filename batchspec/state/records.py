@@ -52,6 +52,10 @@ OPEN: frozenset[BatchPhase] = frozenset({"intended", "submitted", "ended"})
 """Phases of batches that something is still to be done about."""
 
 
+TIDY_TRIES = 4
+"""Tries to delete an input file before it is left to `state gc`."""
+
+
 @dataclass(frozen=True, slots=True)
 class RequestCounts:
     """The provider's counts, for display only; results are never derived from them."""

@@ -35,6 +35,16 @@ class RemoteBatch:
     """As the provider names it, often with a date behind it; many providers do not tell."""
 
 
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """An input file of a batch as the provider lists it; `created_at` 0: it does not say."""
+
+    id: FileId
+    name: str
+    bytes: int
+    created_at: float
+
+
 class CallError(Exception):
     """A call to a provider failed; the subclass says what is known about its effect."""
 

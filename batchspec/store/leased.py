@@ -13,7 +13,7 @@ from batchspec.ports import (
     Body,
 )
 from batchspec.store import lease
-from batchspec.store.schema import explain, open_database
+from batchspec.store.schema import explain, immediate, open_database
 from batchspec.store.segments import SegmentReader, SegmentWriter, segment_path, sync_folder
 from batchspec.store.waiting import Patience
 
@@ -130,6 +130,16 @@ class LeasedState:
                 # The lower byte is the kind, the rest its circumstances.
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     raise
+
+    def confirm(self) -> None:
+        """Make sure that the lease is held now, waiting for whoever writes.
+
+        Raises:
+            LockedError: It was taken over.
+        """
+        if self._fence is not None:
+            with self._explained(), immediate(self.db):
+                lease.renew(self.db, self._fence, self._now())
 
     def release(self) -> None:
         """Give the lease back."""

@@ -27,6 +27,7 @@ from batchspec.store.rows import BATCH_COLUMNS, batch_record
 from batchspec.store.schema import open_database
 from batchspec.store.segments import SegmentReader
 from batchspec.store.turns import read_turns
+from batchspec.store.untidy import chores, untidy
 
 _CHUNK = 1000
 
@@ -157,6 +158,14 @@ class StateReader:
     def accounts(self) -> dict[str, str]:
         """Return the account each provider is bound to."""
         return read_accounts(self.db)
+
+    def untidy(self, limit: int) -> Sequence[BatchRecord]:
+        """Return batches that are done with and whose input file is still to be deleted."""
+        return untidy(self.db, limit)
+
+    def chores(self) -> int:
+        """Count open batches, and files at the provider that are to be deleted."""
+        return chores(self.db)
 
     def unwanted(self) -> dict[BatchId, tuple[int, int]]:
         """Return (members, members some row wants) of open batches that have others."""

@@ -25,6 +25,7 @@ from batchspec.store.reader import (
 )
 from batchspec.store.refingerprint import version_of
 from batchspec.store.rows import BATCH_COLUMNS, batch_record
+from batchspec.store.untidy import untidy
 
 _BACKLOG = """
 SELECT l.id, c.job, SUM(MAX(1, c.size + 1 - ?)) FROM lanes l JOIN conversations c ON c.lane = l.id
@@ -103,6 +104,10 @@ class RecordedState(LeasedState):
         """Return the prompt bytes that can be sent, by lane of a provider's model and by job."""
         rows = self.db.execute(_BACKLOG, (ENVELOPE, model.provider, model.model, now))
         return {(LaneId(lane), job): size for lane, job, size in rows}
+
+    def untidy(self, limit: int) -> Sequence[BatchRecord]:
+        """Return batches that are done with and whose input file is still to be deleted."""
+        return untidy(self.db, limit)
 
     def requests(self, batch: BatchId) -> Iterator[StoredRequest]:
         """Yield the members of a batch with their messages, in order."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 
-from batchspec.ids import BatchId, ConversationId, FileId, JobAddress, LaneId
+from batchspec.ids import BatchId, ConversationId, JobAddress
 from batchspec.messages import Outcome, Usage
 from batchspec.ports import (
     Body,
@@ -207,16 +207,12 @@ class StateStore(RecordedState):
             )
             self.apply_event(event)
 
-    def unpack(self) -> list[tuple[LaneId, FileId]]:
-        """Take apart batches that were put together and never asked for, so that a plan can change.
-
-        Returns the input files that are at the provider for nothing, with their lanes.
-        """
+    def unpack(self) -> None:
+        """Take apart batches that were never asked for, so that a plan can change their rows."""
         idle = [b for b in self.open_batches() if b.phase == "intended" and b.create_at is None]
         if idle:
             reason = "it was not sent yet and is put together anew"
             self.commit(*(BatchRejected(id=b.id, at=self._now(), reason=reason) for b in idle))
-        return [(b.lane, b.input_file_id) for b in idle if b.input_file_id is not None]
 
     def refingerprint(self, compute: Compute, version: int) -> int:
         """Fingerprint what is recorded by another algorithm; returns how many conversations."""

@@ -23,6 +23,7 @@ from batchspec.state.remote import (
     Refused,
     RemoteBatch,
     RemoteError,
+    RemoteFile,
     Throttled,
     Uncertain,
     Unconnected,
@@ -31,7 +32,7 @@ from batchspec.state.remote import (
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from openai.types import Batch
+    from openai.types import Batch, FileObject
 
 _STATUSES = [status for status in get_args(RemoteStatus) if status != "unknown"]
 _NOT_VISIBLE = "Cannot find file"
@@ -74,10 +75,29 @@ class OpenAIClient:
         self._secrets += [(s, "…") for s in secrets if len(s) >= _SHORTEST_SECRET]
 
     async def upload(self, path: Path, name: str) -> FileId:
-        """Upload a batch input file, streaming it from disk."""
+        """Upload a batch input file, streaming it from disk, with exactly one POST.
+
+        A second POST would leave a file behind that nobody knows of.
+        """
+        once = self._sdk.with_options(max_retries=0)
         with self._errors(), path.open("rb") as file:
-            uploaded = await self._sdk.files.create(file=(name, file), purpose="batch")
+            uploaded = await once.files.create(file=(name, file), purpose="batch")
             return FileId(_known(uploaded.id))
+
+    async def files(self, since: float) -> AsyncIterator[RemoteFile]:
+        """Yield the account's batch input files, newest first, down to a creation time."""
+        older = 0
+        with self._errors():
+            async for file in self._sdk.files.list(purpose="batch", order="desc"):
+                try:
+                    found = _remote_file(file)
+                except (ValueError, TypeError, AttributeError):
+                    continue
+                if not 0 < found.created_at < since:
+                    older = 0
+                    yield found
+                elif (older := older + 1) >= _OLDER:
+                    return
 
     async def create(
         self, file: FileId, endpoint: str, window: str, metadata: Mapping[str, str]
@@ -247,6 +267,12 @@ def remote_batch(batch: "Batch", clean: Callable[[str], str] = blot) -> RemoteBa
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _remote_file(file: "FileObject") -> RemoteFile:
+    return RemoteFile(
+        FileId(_known(file.id)), str(file.filename), count(file.bytes), _time(file.created_at)
+    )
 
 
 def _time(value: object) -> float:

@@ -12,7 +12,8 @@ ALTER TABLE batches ADD COLUMN tidied_at REAL;       -- when its input file was 
 ALTER TABLE batches ADD COLUMN purged_at REAL;       -- when its result files were deleted there
 -- Input files of batches that are done with and still at the provider.
 CREATE INDEX batches_untidy ON batches (number)
-  WHERE phase IN ('collected', 'rejected', 'lost') AND input_file_id IS NOT NULL AND tidied_at IS NULL;
+  WHERE phase IN ('collected', 'rejected', 'lost') AND tidied_at IS NULL
+    AND (input_file_id IS NOT NULL OR uploads > 0);
 
 -- Members of a batch somebody else made have the custom_ids that person gave them.
 CREATE TABLE foreign_ids (
