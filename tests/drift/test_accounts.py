@@ -70,7 +70,7 @@ def test_the_account_is_configured_by_a_name(
     ("changes", "there"),
     [
         ({}, False),
-        ({"uploads": 1}, True),
+        ({"uploads": 1}, False),
         ({"input_file_id": "file-1"}, True),
         ({"create_at": 5.0}, True),
         ({"remote_id": "batch_1", "phase": "submitted"}, True),
