@@ -20,6 +20,8 @@ def begun(event: Event) -> BatchRecord | None:
     """Return a batch as an event made it, or None when the event makes none."""
     match event:
         case BatchIntended():
+            if not event.parts:
+                return None  # of schema 1, whose events meant other times to look again
             return BatchRecord(
                 id=event.id,
                 lane=event.lane,

@@ -1,5 +1,6 @@
 """Events read back from the journal's JSON."""
 
+import json
 from functools import cache
 from typing import get_args
 
@@ -7,6 +8,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from batchspec.state.events import Event
 
+_ADDED: dict[str, dict[str, object]] = {"BatchIntended": {"parts": ()}}
+"""What events written with schema 1 lack; without parts a batch is not held against the journal."""
 _KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
 
 
@@ -29,4 +32,8 @@ def event_from_json(kind: str, payload: str | bytes) -> Event | None:
     try:
         return adapter.validate_json(payload)
     except ValidationError:
+        pass
+    try:
+        return adapter.validate_python(json.loads(payload) | _ADDED.get(kind, {}))
+    except (ValidationError, ValueError, TypeError):
         return None

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from worlds import World
 
+from batchspec.state.events import BatchIntended
+from batchspec.store.browse import journal
+from batchspec.store.reader import StateReader
 from batchspec.store.rules import BODY_COLUMNS, RULES
 from batchspec.store.verify import verify
 
@@ -214,6 +217,20 @@ def test_failure_24_a_file_of_bodies_that_is_torn_is_told(state: Path) -> None:
     told = verify(state)
     assert any("bytes and should have" in sentence for sentence in told)
     assert any("cannot be read" in sentence for sentence in told)
+
+
+def test_batches_of_an_older_schema_are_not_held_against_the_journal(state: Path) -> None:
+    """Its events meant other things; what they tell is told all the same."""
+    with closing(sqlite3.connect(state / "batchspec.db")) as db:
+        db.executescript(
+            "UPDATE journal SET payload = json_set(json_remove(payload, '$.parts', '$.via'), "
+            "'$.first', 1, '$.last', 2) WHERE kind = 'BatchIntended'; "
+            "UPDATE batches SET next_at = 5"
+        )
+    assert verify(state) == []
+    with StateReader(state) as reader:
+        events = [entry.event for entry in journal(reader) if entry.kind == "BatchIntended"]
+    assert all(isinstance(event, BatchIntended) and event.members for event in events)
 
 
 def test_a_file_that_no_row_knows_is_no_harm(state: Path) -> None:
