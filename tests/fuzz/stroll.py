@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from random import Random
 
-from fuzz.troubles import TROUBLES
+from fuzz.troubles import MONEY, TROUBLES
 from fuzz.walk import Walk
 
 PARTS = ("prompt", "instructions", "model", "tokens", "schema", "policy")
@@ -29,6 +29,16 @@ def _apply(walk: Walk, random: Random) -> None:
     )
 
 
+def _apply_saved(walk: Walk, random: Random) -> None:
+    walk.apply_saved(detach=random.random() < 0.4, dies=random.choice([None, *range(1, 20)]))
+
+
+def _destroy(walk: Walk, random: Random) -> None:
+    dies = random.choice([None, None, *range(1, 15)])
+    answers, detach = random.random() < 0.3, random.random() < 0.5
+    walk.destroy(random.randrange(6), answers=answers, detach=detach, dies=dies)
+
+
 def _cancel(walk: Walk, random: Random) -> None:
     dies = random.choice([None, None, *range(1, 15)])
     walk.cancel(random.randrange(6), detach=random.random() < 0.5, dies=dies)
@@ -41,6 +51,7 @@ def _limits(walk: Walk, random: Random) -> None:
 STEPS: dict[Step, int] = {
     _apply: 14,
     lambda walk, random: walk.trouble(random.randrange(len(TROUBLES)), random.choice([1, 1, 2])): 8,
+    lambda walk, random: walk.trouble(random.choice(MONEY)): 4,
     _edit: 6,
     lambda walk, random: walk.put_row(*(random.randrange(6) for _ in range(3))): 4,
     lambda walk, random: walk.drop_row(random.randrange(6), random.randrange(6)): 2,
@@ -58,6 +69,9 @@ STEPS: dict[Step, int] = {
     lambda walk, random: walk.refresh(random.choice([None, 1, 2, 4, 8])): 3,
     _cancel: 2,
     lambda walk, random: walk.look(): 1,
+    lambda walk, random: walk.save(random.choice([None, None, 0, 1])): 2,
+    _apply_saved: 4,
+    _destroy: 1,
     lambda walk, random: walk.forget(random.randrange(6)): 1,
     lambda walk, random: walk.gc(random.choice([None, None, 1, 2, 3, 5])): 2,
     _limits: 2,
@@ -74,6 +88,8 @@ def stroll(seed: int) -> int:
     """
     random = Random(seed)
     with Walk(seed) as walk:
+        if random.random() < 0.5:
+            walk.lag()
         for _ in range(random.randrange(1, 4)):
             walk.add(random.randrange(5), random.randrange(1, 5))
         for _ in range(random.randrange(4, 16)):

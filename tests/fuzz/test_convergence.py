@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from fuzz.amount import MINUTES, SEED, Patience
 from fuzz.desires import KINDS
 from fuzz.stroll import PARTS, stroll
-from fuzz.troubles import TROUBLES
+from fuzz.troubles import MONEY, TROUBLES
 from fuzz.walk import Walk
 
 # A process that is dead does not close its files; one that only plays dead leaves it to chance.
@@ -44,9 +44,11 @@ class Convergence(RuleBasedStateMachine):
             self.failed = True
             raise
 
-    @initialize(kind=KIND, rows=st.integers(1, 4))
-    def begin(self, kind: int, rows: int) -> None:
+    @initialize(kind=KIND, rows=st.integers(1, 4), lags=st.booleans())
+    def begin(self, kind: int, rows: int, lags: bool) -> None:
         self.do("add", kind, rows)
+        if lags:
+            self.do("lag")
 
     @rule(kind=KIND, rows=st.integers(1, 3))
     def add(self, kind: int, rows: int) -> None:
@@ -96,6 +98,10 @@ class Convergence(RuleBasedStateMachine):
     def trouble(self, number: int, times: int) -> None:
         self.do("trouble", number, times)
 
+    @rule(number=st.sampled_from(MONEY))
+    def lose_the_answer_to_a_create(self, number: int) -> None:
+        self.do("trouble", number)
+
     @rule()
     def cancel_there(self) -> None:
         self.do("cancel_there")
@@ -123,6 +129,18 @@ class Convergence(RuleBasedStateMachine):
     @rule(job=JOB)
     def forget(self, job: int) -> None:
         self.do("forget", job)
+
+    @rule(only=TARGET)
+    def save(self, only: int | None) -> None:
+        self.do("save", only)
+
+    @rule(detach=st.booleans(), dies=st.none() | st.integers(1, 20))
+    def apply_saved(self, detach: bool, dies: int | None) -> None:
+        self.do("apply_saved", detach=detach, dies=dies)
+
+    @rule(job=JOB, answers=st.booleans(), detach=st.booleans(), dies=st.none() | st.integers(1, 15))
+    def destroy(self, job: int, answers: bool, detach: bool, dies: int | None) -> None:
+        self.do("destroy", job, answers=answers, detach=detach, dies=dies)
 
     @rule()
     def look(self) -> None:

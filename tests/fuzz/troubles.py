@@ -114,6 +114,15 @@ TROUBLES: tuple[Trouble, ...] = (
 _FIRST = re.compile(rb'"custom_id":"([0-9a-f]{16})-1"')
 
 
+MONEY = [
+    number
+    for number, trouble in enumerate(TROUBLES)
+    if "batches.create" in trouble.options.get("on", ())
+    and (trouble.fault == "reset_after_commit" or trouble.options.get("committed"))
+]
+"""Those in which a batch is made and nobody is told."""
+
+
 class Killed(BaseException):
     """The process is gone: nobody may catch this."""
 

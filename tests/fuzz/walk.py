@@ -9,7 +9,7 @@ import json
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
@@ -99,8 +99,11 @@ class Walk:
         self.again = 0
         self.error: BatchspecError | None = None
         self._names = 0
+        self.saved: Plan | None = None
+        self._used = False
         self._gone: dict[str, Wish] = {}
         self._root = Path(tempfile.mkdtemp(prefix="walk-"))
+        self._file = self._root / "later.plan"
         self.world = WalkWorld(self._root, self.echo)
         self.world.faults.seed = seed
 
@@ -253,6 +256,12 @@ class Walk:
         self.world.faults.add(found.fault, times=times, **found.options)
 
     @step
+    def lag(self) -> None:
+        """Let the provider's lists lag behind, as long as there are troubles."""
+        self.world.faults.add("list_lag", seconds=30.0)
+        self.world.faults.add("file_unlisted", seconds=30.0)
+
+    @step
     def cancel_there(self) -> None:
         """Cancel every open batch, as somebody with the same account could."""
         self.world.server.cancel_batches()
@@ -330,6 +339,47 @@ class Walk:
             self._run(lambda project: project.state.forget([wish.address]))
 
     @step
+    def save(self, target: int | None = None) -> None:
+        """Save a plan, to be applied later."""
+        if self.desires.wishes:
+            self._write()
+            self.saved, self._used = None, False
+
+            def act(project: Project) -> None:
+                plan = project.plan(targets=self._addresses(target))
+                project.save_plan(plan, self._file)
+                self.saved = plan
+
+            self._run(act)
+
+    @step
+    def apply_saved(self, *, detach: bool = False, dies: int | None = None) -> None:
+        """Apply the plan that was saved, whatever has happened meanwhile; never twice."""
+        saved = self.saved
+        if saved is None or not self.desires.wishes:
+            return
+        self._write()
+
+        def make(project: Project) -> Plan:
+            plan = project.replan(project.load_plan(self._file))
+            assert plan.requests <= saved.requests, "it sends more than was saved"
+            return plan
+
+        self._carry_out(make, detach=detach, dies=dies)
+        assert not (self._used and self.world.reaper.sent), "a plan was applied twice"
+        self._used |= bool(self.world.reaper.sent)
+
+    @step
+    def destroy(
+        self, job: int, *, answers: bool = False, detach: bool = False, dies: int | None = None
+    ) -> None:
+        """Remove a job from the state; it is still wanted."""
+        if wish := self._wish(job):
+            options = {"answers": answers, "detach": detach, "hook": self.world.hook}
+            self._run(lambda project: project.destroy(wish.address, **options), dies)
+            self.again += answers
+
+    @step
     def look(self) -> None:
         """Make a plan and think again: nothing changes."""
         if self.desires.wishes:
@@ -390,22 +440,30 @@ class Walk:
         self,
         *,
         detach: bool = False,
-        targets: list[str] | None = None,
-        anew: list[str] | None = None,
+        targets: Sequence[str] = (),
+        anew: Sequence[str] = (),
         dies: int | None = None,
     ) -> None:
         self._write()
+        self._carry_out(
+            lambda project: project.plan(targets=targets, replace=anew), detach=detach, dies=dies
+        )
+
+    def _carry_out(
+        self, make: Callable[[Project], Plan], *, detach: bool = False, dies: int | None = None
+    ) -> None:
+        """Make a plan and apply it, and see that no more is done than it says."""
         world, reaper = self.world, self.world.reaper
         before, waiting, under_way = self._items(), self._count(_UNSENT), self._count(_UNDER_WAY)
         reaper.sent.clear()
         plan: Plan | None = None
 
-        def planned(project: Project) -> None:
+        def act(project: Project) -> None:
             nonlocal plan
-            plan = project.plan(targets=targets or [], replace=anew or [])
+            plan = make(project)
             project.apply(plan, hook=world.hook, detach=detach)
 
-        self._run(planned, dies)
+        self._run(act, dies)
         self._check_old_answers(before)
         if plan is not None:
             self._check_within(plan, waiting)
