@@ -178,7 +178,7 @@ class Convergence(RuleBasedStateMachine):
             self.walk.close()
 
 
-def test_failures_30_34_steps_in_any_order_converge(told: list[str]) -> None:
+def test_steps_in_any_order_converge(told: list[str]) -> None:
     examples = 400 if MINUTES else 25
     steps = settings(
         max_examples=examples,
