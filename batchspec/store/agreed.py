@@ -85,7 +85,7 @@ def changed(db: sqlite3.Connection, number: int, job: JobAddress) -> Iterator[En
     while True:
         rows = db.execute(
             "SELECT id, key, kind, fingerprint, fingerprint IN (SELECT fingerprint FROM anew) "
-            "FROM rows WHERE job = ? AND kind IS NOT NULL "
+            "FROM rows NOT INDEXED WHERE job = ? AND kind IS NOT NULL "
             "AND id > ? ORDER BY id LIMIT ?",
             (number, after, _CHUNK),
         ).fetchall()

@@ -43,7 +43,8 @@ SELECT EXISTS (
 """
 _WANTS = f"SELECT EXISTS (SELECT 1 FROM rows WHERE fingerprint IN ({_BLOBS}))"  # noqa: S608 - marks
 _REUSED = """
-SELECT id, fingerprint FROM rows WHERE job = ? AND kind = '=' AND id > ? ORDER BY id LIMIT ?
+SELECT id, fingerprint FROM rows NOT INDEXED
+WHERE job = ? AND kind = '=' AND id > ? ORDER BY id LIMIT ?
 """
 _OWNERS = f"""
 SELECT DISTINCT j.address, i.key FROM conversations c JOIN items i ON i.conversation = c.id

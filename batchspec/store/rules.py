@@ -63,6 +63,9 @@ RULES: dict[str, str] = {
         SELECT f.custom_id FROM foreign_ids f JOIN batches b ON b.number = f.batch WHERE
         NOT b.imported AND (SELECT value FROM meta WHERE key = 'fingerprints') = 1
     """,
+    "conversation {} is tainted for more tries than it had": """
+        SELECT id FROM conversations WHERE tainted < 0 OR tainted > tries + 1
+    """,
     "job {} was removed and has items": """
         SELECT DISTINCT j.address FROM jobs j JOIN items i ON i.job = j.id WHERE j.removed
     """,

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 import zstandard
-from worlds import PRICES, World
+from worlds import PRICES, Fault, World, failure
 
 from batchspec.config import ModelPrices, OpenAISettings
 from batchspec.errors import (
     ExitCode,
     PlanFileError,
+    ProviderError,
     RefusedError,
     StalePlanError,
     UsageError,
@@ -151,6 +152,20 @@ def test_a_plan_that_was_interrupted_is_used_and_goes_on_without_it(
     assert world.lines == 1
 
 
+def test_a_plan_that_broke_off_in_the_middle_is_used_and_goes_on_without_it(
+    world: World, file: Path
+) -> None:
+    world.job("a")
+    save(world, file)
+    world.wire.faults.append(Fault("POST", "/files", status=401, body=failure("No key.")))
+    with pytest.raises(ProviderError):
+        apply(world, file)
+    with pytest.raises(StalePlanError, match="plain `batchspec apply`"):
+        apply(world, file)
+    assert world.apply().exit_code == ExitCode.DONE
+    assert world.lines == 1
+
+
 def test_a_plan_is_stale_once_the_state_changed(world: World, file: Path) -> None:
     world.job("a")
     world.apply()
@@ -240,6 +255,25 @@ def test_what_is_forgotten_is_what_the_plan_lists(world: World, file: Path) -> N
     assert set(world.items()) == {"a", "b", "c"}
     assert set(world.items("o.k")) == {"y"}
     assert world.items("n.k") == {}
+
+
+def test_an_empty_source_that_was_reviewed_needs_no_word_again(world: World, file: Path) -> None:
+    world.job("a", "b")
+    world.apply()
+    world.job()
+    assert save(world, file, allow_empty=True).plan.counts == {Kind.FORGET: 2}
+    apply(world, file)
+    assert world.items() == {}
+
+
+def test_a_source_that_became_empty_since_forgets_nothing(world: World, file: Path) -> None:
+    world.job("a")
+    world.apply()
+    world.job("a", "b")
+    save(world, file)
+    world.job()
+    assert apply(world, file).nothing
+    assert set(world.items()) == {"a"}
 
 
 def test_a_removed_job_that_is_back_is_not_forgotten(world: World, file: Path) -> None:

@@ -151,6 +151,9 @@ BROKEN = {
     "custom_id x belongs to a batch that was not imported": (
         "INSERT INTO foreign_ids VALUES (1, 'x', 1, 1)"
     ),
+    "conversation 1 is tainted for more tries than it had": (
+        "UPDATE conversations SET tainted = tries + 2 WHERE id = 1"
+    ),
     "job m.j was removed and has items": "UPDATE jobs SET removed = 1 WHERE address = 'm.j'",
     "is not what the journal says: phase is 'collected', the journal says 'ended'": (
         "DELETE FROM journal WHERE kind = 'BatchCollected'"
