@@ -35,7 +35,8 @@ async def do_pack(world: World, lane: LaneId, *, lone: bool = False) -> None:
             events: Sequence[Event] = [_declined(provider, waiting, now)]
         else:
             via: Via = "live" if few and provider.lone_request == "live" else "batch"
-            packets = list(_packets(world, provider, waiting, lanes, now))
+            place = world.provider(record.provider, via)
+            packets = list(_packets(world, place, waiting, lanes, now))
             _afford(world, waiting.lane, packets, via)
             events = [_intent(world, waiting.lane.id, packet, now, via) for packet in packets]
         world.store.commit(*events)
@@ -94,7 +95,8 @@ def _packets(
         min_requests=provider.min_requests,
     )
     # Where a queue was full one batch at a time shows whether it takes more: each is uploaded.
-    return islice(packets, 1) if waiting.hold_kind else packets
+    probe = waiting.hold_kind is not None and provider.via == "batch"
+    return islice(packets, 1) if probe else packets
 
 
 def _admission(

@@ -107,7 +107,12 @@ class Provider:
         return self.name if self.via == "batch" else live_place(self.name)
 
     def cap(self, model: str) -> int | None:
-        """Return the prompt tokens of a model that may be under way; None: no bound."""
+        """Return the prompt tokens of a model that may be under way; None: no bound.
+
+        There is none where requests are asked one by one: they are in no queue.
+        """
+        if self.via == "live":
+            return None
         return self.max_enqueued_tokens.get(model, self.max_enqueued_tokens.get("*"))
 
 

@@ -122,3 +122,11 @@ def test_enough_requests_are_never_asked_live(world: World) -> None:
     assert world.plan().notes == ()
     world.apply()
     assert intended(world) == [(2, "batch")]
+
+
+def test_live_requests_are_in_no_queue(world: World) -> None:
+    """The bound of what is under way is one of batches."""
+    limit(world, min_requests=3, lone_request="live", max_enqueued_tokens={"gpt-5-mini": 25})
+    world.job("a", "b")
+    assert world.apply().exit_code == ExitCode.DONE
+    assert intended(world) == [(2, "live")]
