@@ -191,6 +191,9 @@ def test_conversations_that_wait_for_tools(world: World) -> None:
     assert result.stop.jobs[0].tools == 1
     assert world.outcomes() == {"a": "cancelled"}
     assert world.lines == 1
+    world.model = lambda body: "four"
+    world.apply()
+    assert (world.texts(), world.lines) == ({"a": "four"}, 2)
 
 
 def test_answers_others_want_go_on(world: World) -> None:
@@ -298,3 +301,37 @@ def test_interrupted_between_the_intent_and_the_call(world: World) -> None:
     world.apply()
     assert [b["status"] for b in world.remote()] == ["cancelled"]
     assert world.outcomes() == {"a": "cancelled"}
+
+
+def test_what_a_shared_batch_gives_back_ends(world: World) -> None:
+    """The answer was not accepted and would be asked for again; it was cancelled meanwhile."""
+    world.job("a", output_validators="[check]", output_retries="3")
+    spec = world.root / "specs" / "m.py"
+    check = "def check(value):\n    raise ModelRetry('another one')\nj = "
+    spec.write_text(spec.read_text().replace("j = ", check))
+    world.job("c", name="n")
+    world.apply(detach=True)
+    assert cancelled(world, "m.j").stop.batches[0].fate == "shared"
+    world.apply()
+    assert world.outcomes("m.j") == {"a": "cancelled"}
+    assert world.items("m.j")["a"].reason == "It was cancelled by a person."
+    assert world.texts("n.j") == {"c": "SAY C"}
+    assert (world.created, world.lines) == (1, 2)
+    assert (Kind.RESUBMIT, "CANCELLED", 1) in reasons(world)
+
+
+def test_rows_that_are_sent_again_are_not_cancelled_any_more(world: World) -> None:
+    world.job("a", output_validators="[check]")
+    spec = world.root / "specs" / "m.py"
+    check = """
+def check(value):
+    if value != "YES":
+        raise ModelRetry("say yes")
+    return value
+j = """
+    spec.write_text(spec.read_text().replace("j = ", check))
+    world.apply(detach=True)
+    cancelled(world, "m.j")
+    world.model = lambda body: "YES" if len(body["messages"]) > 1 else "NO"
+    world.apply()
+    assert (world.texts(), world.lines) == ({"a": "YES"}, 2)

@@ -241,6 +241,16 @@ def test_a_later_turn_of_a_recorded_conversation(world: World) -> None:
     assert world.created == 2
 
 
+def test_a_batch_of_others_is_never_cancelled(world: World) -> None:
+    """Not even when no row wants it any more: its maker may."""
+    world.job("a")
+    imported(world, by_hand(world, line("a", "say a")))
+    world.remove("m")
+    world.job("b", name="n")
+    world.apply()
+    assert {b["status"] for b in world.remote()} == {"completed"}
+
+
 def test_lines_that_are_none_are_counted(world: World) -> None:
     """Such a file fails at the provider, which may find that out after it was imported."""
     world.job("a", "b", "c")
