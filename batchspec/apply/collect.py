@@ -12,6 +12,7 @@ from pydantic_core import from_json, to_json
 
 from batchspec.apply.failing import call_failed
 from batchspec.apply.lost import LOOKS, retrieve
+from batchspec.apply.packing import heed_canary
 from batchspec.apply.world import LocalJob, World
 from batchspec.fingerprint import canonical_json
 from batchspec.ids import BatchId, JobAddress, RecordRef
@@ -102,6 +103,7 @@ async def do_collect(world: World, batch: BatchId) -> None:
         await call_failed(world, provider, record, Throttled(reason))
         return
     world.hook.event(event)
+    await heed_canary(world, provider, record, event)
 
 
 async def _download_both(
@@ -179,7 +181,7 @@ def _settle_all(
         for body in bodies:
             if body.records:
                 settling.read(body)
-        if not (lost or settling.matched) and _answered(record) and record.failures < _LOOKS:
+        if not (lost or settling.replies) and _answered(record) and record.failures < _LOOKS:
             raise _NothingOfOurs
         settling.finish(lost=lost)
         event = settling.event(world.clock.now())
@@ -214,7 +216,7 @@ class _Settling:
         self._errors: dict[str, tuple[LineError, RecordRef]] = {}
         self._unmatched = 0
         self._orphaned: set[JobAddress] = set()
-        self.matched = False
+        self.replies = 0
         self._counts = {"final": 0, "tools": 0, "pending": 0}
         self._overheads: dict[int, int] = {}
         self._recorder = world.recorders.get(provider.name)
@@ -232,7 +234,7 @@ class _Settling:
             if member is None:
                 self._unmatched += 1
                 continue
-            self.matched = True
+            self.replies += 1
             chunk.append(judge(member, result, ref, line))
             if len(chunk) >= _CHUNK:
                 self._flush()
@@ -336,6 +338,7 @@ class _Settling:
             tools=self._counts["tools"],
             pending=self._counts["pending"],
             unmatched=self._unmatched,
+            replies=self.replies,
         )
 
 

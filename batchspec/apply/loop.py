@@ -139,6 +139,7 @@ class Loop:
             return Snapshot(
                 lanes=lanes,
                 caps=world.caps(lanes),
+                canaries=world.canaries(lanes),
                 minimum=world.minimum(lanes),
                 coming=frozenset(lane_of(world.jobs[job]) for job in world.waiting),
                 batches=[b for b in store.open_batches() if b.id not in world.held],

@@ -4,12 +4,13 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 
 from batchspec.apply.world import Sending, World
+from batchspec.errors import ProviderError
 from batchspec.ids import JobAddress, LaneId
 from batchspec.ports import Provider
 from batchspec.reconcile.admit import Admission, admission, under_way
 from batchspec.reconcile.pack import Packet, pack, room
-from batchspec.state.events import BatchIntended, Event, RequestsDeclined
-from batchspec.state.records import Lane, LaneRecord, Via
+from batchspec.state.events import BatchCollected, BatchIntended, Event, RequestsDeclined
+from batchspec.state.records import BatchRecord, Lane, LaneRecord, Via
 
 
 async def do_pack(world: World, lane: LaneId, *, lone: bool = False) -> None:
@@ -88,15 +89,18 @@ def _packets(
 ) -> Iterable[Packet]:
     """Return what can be sent now, put together; blocking."""
     admission = _admission(world, provider, waiting, lanes, now)
+    most = room(waiting, world.store.open_batches(), provider.max_requests)
+    first = provider.canary and not waiting.proven and provider.via == "batch"
+    canary = max(provider.canary, provider.min_requests) if first else 0
     packets = pack(
         admission.admitted(world.store.pending(waiting.lane.id, now)),
-        max_requests=room(waiting, world.store.open_batches(), provider.max_requests),
+        max_requests=min(most, canary or most),
         max_bytes=min(provider.max_bytes, waiting.max_bytes or provider.max_bytes),
         min_requests=provider.min_requests,
     )
     # Where a queue was full one batch at a time shows whether it takes more: each is uploaded.
     probe = waiting.hold_kind is not None and provider.via == "batch"
-    return islice(packets, 1) if probe else packets
+    return islice(packets, 1) if probe or canary else packets
 
 
 def _admission(
@@ -108,3 +112,25 @@ def _admission(
     everyone = (one.lane for one in lanes)
     others = under_way(waiting.lane, everyone, world.store.open_batches())
     return admission(waiting, cap, others, world.store.backlog(waiting.lane, now))
+
+
+async def heed_canary(
+    world: World, provider: Provider, record: BatchRecord, event: BatchCollected
+) -> None:
+    """End the run where a model answered none of the first requests sent to it.
+
+    Raises:
+        ProviderError: Every one of them was refused, and more wait.
+    """
+    if not provider.canary or event.replies or event.final < record.members:
+        return
+    lanes = await world.db(world.store.lanes, world.clock.now())
+    lane = next(found for found in lanes if found.lane.id == record.lane)
+    if lane.proven or not lane.pending + lane.later:
+        return
+    example = f"{next(iter(record.jobs), 'ADDRESS')} --failed"
+    raise ProviderError(
+        f"{provider.name}:{lane.lane.model} answered none of the first {record.members} requests, "
+        f"so the other {lane.pending + lane.later} were not sent and wait (canary). What it said: "
+        f"batchspec results {example}. Mend the cause, then apply again."
+    )

@@ -190,6 +190,11 @@ class World:
         found = ((one.lane.id, self.providers.get(one.lane.provider)) for one in lanes)
         return {lane: p.min_requests for lane, p in found if p and p.min_requests > 1}
 
+    def canaries(self, lanes: Iterable[LaneRecord]) -> frozenset[LaneId]:
+        """Return the lanes of models that never answered, where few requests go first."""
+        found = ((one, self.providers.get(one.lane.provider)) for one in lanes if not one.proven)
+        return frozenset(one.lane.id for one, provider in found if provider and provider.canary)
+
     def silence(self, batch: BatchId) -> Silence:
         """Return how often calls about a batch failed that its provider had to answer first."""
         return self.silences.setdefault(batch, Silence())

@@ -87,6 +87,8 @@ class Provider:
     wire: Wire
     max_requests: int
     max_bytes: int
+    canary: int = 0
+    """Requests to a model that never answered before the rest is sent; 0: all at once."""
     min_requests: int = 1
     """Fewer wait for more, as long as more can come."""
     lone_request: LoneRequest = "batch"

@@ -59,6 +59,7 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
             wire=_LIVE_WIRE if isinstance(own, LiveSettings) else ChatCompletionsWire(),
             max_requests=min(own.limits.max_requests, ChatCompletionsWire.max_requests),
             max_bytes=min(own.limits.max_bytes, ChatCompletionsWire.max_bytes),
+            canary=own.limits.canary,
             min_requests=own.limits.min_requests,
             lone_request=_lone(own),
             max_enqueued_tokens=own.limits.max_enqueued_tokens,

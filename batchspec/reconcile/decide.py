@@ -35,6 +35,7 @@ class Snapshot:
         untidy: Some of the batches that are done with and whose input file is still there.
         tools: Jobs with tool calls that can run now.
         caps: Prompt tokens that may be under way, by lane, where that is bounded.
+        canaries: Lanes of models that never answered, which get one small batch to begin with.
         minimum: Requests below which a lane waits for more, where it is more than one.
         waiting: Jobs whose rows come from others that are not expanded yet, with those others.
         coming: Provider, endpoint and model of each waiting job.
@@ -48,6 +49,7 @@ class Snapshot:
     untidy: Sequence[BatchRecord] = ()
     tools: Sequence[JobTools] = ()
     caps: Mapping[LaneId, int] = field(default_factory=dict[LaneId, int])
+    canaries: frozenset[LaneId] = frozenset()
     minimum: Mapping[LaneId, int] = field(default_factory=dict[LaneId, int])
     waiting: Mapping[JobAddress, Sequence[JobAddress]] = field(
         default_factory=dict[JobAddress, Sequence[JobAddress]]
@@ -125,6 +127,8 @@ def _packs(snapshot: Snapshot, now: float, actions: list[Action], times: list[fl
         if lane.ready_at is not None:
             times.append(lane.ready_at)
         others = under_way(lane.lane, lanes, snapshot.batches)
+        if lane.lane.id in snapshot.canaries and _open_in(lane, snapshot):
+            continue
         if not lane.pending or not admits(lane, snapshot.caps.get(lane.lane.id), others):
             continue
         if lane.pending < snapshot.minimum.get(lane.lane.id, 1):
@@ -145,10 +149,14 @@ def _more_may_come(lane: LaneRecord, snapshot: Snapshot, *, busy: bool) -> bool:
     """
     if lane.later or (lane.tools and snapshot.tools):
         return True
-    if any(batch.lane == lane.lane.id for batch in snapshot.batches):
+    if _open_in(lane, snapshot):
         return True
     one = lane.lane
     return busy and (one.provider, one.endpoint, one.model) in snapshot.coming
+
+
+def _open_in(lane: LaneRecord, snapshot: Snapshot) -> bool:
+    return any(batch.lane == lane.lane.id for batch in snapshot.batches)
 
 
 def _gathered(lane: LaneRecord, snapshot: Snapshot) -> bool:

@@ -259,6 +259,8 @@ class BatchCollected:
     pending: int
     unmatched: int
     """Lines that belong to no member: unknown, doubled or unreadable ones."""
+    replies: int = 0
+    """Members the model answered, whatever became of the answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -158,6 +158,8 @@ class LaneRecord:
     """Conversations that wait for their time before they are sent again."""
     ready_at: float | None = None
     """When the first of them can be sent."""
+    proven: bool = False
+    """Whether its model answered a request of a batch before."""
 
 
 @dataclass(frozen=True, slots=True)

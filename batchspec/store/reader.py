@@ -72,7 +72,7 @@ FROM items i JOIN conversations c ON c.id = i.conversation GROUP BY 1, 2, 3
 
 _LANES = """
 SELECT id, provider, endpoint, model, hold_until, hold_reason, holds, hold_kind, max_bytes,
-  (SELECT COUNT(*) FROM conversations WHERE lane = lanes.id AND phase = 'pending'),
+  proven, (SELECT COUNT(*) FROM conversations WHERE lane = lanes.id AND phase = 'pending'),
   (SELECT COUNT(*) FROM conversations WHERE lane = lanes.id AND phase = 'tools'),
   (SELECT COUNT(*) FROM conversations WHERE lane = lanes.id AND phase = 'pending'
     AND ready_at > 0 AND ready_at > :now),
@@ -335,10 +335,11 @@ def read_lanes(db: sqlite3.Connection, now: float = inf) -> tuple[LaneRecord, ..
             head=head or 0,
             later=later,
             ready_at=ready_at,
+            proven=bool(proven),
         )
         for (
             number, provider, endpoint, model, until, reason, holds, kind, max_bytes,
-            pending, tools, later, ready_at, head,
+            proven, pending, tools, later, ready_at, head,
         ) in rows
     )  # fmt: skip
 

@@ -162,6 +162,8 @@ class StateStore(RecordedState):
                 "AND ? > 0",
                 (record.lane, event.final + event.tools),
             )
+            proven = (record.lane, event.replies)
+            self.db.execute("UPDATE lanes SET proven = 1 WHERE id = ? AND ? > 0", proven)
 
     def _return_members(self, event: BatchRejected, record: BatchRecord) -> None:
         """Make the members wait again; those of a batch a person cancelled end with that."""

@@ -134,6 +134,43 @@ def test_failure_16_without_a_line_a_person_is_asked(world: World, code: str) ->
     assert world.apply().exit_code == ExitCode.DONE
 
 
+def limited(world: World, **limits: int) -> None:
+    """Configure limits of the provider."""
+    openai = world.settings.providers["openai"]
+    openai = openai.model_copy(update={"limits": openai.limits.model_copy(update=limits)})
+    world.settings = world.settings.model_copy(update={"providers": {"openai": openai}})
+
+
+def test_failure_19_a_model_that_takes_no_batches_costs_the_first_few_rows_only(
+    world: World,
+) -> None:
+    """Every line is refused; what was not sent waits, and goes once the model answers."""
+    limited(world, canary=2)
+    told = world.model
+
+    def refuse(_: dict[str, Any]) -> Any:
+        raise HTTPFailure(400, "This model is not supported in batches.", code="unsupported")
+
+    world.model = refuse
+    world.job("a", "b", "c", "d", "e")
+    with pytest.raises(ProviderError, match="none of the first 2 requests, so the other 3"):
+        world.apply()
+    assert world.outcomes() == {"a": "failed", "b": "failed", "c": None, "d": None, "e": None}
+    world.model = told
+    assert world.apply().exit_code == ExitCode.FAILED_ITEMS
+    assert [batch["request_counts"]["total"] for batch in world.remote()] == [1, 2, 2]
+
+
+def test_failure_19_a_model_that_answered_is_known_for_good(world: World) -> None:
+    limited(world, canary=1)
+    world.job("a", "b", "c")
+    assert world.apply().exit_code == ExitCode.DONE
+    assert [batch["request_counts"]["total"] for batch in world.remote()] == [2, 1]
+    world.job("a", "b", "c", "d", "e")
+    world.apply()
+    assert world.remote()[0]["request_counts"]["total"] == 2
+
+
 @pytest.mark.parametrize(
     ("status", "headers"), [(500, {}), (502, {}), (429, {"retry-after": "7"}), (None, {})]
 )

@@ -258,6 +258,23 @@ CASES = (
         LATER,
     ),
     # Fewer than the provider wants.
+    Case(
+        "the first requests to a model go alone",
+        Snapshot(lanes=[lane(9)], canaries=frozenset({LaneId(1)})),
+        (Pack(LaneId(1)),),
+    ),
+    Case(
+        "the rest waits for what became of the first",
+        Snapshot(lanes=[lane(9)], batches=[running(1)], canaries=frozenset({LaneId(1)})),
+        (),
+        LATER,
+    ),
+    Case(
+        "another model's first requests hold nobody back",
+        Snapshot(lanes=[lane(9)], batches=[running(1, lane=2)], canaries=frozenset({LaneId(1)})),
+        (Pack(LaneId(1)),),
+        LATER,
+    ),
     Case("enough wait", Snapshot(lanes=[lane(5)], minimum={LaneId(1): 5}), (Pack(LaneId(1)),)),
     Case(
         "too few wait, and no more will come",

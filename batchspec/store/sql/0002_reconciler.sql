@@ -44,4 +44,5 @@ ALTER TABLE conversations ADD COLUMN tainted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE conversations ADD COLUMN scope TEXT;  -- in its fingerprint: keeps equal requests apart
 ALTER TABLE jobs ADD COLUMN protect INTEGER NOT NULL DEFAULT 0;   -- remembered when the spec is gone
 ALTER TABLE lanes ADD COLUMN max_bytes INTEGER;                   -- learned: larger files are refused
+ALTER TABLE lanes ADD COLUMN proven INTEGER NOT NULL DEFAULT 0;   -- its model answered before
 ALTER TABLE lanes ADD COLUMN hold_kind TEXT;                      -- 'full': until a batch of it ends

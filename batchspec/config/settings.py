@@ -11,17 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
-from urllib.parse import urlsplit
+from typing import Any
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
-    Discriminator,
     Field,
-    PositiveInt,
     SecretStr,
-    Tag,
     ValidationError,
     field_validator,
 )
@@ -33,120 +28,30 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from batchspec.config.providers import (
+    NAME_PATTERN,
+    STRICT,
+    TYPES,
+    Limits,
+    ModelPrices,
+    OpenAISettings,
+    ProviderSettings,
+    as_table,
+    type_of,
+)
 from batchspec.errors import ConfigurationError
 from batchspec.spec.suggest import did_you_mean
-from batchspec.state.records import LoneRequest
 
 ENV_PREFIX = "BATCHSPEC_"
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-"""Environments and providers are named in paths and in `provider:model`."""
 SIMULATION = "simulation"
 """The environment of `--simulate`; no key is ever read in it."""
 _ENVIRONMENT = "the environment"
-_STRICT = ConfigDict(extra="forbid", frozen=True)
-
-
-class ModelPrices(BaseModel):
-    """US dollars per million tokens, at batch price; cached input costs as `input` if not told."""
-
-    model_config = _STRICT
-
-    input: Decimal = Field(ge=0)
-    """US dollars per million input tokens, at batch price."""
-    output: Decimal = Field(ge=0)
-    """US dollars per million output tokens, at batch price."""
-    cached: Decimal | None = Field(default=None, ge=0)
-    """US dollars per million cached input tokens; none: as `input`."""
-
-
-class Limits(BaseModel):
-    """What an account may send. No API tells these numbers."""
-
-    model_config = _STRICT
-
-    min_requests: int = Field(default=1, ge=1)
-    """Fewer requests wait for more, as long as more can come."""
-    lone_request: LoneRequest = "batch"
-    """What becomes of fewer when no more can come: `batch` sends them all the same, `live` asks
-    them one by one at the live endpoint, `error` ends them as failed."""
-    max_requests: int = Field(default=50_000, ge=1)
-    """Requests in one batch."""
-    max_bytes: int = Field(default=200_000_000, ge=1)
-    """Bytes of one input file."""
-    max_enqueued_tokens: dict[str, PositiveInt] = Field(default_factory=dict[str, int])
-    """Prompt tokens in open batches, by model; `"*"` stands for every other model."""
-
-
-class CommonSettings(BaseModel):
-    """What every provider has. A key itself is never here, only where it is found."""
-
-    model_config = _STRICT
-
-    limits: Limits = Limits()
-    prices: dict[str, ModelPrices] = Field(default_factory=dict[str, ModelPrices])
-    """By model; they win over the built-in list."""
-    record: str | None = None
-    """A JSON-lines file to which every answer is added; `--simulate` answers from it."""
-
-
-class OpenAISettings(CommonSettings):
-    """A provider of the Files and Batches API."""
-
-    type: Literal["openai"] = "openai"
-    """What it speaks: the Files and Batches API, with chat completions."""
-    api_key_env: str = "OPENAI_API_KEY"
-    """The environment variable that holds the key."""
-    base_url: str | None = None
-    """Where it is; none: `OPENAI_BASE_URL` for `openai`, else the SDK's own default."""
-    account: str | None = Field(default=None, pattern=NAME_PATTERN)
-    """What stands for the account instead of a hash of the key, for keys that are changed often."""
-
-
-class LiveSettings(CommonSettings):
-    """An endpoint that answers at once; the embedded server runs batches against it, in process."""
-
-    type: Literal["live"]
-    """An endpoint that answers at once: Ollama, vLLM, llama.cpp and the like."""
-    base_url: str
-    """Where it is, up to and with `/v1`."""
-    api_key_env: str | None = None
-    """The environment variable that holds a key; none: no key is sent."""
-    concurrency: int = Field(default=8, ge=1, le=1_000)
-    """Requests under way at a time."""
-    timeout: float = Field(default=600.0, gt=0)
-    """Seconds one request may take."""
-    retries: int = Field(default=5, ge=0)
-    """Further tries of a request that failed in passing, before its row counts as failed once."""
-    patience: float = Field(default=60.0, ge=0)
-    """Seconds an endpoint that answered before may be away until the run ends."""
-
-    @field_validator("base_url")
-    @classmethod
-    def _is_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError(f"{value!r} is no URL such as http://127.0.0.1:11434/v1")
-        return value
-
-
-def _type(settings: object) -> str:
-    table = _table(settings)
-    kind = getattr(settings, "type", "openai") if table is None else table.get("type", "openai")
-    return str(kind)
-
-
-ProviderSettings = Annotated[
-    Annotated[OpenAISettings, Tag("openai")] | Annotated[LiveSettings, Tag("live")],
-    Discriminator(_type),
-]
-"""How one provider is reached; `type` says which it is."""
-_TYPES: Mapping[str, type[BaseModel]] = {"openai": OpenAISettings, "live": LiveSettings}
 
 
 class SimulatorSettings(BaseModel):
     """What `--simulate` answers, and how long it takes."""
 
-    model_config = _STRICT
+    model_config = STRICT
 
     answers: str | dict[str, str] | None = None
     """`path/to/file.py:function` or `path/to/file.jsonl`, or a table of them, each by the job
@@ -163,7 +68,7 @@ class SimulatorSettings(BaseModel):
     @field_validator("answers", mode="before")
     @classmethod
     def _one_complaint_about_two_types(cls, value: Any) -> Any:
-        table = _table(value)
+        table = as_table(value)
         texts = [value] if table is None else table.values()
         if value is not None and not all(isinstance(text, str) for text in texts):
             raise ValueError("write a reference, or a table from jobs or models to references")
@@ -173,7 +78,7 @@ class SimulatorSettings(BaseModel):
 class Settings(BaseModel):
     """The configuration of one project; `load_settings` makes it."""
 
-    model_config = _STRICT
+    model_config = STRICT
 
     env: str = Field(default="default", pattern=NAME_PATTERN)
     """The environment: which state is used."""
@@ -306,13 +211,9 @@ def load_settings(root: str | Path = ".", **flags: Any) -> Settings:
 def _merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(low)
     for key, value in high.items():
-        below, above = _table(merged.get(key)), _table(value)
+        below, above = as_table(merged.get(key)), as_table(value)
         merged[key] = value if below is None or above is None else _merge(below, above)
     return merged
-
-
-def _table(value: object) -> Mapping[str, Any] | None:
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else None
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -361,13 +262,13 @@ def _problem(error: ErrorDetails, origins: Iterable[_Origin]) -> str:
         return f"{place}: there is no key {name!r}. {did_you_mean(str(path[-1]), known)}"
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "union_tag_invalid":
-        name, message = f"{name}.type", f"{_type(error['input'])!r} is none of openai, live"
+        name, message = f"{name}.type", f"{type_of(error['input'])!r} is none of openai, live"
     return f"{place}: {name}: {message}."
 
 
 def _told_path(path: tuple[int | str, ...]) -> tuple[tuple[int | str, ...], type[BaseModel]]:
     """Return the path of a value as it is written, and which settings a provider on it has."""
-    if path[0] == "providers" and len(path) > 2 and (kind := _TYPES.get(str(path[2]))):
+    if path[0] == "providers" and len(path) > 2 and (kind := TYPES.get(str(path[2]))):
         return (*path[:2], *path[3:]), kind
     return path, OpenAISettings
 
@@ -375,7 +276,7 @@ def _told_path(path: tuple[int | str, ...]) -> tuple[tuple[int | str, ...], type
 def _holds(values: object, path: tuple[int | str, ...]) -> bool:
     if not path:
         return True
-    table = _table(values)
+    table = as_table(values)
     return table is not None and path[0] in table and _holds(table[str(path[0])], path[1:])
 
 
