@@ -18,6 +18,7 @@ from batchspec.store.segments import SegmentReader, SegmentWriter, segment_path,
 from batchspec.store.waiting import Patience
 
 _CHECKPOINT_PAGES = 4000
+_META = ("lineage", "serial")
 
 
 class LeasedState:
@@ -61,6 +62,9 @@ class LeasedState:
     def initialise(self, lineage: str) -> None:
         """Give a new state its lineage; an older one keeps its own."""
         with self._explained():
+            # Looked at first: a writer's long transaction must not hold up who only plans.
+            if self.db.execute("SELECT COUNT(*) FROM meta").fetchone()[0] >= len(_META):
+                return
             self.db.execute("INSERT OR IGNORE INTO meta VALUES ('lineage', ?)", (lineage,))
             self.db.execute("INSERT OR IGNORE INTO meta VALUES ('serial', 0)")
             self.db.execute("INSERT OR IGNORE INTO meta VALUES ('fingerprints', ?)", (VERSION,))
