@@ -179,7 +179,7 @@ class Convergence(RuleBasedStateMachine):
 
 
 def test_steps_in_any_order_converge(told: list[str]) -> None:
-    examples = 400 if MINUTES else 25
+    examples = max(25, round(10 * MINUTES))
     steps = settings(
         max_examples=examples,
         stateful_step_count=30 if MINUTES else 15,
