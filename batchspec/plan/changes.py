@@ -150,6 +150,13 @@ class Plan:
         return any(job.changes for job in self.jobs) or bool(self.findings)
 
     @property
+    def agreed_before(self) -> bool:
+        """Tell whether it only goes on with what was agreed to, so that nobody need be asked."""
+        going_on = {Kind.CONTINUE, Kind.KEEP, Kind.DRIFT}
+        facts = any(job.protects is not None for job in self.jobs)
+        return not self.requests and not facts and set(self.counts) <= going_on
+
+    @property
     def counts(self) -> Mapping[Kind, int]:
         """Return the number of rows per kind over all jobs."""
         total: dict[Kind, int] = {}

@@ -386,6 +386,33 @@ def test_the_budget_of_the_run_is_the_plan(world: World, file: Path) -> None:
     assert Decimal(0) < result.jobs[0].cost <= at_most
 
 
+def test_what_is_under_way_already_is_beside_the_plan(world: World, file: Path) -> None:
+    """It was agreed to before, and its cost is not that of this plan."""
+    world.job("a", settings="{'max_tokens': 10}")
+    world.apply(detach=True)
+    world.job("a", "b", settings="{'max_tokens': 10}")
+    save(world, file)
+    assert apply(world, file).exit_code == ExitCode.DONE
+    assert world.lines == 2
+
+
+def test_further_turns_are_within_the_plan(world: World, file: Path) -> None:
+    world.job("a", "b", "c", output="int", settings="{'max_tokens': 200}")
+    asked: list[int] = []
+
+    def model(body: dict[str, Any]) -> Any:
+        asked.append(len(body["messages"]))
+        return {"response": 7} if len(body["messages"]) > 1 else {"response": "seven"}
+
+    world.model = model
+    ceiling = save(world, file).header.ceiling
+    result = apply(world, file)
+    assert (result.exit_code, world.lines) == (ExitCode.DONE, 6)
+    assert result.jobs[0].cost is not None
+    assert ceiling is not None
+    assert result.jobs[0].cost <= ceiling
+
+
 # --- jobs that wait
 
 

@@ -16,7 +16,7 @@ from batchspec.cli.views.streams import print_prose, print_table, stderr, stdout
 from batchspec.cli.views.words import PRICE_UNKNOWN, clean, counted, money
 from batchspec.errors import DeclinedError
 from batchspec.ids import JobAddress
-from batchspec.plan.changes import Kind, Plan
+from batchspec.plan.changes import Plan
 from batchspec.state.records import JobProgress
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def ask(plan: Plan) -> None:
             "`batchspec apply --auto-approve`, best with a ceiling (`--max-cost USD`)."
         )
     console = stderr()
-    if not plan.requests and set(plan.counts) <= {Kind.CONTINUE, Kind.KEEP, Kind.DRIFT}:
+    if plan.agreed_before:
         print_prose(console, [Text(), Text("Going on with what was agreed to."), Text()])
         return
     print_prose(console, [Text(), _question(plan)])
