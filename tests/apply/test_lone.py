@@ -1,11 +1,10 @@
 """Few requests wait for more, and never for ever: `min_requests` and `lone_request`."""
 
-from decimal import Decimal
-
 import pytest
 from worlds import Fault, World
 
 from batchspec.errors import ExitCode
+from batchspec.messages import Usage
 from batchspec.state.events import BatchIntended, RequestsDeclined
 
 from .test_admission import limit
@@ -13,6 +12,11 @@ from .test_admission import limit
 
 def intended(world: World) -> list[tuple[int, str]]:
     return [(e.members, e.via) for e in world.hook.events if isinstance(e, BatchIntended)]
+
+
+def priced(usage: Usage) -> float:
+    """Return the price of a batch: one dollar a million tokens in, two a million out."""
+    return (usage.input_tokens + 2 * usage.output_tokens) / 1_000_000
 
 
 def test_a_lone_request_is_sent_when_no_more_can_come(world: World) -> None:
@@ -111,9 +115,7 @@ def test_live_requests_cost_what_live_requests_cost(world: World) -> None:
     run = world.apply()
     assert intended(world) == [(1, "live")]
     (progress,) = run.jobs
-    used = progress.usage
-    paid = 2 * (used.input_tokens * Decimal(1) + used.output_tokens * Decimal(2)) / 1_000_000
-    assert progress.cost == pytest.approx(paid)
+    assert float(progress.cost or 0) == pytest.approx(2 * priced(progress.usage))
 
 
 def test_enough_requests_are_never_asked_live(world: World) -> None:
@@ -130,3 +132,17 @@ def test_live_requests_are_in_no_queue(world: World) -> None:
     world.job("a", "b")
     assert world.apply().exit_code == ExitCode.DONE
     assert intended(world) == [(2, "live")]
+
+
+def test_a_row_that_comes_back_alone_is_asked_live(world: World) -> None:
+    """Beside batches of the same run, whose results are read with their own prices."""
+    limit(world, min_requests=2, lone_request="live")
+    world.job(*"abcd")
+    world.wire.faults.append(
+        Fault("GET", "/files/.*/content", rewrite=lambda body: body.partition(b"\n")[2])
+    )
+    assert world.apply().exit_code == ExitCode.DONE
+    assert intended(world) == [(4, "batch"), (1, "live")]
+    items = world.items().values()
+    factors = [float(item.cost or 0) / priced(item.usage) for item in items]
+    assert sorted(factors) == pytest.approx([1, 1, 1, 2])
