@@ -23,6 +23,7 @@ from batchspec.ports import (
     Provider,
 )
 from batchspec.reconcile.converse import after_feedback
+from batchspec.reconcile.retry import again_at
 from batchspec.reconcile.settle import SUCCEEDED, Judge, settle
 from batchspec.spec.context import RunContext
 from batchspec.spec.output import TextMode
@@ -217,6 +218,7 @@ class _Settling:
         self._unmatched = 0
         self._orphaned: set[JobAddress] = set()
         self.replies = 0
+        self._attempts = 0
         self._counts = {"final": 0, "tools": 0, "pending": 0}
         self._overheads: dict[int, int] = {}
         self._recorder = world.recorders.get(provider.name)
@@ -256,6 +258,17 @@ class _Settling:
                 self._flush()
         self._flush()
         self._collection.abandon()
+        if self._attempts:
+            pace = self._world.pace_of(self._provider)
+            self._collection.delay(
+                again_at(
+                    self._world.clock.now(),
+                    self._attempts,
+                    first=pace.poll,
+                    cap=pace.max_poll,
+                    name=self._record.id,
+                )
+            )
         if self._recorder is not None:
             self._recorder.flush()
         self._collection.leave_unjudged(self._orphaned)
@@ -276,7 +289,7 @@ class _Settling:
             if isinstance(result, Reply) and result.tool_calls:
                 settlement = _UNWANTED if member.wanted else CallTools(result.tool_calls)
         if member.wanted and _stopped_for_nobody(self._record, settlement):
-            settlement = SendAgain("its batch was cancelled while no row wanted it")
+            settlement = SendAgain("its batch was cancelled while no row wanted it", wait=False)
         if self._recorder is not None and ref is not None and _lasts(result):
             self._keep(member, line or self._world.store.body(ref))
         if not isinstance(result, Reply):
@@ -327,6 +340,8 @@ class _Settling:
             # What no row wants goes no further, and ends below.
             phase = _PHASE[type(judged.settlement)] if judged.member.wanted else "final"
             self._counts[phase] += 1
+            if isinstance(judged.settlement, SendAgain) and judged.settlement.wait:
+                self._attempts = max(self._attempts, judged.member.attempts + 1)
         self._chunk.clear()
 
     def event(self, now: float) -> BatchCollected:

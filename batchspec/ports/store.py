@@ -208,6 +208,10 @@ class Collection(Protocol):
         """Write what became of some members."""
         ...
 
+    def delay(self, until: float) -> None:
+        """Let what failed in passing wait, all of it for one time."""
+        ...
+
     def abandon(self) -> None:
         """End members that are to go on though no row wants them; they can be taken up again."""
         ...

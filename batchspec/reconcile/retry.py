@@ -11,6 +11,21 @@ def backoff(failures: int, *, first: float, cap: float, name: str = "") -> float
     return _spread(min(cap, first * 2 ** min(failures - 1, 30)), name)
 
 
+def again_at(now: float, attempts: int, *, first: float, cap: float, name: str) -> float:
+    """Return when requests that failed in passing are sent again.
+
+    They come back together and go together, so that batches stay few and full.
+
+    Args:
+        now: When they came back, unix seconds.
+        attempts: Failed attempts of the one that failed most often.
+        first: Seconds after the first of them; each further one doubles them.
+        cap: Seconds at most.
+        name: Of the batch they came back in; spreads the times of different batches.
+    """
+    return now + backoff(attempts, first=first, cap=cap, name=name)
+
+
 def poll_wait(age: float, *, first: float, cap: float, name: str = "") -> float:
     """Return the seconds until the next look at a batch of an age, lengthening with it.
 

@@ -96,7 +96,7 @@ def _settle_error(error: LineError, judge: Judge, attempts: int) -> Settlement:
     if attempts + 1 >= judge.retries:
         outcome: Outcome = "expired" if error.code == "batch_expired" else "failed"
         return Answered(outcome, f"{reason} (after {attempts + 1} attempts)", resumable=True)
-    return SendAgain(reason)
+    return SendAgain(reason, wait=error.kind != "never_ran")
 
 
 def _problem(text: str, judge: Judge, context: Callable[[], Any]) -> str | None:

@@ -34,6 +34,8 @@ class SendAgain:
     """The turn was not answered; the same request goes into another batch."""
 
     reason: str
+    wait: bool = True
+    """Whether it failed in passing, so that it goes after a while; what never ran goes at once."""
 
 
 Settlement = Answered | CallTools | AskAgain | SendAgain

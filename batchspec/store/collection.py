@@ -47,8 +47,10 @@ _CONTINUED = (
 )
 _RETURNED = (
     f"UPDATE conversations SET phase = '{conversation_phase('batched', 'Returned')}', "  # noqa: S608 - constants
-    f"tries = tries + 1, attempts = attempts + 1, reason = ?, {_SPEND} WHERE id = ?"
+    f"tries = tries + 1, attempts = attempts + 1, reason = ?, ready_at = ?, {_SPEND} WHERE id = ?"
 )
+_WAITS = -1.0
+"""Marks what is to wait until it is known, at the end of the batch, for how long."""
 _CALL = (
     "INSERT OR IGNORE INTO tool_calls (conversation, turn, position, call_id, name, arguments) "
     "VALUES (?, ?, ?, ?, ?, ?)"
@@ -101,6 +103,14 @@ class Collection:
         for j in others:
             self._record_one(j)
 
+    def delay(self, until: float) -> None:
+        """Let what failed in passing wait, all of it for one time."""
+        self._db.execute(
+            "UPDATE conversations SET ready_at = ? WHERE phase = 'pending' AND batch = ? "
+            "AND ready_at = ?",
+            (until, self._number, _WAITS),
+        )
+
     def abandon(self) -> None:
         """End members that are to go on though no row wants them; they can be taken up again."""
         abandon(self._db, self._batch)
@@ -118,7 +128,7 @@ class Collection:
             turn = (member.conversation, member.tries + 1, member.turn, self._number)
             self._db.execute(_TURN, (*turn, member.request, reply, *usage, cost))
         if isinstance(settlement, SendAgain):
-            self._db.execute(_RETURNED, (settlement.reason, *spent))
+            self._db.execute(_RETURNED, (settlement.reason, _WAITS * settlement.wait, *spent))
         elif isinstance(settlement, AskAgain):
             self._db.execute(_CONTINUED, (reply, request, size, *spent))
         elif isinstance(settlement, CallTools):

@@ -174,8 +174,9 @@ def test_a_failure_in_passing_is_sent_again_up_to_a_cap(
     kind: LineErrorKind, code: str, outcome: str
 ) -> None:
     error = LineError(kind, code, "why")
-    assert judged(error, attempts=0) == SendAgain(f"{code}: why")
-    assert judged(error, attempts=1) == SendAgain(f"{code}: why")
+    again = SendAgain(f"{code}: why", wait=kind != "never_ran")
+    assert judged(error, attempts=0) == again
+    assert judged(error, attempts=1) == again
     reason = f"{code}: why (after 3 attempts)"
     assert judged(error, attempts=2) == Answered(outcome, reason, resumable=True)  # type: ignore[arg-type]
 
