@@ -75,7 +75,7 @@ def test_renaming_a_job_costs_nothing(world: World, moved: dict[str, str]) -> No
     world.apply()
     world.remove("m")
     world.job("a", "b", **moved)
-    assert counts(world) == {Kind.REUSE: 2, Kind.FORGET: 2}
+    assert counts(world) == {Kind.REUSE: 2}
     world.apply()
     address = f"{moved.get('name', 'm')}.{moved.get('variable', 'j')}"
     assert world.texts(address) == {"a": "SAY A", "b": "SAY B"}
