@@ -484,7 +484,7 @@ class Walk:
             except Killed:
                 pass
             except BaseExceptionGroup as errors:
-                if errors.split(Killed)[1] is not None:
+                if errors.split((Killed, BatchspecError))[1] is not None:
                     raise
             finally:
                 self.world.reaper.left = None
