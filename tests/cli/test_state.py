@@ -1,6 +1,7 @@
 """`batches`, `history` and `state`, as people and programs see them."""
 
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -142,3 +143,10 @@ def test_verify_tells_what_is_broken(here: Run, tmp_path: Path) -> None:
     told = json.loads(here("state", "verify", "--json").out)
     assert not told["sound"]
     assert told["problems"]
+
+
+def test_every_field_of_a_listed_batch_is_told(here: Run) -> None:
+    (batch,) = json.loads(here("batches", "--all", "--json").out)["batches"]
+    text = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
+    row = next(li for li in text.partition("| `batches --json`")[2].splitlines()[1:])
+    assert set(re.findall(r"`(\w+)`", row)) == set(batch)

@@ -48,7 +48,9 @@ def listed_document(one: ListedBatch) -> dict[str, Any]:
         "create_at": batch.create_at,
         "cancel_at": batch.cancel_at,
         "cancelled_at": batch.cancelled_at,
+        "cancel_reason": batch.cancel_reason,
         "double_of": batch.double_of,
+        "account": batch.account,
         "via": batch.via,
         "imported": batch.imported,
         "tidied_at": batch.tidied_at,
@@ -88,7 +90,8 @@ def _remarks(batch: BatchRecord, now: float) -> list[str]:
     if batch.double_of:
         remarks.append(f"double of {short(batch.double_of)}, never read")
     if batch.cancel_at is not None:
-        remarks.append("cancelled" if batch.cancelled_at is not None else "is being cancelled")
+        taken = batch.cancelled_at is not None or batch.phase in _DONE
+        remarks.append(f"{'cancelled' if taken else 'to be cancelled'}: {batch.cancel_reason}")
     if batch.imported:
         remarks.append("imported")
     if batch.via == "live":
