@@ -16,7 +16,7 @@ from batchspec.project.wiring import Connections
 from batchspec.state.housekeeping import AnswersDeleted, ItemsForgotten
 from batchspec.state.removed import Removal
 from batchspec.store import removing, stopping
-from batchspec.store.litter import files_of
+from batchspec.store.litter import Litter, files_of
 from batchspec.store.readdress import forget
 from batchspec.store.sqlite import StateStore
 from batchspec.store.stopping import Named
@@ -35,8 +35,8 @@ class DestroyResult:
     """False: an interrupt came first; what was stopped stays stopped."""
     answers: bool = False
     """Answers are gone too."""
-    files: int = 0
-    """Batches whose files were deleted at the provider."""
+    cleared: int = 0
+    """Batches of which the provider has no file any more, and had before."""
     left: tuple[str, ...] = ()
     """What could not be deleted there, a sentence each."""
     open_batches: int = 0
@@ -97,24 +97,25 @@ class Removing(Stopping):
                 return DestroyResult(removal=removal, removed=False, signal=signals[0])
             with beating(store):
                 own = removing.batches_of(store.db, whole)
-                garbage = await self._delete_files(store, connections, own)
+                cleared, garbage = await self._delete_files(store, connections, own)
                 await anyio.to_thread.run_sync(self._forget, store, named, answers)
             return DestroyResult(
                 removal=removal,
                 answers=answers,
-                files=garbage.inputs + garbage.results,
+                cleared=cleared,
                 left=tuple(garbage.left),
                 open_batches=sum(batch.id in ids for batch in store.open_batches()),
             )
 
     async def _delete_files(
         self, store: StateStore, connections: Connections, batches: set[BatchId]
-    ) -> Garbage:
+    ) -> tuple[int, Garbage]:
         """Delete the files of batches at their providers; what fails is told, and left to gc."""
-        done = Garbage(dry_run=False)
-        litter = files_of(store.db, batches, self._project.clock.now())
+        done, now = Garbage(dry_run=False), self._project.clock.now()
+        litter = files_of(store.db, batches, now)
         await empty(self._project, store, connections, litter, done)
-        return done
+        left = files_of(store.db, batches, now)
+        return len(_batches(litter) - _batches(left)), done
 
     def _forget(self, store: StateStore, named: Named, answers: bool) -> None:  # noqa: FBT001
         """Forget the items, and delete their answers if that is wanted, in one transaction."""
@@ -135,3 +136,7 @@ class Removing(Stopping):
                 removing.delete_doomed(db)
                 for job, number, cost in doomed:
                     store.journal(AnswersDeleted(job=job, answers=number, cost=cost, at=now))
+
+
+def _batches(litter: Litter) -> set[BatchId]:
+    return {one.batch for one in (*litter.inputs, *litter.results)}

@@ -33,7 +33,7 @@ def test_it_says_what_stays(run: Run) -> None:  # noqa: F811
     assert "Nobody is there to agree" in asked.err
     done = run("destroy", "m.j", "--simulate", "--auto-approve")
     assert done.code == ExitCode.DONE
-    assert "Removed 2 items; 1 file deleted at the provider." in done.out
+    assert "Removed 2 items; files of 1 batch deleted at the provider." in done.out
     assert "2 to reuse" in run("plan", "--simulate").out
 
 
@@ -52,7 +52,7 @@ def test_json(run: Run) -> None:  # noqa: F811
         "items": 2,
         "answers_deleted": 2,
         "answers_kept": 0,
-        "files_deleted": 1,
+        "batches_cleared": 1,
         "left": [],
         "open_batches": 0,
     }

@@ -77,7 +77,8 @@ def _verdict(result: "DestroyResult", flags: str) -> list[Text]:
     if not result.removed:
         head = "Interrupted. What was stopped stays stopped, nothing is forgotten."
         return [Text(head, "bold"), _next(f"batchspec destroy …{flags}", "to go on")]
-    files = f"; {counted(result.files, 'file')} deleted at the provider" if result.files else ""
+    batches = counted(result.cleared, "batch", "batches")
+    files = f"; files of {batches} deleted at the provider" if result.cleared else ""
 
     gone = f", {counted(removal.answers, 'answer')} deleted" if result.answers else ""
     lines = [Text(f"Removed {counted(removal.items, 'item')}{gone}{files}.", "bold green")]
@@ -105,7 +106,7 @@ def show_destroyed_json(result: "DestroyResult") -> None:
             "answers_kept": 0 if result.answers else removal.answers,
             "cost_usd": removal.cost,
             "jobs": [_job_document(job) for job in removal.jobs],
-            "files_deleted": result.files,
+            "batches_cleared": result.cleared,
             "left": list(result.left),
             "open_batches": result.open_batches,
         }
