@@ -19,7 +19,7 @@ from sweep.scenes import SCENES
 from sweep.sweeping import Case, End, play
 
 Way = Literal["killed", "unwound", "lost answers", "killed twice"]
-WAYS: dict[Way, int] = {"killed": 10_000, "unwound": 10, "lost answers": 20, "killed twice": 5}
+WAYS: dict[Way, int] = {"killed": 1_000, "unwound": 8, "lost answers": 15, "killed twice": 4}
 """With how many cases of a scene the tests do; all there are is less than the first number."""
 _SHARE = 0.4
 """Of the minutes of `make fuzz`, for all scenes and ways together."""
@@ -86,12 +86,13 @@ def sweep(scene: str, way: Way) -> Report:
     every = list(_cases(scene, way))
     random.shuffle(every)
     patience = Patience(_SHARE / (len(SCENES) * len(WAYS)))
+    enough = min(WAYS[way], SCENES[scene].most)
     for number, case in enumerate(every):
-        if number >= WAYS[way] and not patience:
+        if number >= enough and not patience:
             break
         if way == "killed twice":
             case = _again(case, random)  # noqa: PLW2901 - the second death depends on the first
-        if MINUTES and number >= WAYS[way]:
+        if MINUTES and number >= enough:
             case = _varied(case, random)  # noqa: PLW2901 - for long there is room for more
         report.add(case, tried(case))
     return report

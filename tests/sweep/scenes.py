@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from adoption.handmade import by_hand, line
+
 from batchspec.simulator import HTTPFailure
 from sweep.sweeping import Scene, Step, SweepWorld
 
@@ -85,15 +87,19 @@ def _telling(**texts: str) -> str:
 
 def with_tools(numbers: str, *, once: bool = False) -> Step:
     def step(world: SweepWorld) -> None:
-        world.spec(
-            TOOLS.replace("ONCE", str(once))
-            + f"DATA = [{{'id': n}} for n in '{numbers}']\n"
-            + "j = Job(model='openai:gpt-5-mini', rows=rows.inline(DATA), prompt='add {id}', "
-            + "tools=[add], output_validators=[check], output_retries=2, max_turns=5)"
-        )
+        _spec(world, numbers, once=once)
         world.apply()
 
     return step
+
+
+def _spec(world: SweepWorld, numbers: str, *, once: bool = False) -> None:
+    world.spec(
+        TOOLS.replace("ONCE", str(once))
+        + f"DATA = [{{'id': n}} for n in '{numbers}']\n"
+        + "j = Job(model='openai:gpt-5-mini', rows=rows.inline(DATA), prompt='add {id}', "
+        + "tools=[add], output_validators=[check], output_retries=2, max_turns=5)"
+    )
 
 
 def chained(world: SweepWorld) -> None:
@@ -120,6 +126,48 @@ def judged(rule: str) -> Step:
     return step
 
 
+def cancelled(world: SweepWorld) -> None:
+    """Stop what is under way."""
+    with world.open() as project:
+        project.cancel("m.j")
+
+
+def swept_up(world: SweepWorld) -> None:
+    """Delete what nothing needs any more."""
+    with world.open() as project:
+        project.state.gc()
+
+
+def destroyed(world: SweepWorld) -> None:
+    """Forget everything but the answers."""
+    with world.open() as project:
+        project.destroy()
+
+
+def imported(world: SweepWorld) -> None:
+    """Take over a batch that was made by hand."""
+    world.job("a", "b", "c")
+    if not world.remote():
+        by_hand(world, line("a", "say a"), line("b", "say b"))
+    with world.open() as project:
+        project.import_batch("m.j", str(world.remote()[-1]["id"]))
+
+
+def applied(world: SweepWorld) -> None:
+    world.apply()
+
+
+def gone_on(*numbers: str) -> Step:
+    """Wait a while, collect, run tools, send the next turn, and leave."""
+
+    def step(world: SweepWorld) -> None:
+        world.clock.advance(60)
+        _spec(world, "".join(numbers))
+        world.apply(detach=True)
+
+    return step
+
+
 def _call_may_have_run(item: str, world: SweepWorld) -> bool:
     """A call of a `once` tool that was under way at a death fails its item: nobody knows."""
     found = world.items("m.j")[item.partition("[")[2].rstrip("]")]
@@ -136,6 +184,7 @@ SCENES = {
             name="once",
             steps=[with_tools("5", once=True)],
             model=adding,
+            once=True,
             forgiven=_call_may_have_run,
         ),
         Scene(
@@ -149,6 +198,16 @@ SCENES = {
                 ("lost_line", {"nth": 3}),
             ],
         ),
+        Scene(
+            name="returned",
+            steps=[gone_on("5", "6"), gone_on("5", "6"), with_tools("5"), with_tools("56")],
+            model=adding,
+            most=40,
+        ),
+        Scene(name="cancelled", steps=[sent, cancelled, applied], most=30),
+        Scene(name="destroyed", steps=[chained, destroyed, chained], most=30),
+        Scene(name="gc", steps=[plain, swept_up], most=20),
+        Scene(name="imported", steps=[imported, applied], most=30),
         Scene(name="chain", steps=[chained]),
         Scene(name="judged", steps=[judged("False"), judged("value == 'SAY B'")]),
     )

@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 from worlds import BASE_URL, World, echo
 
-from batchspec.errors import BatchspecError
+from batchspec.errors import BatchspecError, ProviderError
 from batchspec.ids import uuid7
 from batchspec.project import Project
 from batchspec.providers.openai.client import OpenAIClient
@@ -90,6 +90,8 @@ class Scene:
         model: Answers by the body alone, so that it does not matter when it is asked.
         faults: Of the server.
         limits: Of the provider, by name.
+        most: At how many points the tests kill it; `make fuzz` takes all.
+        once: Whether its tools may run once only, else at least once.
         forgiven: Tells an outcome that may be another one because of a kill.
     """
 
@@ -98,6 +100,8 @@ class Scene:
     model: Callable[[dict[str, Any]], Any] = echo
     faults: Sequence[tuple[str, dict[str, Any]]] = ()
     limits: Sequence[tuple[str, int]] = (("max_requests", 2),)
+    most: int = 1_000
+    once: bool = False
     forgiven: Callable[[str, SweepWorld], bool] = lambda _item, _world: False
 
 
@@ -243,6 +247,11 @@ class _Lives:
         try:
             with process.alive():
                 step(world)
+        except ProviderError as error:
+            # A command that records nothing without an answer; a person does what it says.
+            if not (process.struck and "run the command again" in str(error)):
+                raise
+            return False
         except BaseException as error:
             if not _is_death(error):
                 raise
@@ -323,7 +332,11 @@ def _look(world: SweepWorld, end: End) -> None:
     files = world.server.app.state.engine.database.list_files(
         world.clock.now(), purpose="batch", after=None, limit=1000, order="asc"
     )
-    end.problems += [f"orphan input file {_short(file.filename)}" for file in files or ()]
+    end.problems += [
+        f"orphan input file {_short(file.filename)}"
+        for file in files or ()
+        if file.filename.startswith("batchspec-")
+    ]
     _look_at_disk(world, end, known)
     end.problems += verify(world.state)
 
@@ -346,6 +359,10 @@ def _compare(scene: Scene, world: SweepWorld, end: End, undisturbed: End) -> Non
         here, there = end.outputs.get(item), undisturbed.outputs.get(item)
         if here != there and not scene.forgiven(item, world):
             end.problems.append(f"{item} is {here} instead of {there}")
+    runs = Counter(end.log)
+    end.problems += [f"{c} ran {n} times" for c, n in runs.items() if scene.once and n > 1]
+    if not scene.once:
+        end.problems += [f"{call} never ran" for call in set(undisturbed.log) - runs.keys()]
     # Which line a fault strikes depends on who comes first; how many it strikes does not.
     struck = sum(rule.hit for rule in world.faults.rules() if isinstance(rule.fault, LineFault))
     for body, times in end.bodies.items():
