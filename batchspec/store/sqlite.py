@@ -166,14 +166,7 @@ class StateStore(RecordedState):
             self.db.execute("UPDATE lanes SET proven = 1 WHERE id = ? AND ? > 0", proven)
 
     def _return_members(self, event: BatchRejected, record: BatchRecord) -> None:
-        """Make the members wait again; those of a batch a person cancelled end with that."""
-        if record.cancel_reason == "requested":
-            self.db.execute(
-                "UPDATE conversations SET phase = ?, outcome = 'cancelled', reason = ? "
-                "WHERE phase = 'batched' AND batch = (SELECT number FROM batches WHERE id = ?)",
-                (conversation_phase("batched", "Answered"), event.reason, event.id),
-            )
-            return
+        """Make the members wait again, but those nobody wants and those a person stopped."""
         self.db.execute(
             "UPDATE conversations SET phase = ?, tries = tries + 1 WHERE phase = 'batched' AND "
             "batch = (SELECT number FROM batches WHERE id = ?)",

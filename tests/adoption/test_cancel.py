@@ -169,6 +169,33 @@ def test_rows_whose_creation_got_no_answer(world: World) -> None:
     assert world.outcomes() == {"a": "cancelled"}
 
 
+def test_a_later_turn_that_never_reached_the_provider_goes_on_as_that_turn(world: World) -> None:
+    """Its first turn is paid: neither a lost creation nor a cancellation makes it begin again."""
+    world.spec("""
+        @tool
+        def count(word: str) -> int:
+            return len(word)
+
+        j = Job(model='openai:gpt-5-mini', rows=rows.inline([{'id': 'a'}]), prompt='say {id}',
+                tools=[count])
+    """)
+
+    def model(body: dict[str, Any]) -> Any:
+        if len(body["messages"]) > 1:
+            return "four"
+        call = {"name": "count", "arguments": '{"word": "five"}'}
+        return {"role": "assistant", "tool_calls": [{"id": "call_1", **call}]}
+
+    world.model = model
+    interrupted(world, BatchCollected)
+    world.wire.faults.append(Fault("POST", "/batches"))
+    interrupted(world, CallFailed)
+    cancelled(world, "m.j")
+    assert (world.outcomes(), world.created) == ({"a": "cancelled"}, 1)
+    world.apply()
+    assert (world.texts(), world.lines) == ({"a": "four"}, 2)
+
+
 def test_conversations_that_wait_for_tools(world: World) -> None:
     def model(body: dict[str, Any]) -> Any:
         call = {"name": "count", "arguments": '{"word": "five"}'}
