@@ -6,12 +6,13 @@ provider or here, `verify` finds nothing, and a further plan is empty.
 """
 
 import gc
+from pathlib import Path
 
 import pytest
 
 from sweep.cases import WAYS, Way, sweep, tried, undisturbed
-from sweep.scenes import SCENES
-from sweep.sweeping import Case
+from sweep.scenes import SCENES, plain
+from sweep.sweeping import Case, Scene, play
 
 pytestmark = [
     # Who is killed closes nothing.
@@ -45,3 +46,13 @@ def test_every_kind_of_effect_is_seen() -> None:
     assert seen >= {
         "POST", "GET", "DELETE", "commit", "fsync", "open", "rename", "remove", "tool", "judging",
     }  # fmt: skip
+
+
+def test_a_line_that_is_paid_twice_is_seen(tmp_path: Path) -> None:
+    """A list that never shows a batch leaves no way to find it: the oracle must complain."""
+    scene = Scene(name="blind", steps=[plain], faults=[("list_lag", {"seconds": 1e6})])
+    calm = play(scene, tmp_path / "calm", Case("blind"))
+    point = next(p for p in calm.points if str(p).startswith("1 after POST /batches"))
+    end = play(scene, tmp_path / "blind", Case("blind", (point,)), calm)
+    assert calm.problems == []
+    assert any("executed 2 times" in problem for problem in end.problems), end.problems
