@@ -330,7 +330,7 @@ def test_a_batch_cancelled_by_somebody_else_is_sent_again_by_the_next_plan(
     assert world.texts() == {"a": "SAY A", "b": "SAY B"}
 
 
-def test_an_expired_batch_keeps_what_it_has_and_the_rest_goes_again(
+def test_failure_13_an_expired_batch_keeps_what_it_has_and_the_rest_goes_again(
     make_world: MakeWorld,
 ) -> None:
     """The first batch is too slow for its window, the second is not."""
@@ -353,7 +353,7 @@ def faster(world: World, event: Event) -> None:
         world.server.pace = PACE
 
 
-def test_a_row_that_expires_again_and_again_is_left_to_the_next_plan(
+def test_failure_14_a_row_that_expires_again_and_again_is_left_to_the_next_plan(
     make_world: MakeWorld,
 ) -> None:
     world = make_world(pace=Pace(validating=1, in_progress=9000, finalizing=1, window=50))

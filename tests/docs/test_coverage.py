@@ -146,6 +146,16 @@ def test_every_table_of_the_state_is_told() -> None:
     assert set(_table(_text("architecture.md"), "The state")) == tables
 
 
+def test_every_failure_seen_in_the_wild_has_a_test_of_its_number() -> None:
+    """And no test carries a number the page does not have."""
+    page = _text("reliability.md").partition("## Failures seen in the wild")[2].partition("## ")[0]
+    numbers = {int(n) for n in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
+    sources = (path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    proven = {int(n) for text in sources for n in re.findall(r"def test_failure_(\d\d)_", text)}
+    assert numbers == set(range(1, 40))
+    assert proven == numbers
+
+
 def test_every_folder_of_the_readme_exists() -> None:
     """A path in a table that says where to look must be one."""
     looked = _text("architecture.md").partition("| to change | look in |")[2].partition("\n\n")[0]

@@ -116,7 +116,7 @@ async def test_a_bad_request_is_refused(
     assert (error["param"], error["code"]) == (param, code)
 
 
-async def test_inputs_of_all_lines_are_counted(
+async def test_failure_21_inputs_of_all_lines_are_counted(
     simulation: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Embeddings, "max_inputs", 4)
