@@ -66,7 +66,7 @@ def test_what_matters_is_seen(one: str, other: str) -> None:
         (Decimal("1.0"), ["Decimal", "1.0"]),
         (Colour.RED, ["enum", "Colour", "RED", ["int", "1"]]),
         (re.compile("a", re.IGNORECASE), ["Pattern", [34, "a"]]),
-        (object(), ["object", "object"]),
+        pytest.param(object(), ["object", "object"], id="object"),
     ],
     ids=str,
 )
