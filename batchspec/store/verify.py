@@ -55,9 +55,9 @@ _RULES: dict[str, str] = {
         l.provider WHERE b.phase IN ('intended', 'submitted', 'ended') AND b.account <> a.account
     """,
     "batch {} was imported, and a member of it has no line there": """
-        SELECT b.id FROM batches b JOIN conversations c ON c.batch = b.number AND c.phase =
-        'batched' WHERE b.imported AND NOT EXISTS (SELECT 1 FROM foreign_ids f WHERE f.batch =
-        b.number AND f.conversation = c.id)
+        SELECT DISTINCT b.id FROM batches b JOIN conversations c ON c.batch = b.number AND c.phase =
+        'batched' WHERE b.imported AND (b.number, c.id) NOT IN (SELECT f.batch, f.conversation FROM
+        foreign_ids f)
     """,
     "batch {} is in an unknown phase": """
         SELECT id FROM batches WHERE phase NOT IN ('intended', 'submitted', 'ended', 'collected',
@@ -108,6 +108,7 @@ _RULES: dict[str, str] = {
     """,
 }
 """From what is told of a broken row to how such rows are found."""
+EVERY_RULE = _RULES | RULES
 
 
 def verify(directory: Path) -> list[str]:
@@ -132,7 +133,7 @@ def _rows(db: sqlite3.Connection) -> Iterator[str]:
         yield f"the file is damaged: {health}"
     for table, row, other, _ in db.execute("PRAGMA foreign_key_check"):
         yield f"row {row or 'without a number'} of {table} points at a row of {other} that is gone"
-    for told, sql in (_RULES | RULES).items():
+    for told, sql in EVERY_RULE.items():
         for (what,) in db.execute(sql):
             yield told.format(what)
 

@@ -13,7 +13,7 @@ from batchspec.state.events import BatchIntended
 from batchspec.store.browse import journal
 from batchspec.store.reader import StateReader
 from batchspec.store.rules import BODY_COLUMNS, RULES
-from batchspec.store.verify import verify
+from batchspec.store.verify import EVERY_RULE, verify
 
 pytestmark = pytest.mark.damages_state
 
@@ -200,6 +200,50 @@ def test_every_rule_is_broken_above() -> None:
 
 def _heart(rule: str) -> str:
     return max((part.strip()[:20] for part in rule.split("{}")), key=len)
+
+
+_MANY = """
+WITH RECURSIVE n (i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 99 + :rows)
+"""
+_FILL = (
+    "UPDATE batches SET imported = 1 WHERE phase = 'submitted'",
+    f"""{_MANY} INSERT INTO conversations
+      (id, fingerprint, contract, lane, job, phase, batch, request, size)
+    SELECT i, randomblob(32), c.contract, c.lane, c.job, 'batched', c.batch, c.request, c.size
+    FROM n JOIN conversations c ON c.id = (SELECT MIN(id) FROM conversations
+      WHERE phase = 'batched')""",
+    f"""{_MANY} INSERT INTO items (job, key, conversation, row, digest)
+    SELECT c.job, 'k' || i, c.id, c.request, 1 FROM n JOIN conversations c ON c.id = i""",
+    f"""{_MANY} INSERT INTO foreign_ids (batch, custom_id, conversation, line)
+    SELECT c.batch, 'k' || i, c.id, i FROM n JOIN conversations c ON c.id = i""",
+    f"""{_MANY} INSERT INTO turns SELECT i, 1, 1, c.batch, c.request, NULL, 0, 0, 0, 0, 0
+    FROM n JOIN conversations c ON c.id = i""",
+    f"""{_MANY} INSERT INTO tool_calls (conversation, turn, position, call_id, name, arguments)
+    SELECT i, 1, 1, 'c', 'look', '{{}}' FROM n""",
+)
+
+
+def _steps(state: Path, rows: int) -> dict[str, int]:
+    """Return how many steps of SQLite's machine each rule takes, with so many rows more."""
+    found: dict[str, int] = {}
+    with closing(sqlite3.connect(state / "batchspec.db")) as db:
+        for statement in _FILL:
+            db.execute(statement, {"rows": rows} if ":rows" in statement else {})
+        for told, sql in EVERY_RULE.items():
+            steps: list[None] = []
+            db.set_progress_handler(lambda steps=steps: steps.append(None), 10)  # type: ignore[misc]
+            db.execute(sql).fetchall()
+            found[told] = len(steps)
+        db.set_progress_handler(None, 0)
+    return found
+
+
+def test_no_rule_takes_the_square_of_the_rows(state: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(state, tmp_path / "other"))
+    few, many = _steps(state, 200), _steps(other, 1600)
+    grown = {told: n / max(few[told], 100) for told, n in many.items()}
+    assert not {told: times for told, times in grown.items() if times > 24}
+    assert max(grown.values()) > 4  # the rows are looked at
 
 
 def _segment(state: Path) -> Path:
