@@ -75,7 +75,9 @@ def _own(
 ) -> tuple[Kind, ReasonCode | None]:
     if recorded.phase != "final":
         return Kind.CONTINUE, _UNDER_WAY[recorded.phase or "pending"]
-    again = _unanswered(recorded.outcome, gone=recorded.gone, stopped=recorded.stopped)
+    again: ReasonCode | None = None
+    if recorded.outcome != "succeeded":
+        again = _unanswered(recorded.outcome, gone=recorded.gone, stopped=recorded.stopped)
     if again is None and replace_it:
         again = "REQUESTED"
     elif again is None and recorded.tainted:
@@ -212,8 +214,12 @@ class Tally:
     superseded: int = 0
     """Rows that change while their old request is in a batch."""
     counts: dict[Kind, int] = field(default_factory=dict[Kind, int])
-    reasons: dict[tuple[Kind, ReasonCode], Reason] = field(
+    _examples: dict[tuple[Kind, ReasonCode], Reason] = field(
         default_factory=dict[tuple[Kind, ReasonCode], Reason]
+    )
+    """The first row of each reason; how many there are is counted beside, as they come."""
+    _of_reason: dict[tuple[Kind, ReasonCode], int] = field(
+        default_factory=dict[tuple[Kind, ReasonCode], int]
     )
 
     def add(
@@ -228,23 +234,26 @@ class Tally:
         self.counts[kind] = self.counts.get(kind, 0) + rows
         if code is None:
             return
-        reason = self.reasons.get((kind, code))
-        if reason is None:
-            self.reasons[kind, code] = Reason(
-                kind=kind, code=code, rows=rows, example_key=key, difference=difference
-            )
-        else:
-            self.reasons[kind, code] = replace(reason, rows=reason.rows + rows)
+        why = (kind, code)
+        if why in self._of_reason:
+            self._of_reason[why] += rows
+            return
+        self._of_reason[why] = rows
+        self._examples[why] = Reason(
+            kind=kind, code=code, rows=rows, example_key=key, difference=difference
+        )
 
     def recount(self, kind: Kind, code: ReasonCode, other: ReasonCode, rows: int) -> None:
         """Give another reason for some rows."""
-        reason = self.reasons.get((kind, code))
-        if reason is None or not rows:
+        if not rows or (kind, code) not in self._examples:
             return
-        del self.reasons[kind, code]
-        if reason.rows > rows:
-            self.reasons[kind, code] = replace(reason, rows=reason.rows - rows)
-        self.reasons[kind, other] = replace(reason, code=other, rows=rows)
+        example = self._examples.pop((kind, code))
+        left = self._of_reason.pop((kind, code)) - rows
+        if left > 0:
+            self._examples[kind, code] = example
+            self._of_reason[kind, code] = left
+        self._examples[kind, other] = replace(example, code=other)
+        self._of_reason[kind, other] = rows
 
     def plan(
         self,
@@ -261,7 +270,10 @@ class Tally:
             model=self.model,
             rows=self.rows,
             counts=self.counts,
-            reasons=tuple(self.reasons.values()),
+            reasons=tuple(
+                replace(example, rows=self._of_reason[why])
+                for why, example in self._examples.items()
+            ),
             requests=requests,
             max_turns=max_turns,
             estimate=estimate,

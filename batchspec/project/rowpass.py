@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from batchspec.desired.expand import DesiredRow, Expander, SourceRow
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from batchspec.project.planning import Planner
 
 _CHUNK = 1000
+_MESSAGES = attrgetter("messages_json")
 
 Rows = Iterable[SourceRow | Diagnostic]
 Verdict = tuple[Kind, ReasonCode | None, Difference | None]
@@ -82,6 +84,11 @@ class RowPass:
             ]
         for double in self._draft.put(self._job.address, changes, self._overhead):
             yield doubled(self._job, double)
+        # Seldom is any: the longest of a thousand tells without a look at each.
+        if max(map(len, map(_MESSAGES, rows))) + self._overhead > self._largest:
+            yield from self._oversized(changes)
+
+    def _oversized(self, changes: Iterable[tuple[DesiredRow, Kind]]) -> Iterator[Diagnostic]:
         for row, kind in changes:
             size = len(row.messages_json) + self._overhead
             if size > self._largest and kind in {Kind.SUBMIT, Kind.RESUBMIT}:

@@ -139,12 +139,12 @@ class Admission:
     shares: Mapping[int, int] = field(default_factory=dict[int, int])
     alone: bool = False
 
-    def admitted(self, requests: Iterable[Waiting]) -> Iterator[Waiting]:
-        """Yield the requests that may be sent now."""
-        if self.free is None:
-            yield from requests
-            return
-        left, none = self.free, True
+    def admitted(self, requests: Iterable[Waiting]) -> Iterable[Waiting]:
+        """Return the requests that may be sent now, one by one."""
+        return requests if self.free is None else self._within(self.free, requests)
+
+    def _within(self, left: int, requests: Iterable[Waiting]) -> Iterator[Waiting]:
+        none = True
         used: dict[int, int] = {}
         shut: set[int] = set()
         for request in requests:

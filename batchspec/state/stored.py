@@ -9,8 +9,7 @@ from batchspec.state.records import ConversationPhase
 from batchspec.state.settlement import Settlement
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedRow:
+class RecordedRow(NamedTuple):
     """What the state holds for a row: its own item, and a conversation with the same request."""
 
     fingerprint: Fingerprint | None = None

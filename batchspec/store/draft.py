@@ -341,5 +341,4 @@ def _kept(item: _Item | None, row: PlannedRow) -> bool:
 def _recorded(item: "_Item | None", same: "_Same | None") -> RecordedRow:
     if item is None and same is None:
         return _NOTHING
-    parts: tuple[Any, ...] = (*(item or _NO_ITEM), *(same or _NO_SAME))
-    return RecordedRow(*parts)
+    return RecordedRow._make((item or _NO_ITEM) + (same or _NO_SAME))
