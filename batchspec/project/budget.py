@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from batchspec.apply.world import Sending
 from batchspec.errors import RefusedError
-from batchspec.ids import JobAddress
+from batchspec.ids import BatchId, JobAddress
 from batchspec.messages import Usage
 from batchspec.plan.estimate import Load, estimate
 from batchspec.ports import Prices
@@ -28,7 +28,7 @@ class Ceiling:
     remedy: str = "apply again with a larger --max-cost"
     """What to do to go on."""
     earlier: bool = True
-    """Whether the batches count that earlier runs have under way."""
+    """Whether the batches count that earlier runs have under way, and what these really cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,8 @@ class RunBudget:
         self._reply_tokens = reply_tokens
         self._longest = longest
         self._before = store.costs()
-        self._earlier = self._under_way()
+        self._earlier = frozenset(batch.id for batch in store.open_batches())
+        self._ended: dict[BatchId, Mapping[JobAddress, Decimal]] = {}
 
     def check(self, sending: Sending | None = None) -> None:
         """Refuse requests that may cost more than what is left; without any, what is under way.
@@ -84,24 +85,35 @@ class RunBudget:
         Raises:
             RefusedError: They may.
         """
-        spent, open_ = self._spent(), self._under_way()
+        under_way = self._store.open_batches()
+        spent, open_ = self._spent(), self._of_batches(under_way)
+        beside = self._beside(under_way)
         cost = _Cost({} if sending is None else self._costs(sending))
         for ceiling in self._ceilings:
             parts = spent.of(ceiling), open_.of(ceiling), cost.of(ceiling)
-            beside = _NOTHING if ceiling.earlier else self._earlier.of(ceiling)
-            if sum(parts) > ceiling.allowed + beside:
+            own = _NOTHING if ceiling.earlier else beside.of(ceiling)
+            if sum(parts) > ceiling.allowed + own:
                 raise RefusedError(_refusal(ceiling, parts, sending))
 
     def _spent(self) -> _Cost:
         now = self._store.costs()
         return _Cost({job: cost - self._before.get(job, _NOTHING) for job, cost in now.items()})
 
-    def _under_way(self) -> _Cost:
-        total: dict[JobAddress, Decimal] = {}
-        for batch in self._store.open_batches():
-            for job, cost in self._costs(_of_batch(batch, self._store.lane(batch.lane))).items():
-                total[job] = total.get(job, _NOTHING) + cost
-        return _Cost(total)
+    def _of_batches(self, batches: Iterable[BatchRecord]) -> _Cost:
+        """Return what open batches may cost."""
+        return _total(self._costs(_of_batch(b, self._store.lane(b.lane))) for b in batches)
+
+    def _beside(self, under_way: Sequence[BatchRecord]) -> _Cost:
+        """Return what is part of the sums and not of this run's own: batches of earlier runs.
+
+        One that ended counts with what it did cost. What it might have cost is nobody's to spend.
+        """
+        if all(ceiling.earlier for ceiling in self._ceilings):
+            return _Cost({})
+        still = [batch for batch in under_way if batch.id in self._earlier]
+        for ended in self._earlier - {batch.id for batch in still} - self._ended.keys():
+            self._ended[ended] = self._store.costs_of(ended)
+        return _total([self._of_batches(still).by_job, *self._ended.values()])
 
     def _costs(self, sending: Sending) -> dict[JobAddress, Decimal]:
         return {
@@ -118,6 +130,14 @@ class RunBudget:
 
         reply = self._reply_tokens.get(job, self._longest)
         return estimate(load, cost, reply).cost or _NOTHING
+
+
+def _total(parts: Iterable[Mapping[JobAddress, Decimal]]) -> _Cost:
+    total: dict[JobAddress, Decimal] = {}
+    for part in parts:
+        for job, cost in part.items():
+            total[job] = total.get(job, _NOTHING) + cost
+    return _Cost(total)
 
 
 def _of_batch(batch: BatchRecord, lane: Lane) -> Sending:

@@ -31,6 +31,17 @@ _BACKLOG = """
 SELECT l.id, c.job, SUM(MAX(1, c.size + 1 - ?)) FROM lanes l JOIN conversations c ON c.lane = l.id
   AND c.phase = 'pending' WHERE l.provider = ? AND l.model = ? AND c.ready_at <= ? GROUP BY 1, 2
 """
+# What a conversation cost beside the turns on record is the cost of its last reply.
+_COSTS_OF = """
+WITH b AS MATERIALIZED (SELECT number FROM batches WHERE id = :batch)
+SELECT j.address, SUM(s.cost) FROM (
+  SELECT c.job, t.cost FROM turns t JOIN conversations c ON c.id = t.conversation
+  WHERE t.batch = (SELECT number FROM b)
+  UNION ALL
+  SELECT c.job, c.cost - coalesce((SELECT SUM(t.cost) FROM turns t WHERE t.conversation = c.id), 0)
+  FROM conversations c WHERE c.batch = (SELECT number FROM b)
+) s JOIN jobs j ON j.id = s.job GROUP BY s.job
+"""
 
 
 class RecordedState(LeasedState):
@@ -147,6 +158,11 @@ class RecordedState(LeasedState):
             "SELECT j.address, SUM(c.cost) FROM conversations c JOIN jobs j ON j.id = c.job "
             "GROUP BY c.job"
         )
+        return {JobAddress(job): Decimal(str(cost or 0)) for job, cost in rows}
+
+    def costs_of(self, batch: BatchId) -> dict[JobAddress, Decimal]:
+        """Return US dollars the replies of one batch have cost, by job, as `costs` does."""
+        rows = self.db.execute(_COSTS_OF, {"batch": batch})
         return {JobAddress(job): Decimal(str(cost or 0)) for job, cost in rows}
 
     def job_name(self, job: int) -> JobAddress:

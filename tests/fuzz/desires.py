@@ -13,6 +13,7 @@ from typing import Any, Literal
 Kind = Literal["plain", "typed", "tooled", "derived", "collected"]
 KINDS: tuple[Kind, ...] = ("plain", "typed", "tooled", "derived", "collected")
 MODELS = ("gpt-5-mini", "gpt-5-nano")
+_MAX_TOKENS = (4000, 4001, 100)
 _HEAD = "from pydantic import BaseModel\n"
 _TYPED = '''
 class {name}_said(BaseModel):
@@ -31,7 +32,7 @@ _TOOLED = '''
 @tool
 def {name}_look(what: str) -> str:
     """Look, {schema} times."""
-    return "{policy} " + what
+    return "{policy} " + what + " word" * {words}
 
 '''
 
@@ -47,9 +48,10 @@ class Wish:
         prompt: A version of the prompt.
         instructions: A version of them; 0: none.
         model: Which of `MODELS`.
-        tokens: A version of the settings.
+        tokens: A version of the settings; 2: replies are short, so that a plan is cheap.
         schema: A version of the type's or the tool's description, which the model sees.
-        policy: A version of what runs here: the validator, or the body of the tool.
+        policy: A version of what runs here: the validator, or the body of the tool; 2: the tool
+            says more than any plan could know.
         rows: Key and value of each row, if they do not come from another job.
     """
 
@@ -72,13 +74,18 @@ class Wish:
     def address(self) -> str:
         return f"{self.module}.{self.name}"
 
+    @property
+    def talkative(self) -> bool:
+        """Whether its further turns may cost more than a plan says."""
+        return self.kind == "tooled" and self.policy == 2
+
     def source(self) -> str:
         """Return the job as a person would write it."""
         arguments = {
             "model": repr(f"openai:{MODELS[self.model]}"),
             "rows": self._rows(),
             "prompt": repr(self._prompt()),
-            "settings": repr({"max_tokens": 4000 + self.tokens}),
+            "settings": repr({"max_tokens": _MAX_TOKENS[self.tokens]}),
         }
         if self.instructions:
             arguments["instructions"] = repr(f"Be brief, {self.instructions}.")
@@ -93,6 +100,7 @@ class Wish:
         before = {"typed": _TYPED, "tooled": _TOOLED}.get(self.kind, "")
         told = ", ".join(f"{name}={value}" for name, value in arguments.items())
         versions = {"name": self.name, "schema": self.schema, "policy": self.policy}
+        versions["words"] = 20_000 * self.talkative
         return f"{before.format(**versions)}\n{self.name} = Job({told})\n"
 
     def _rows(self) -> str:

@@ -219,3 +219,17 @@ def test_a_walk_that_fails_prints_a_program_that_shows_it(
     path = {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"}
     ran = subprocess.run([sys.executable, str(file)], env=path, capture_output=True, check=False)
     assert ran.returncode == 0, f"whole again, it passes: {ran.stderr.decode()}"
+
+
+def test_a_saved_plan_is_held_to_its_ceiling_beside_what_is_under_way() -> None:
+    """What an earlier batch might have cost, and did not, is nobody's to spend."""
+    with Walk() as walk:
+        walk.add(0, 3)
+        walk.apply(detach=True)
+        walk.add(2, 2)
+        walk.edit(1, "tokens", 2)
+        walk.edit(1, "policy", 2)
+        walk.save()
+        walk.apply_saved()
+        assert "budget" in str(walk.error)
+        walk.quiet()

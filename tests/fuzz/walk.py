@@ -35,6 +35,8 @@ _UNANSWERED = {"expired", "cancelled"}
 _UNDER_WAY = "phase <> 'final'"
 _UNSENT = "turn = 1 AND phase IN ('pending', 'batched')"
 """First turns that earlier plans left to be sent, or sent again."""
+_TOKENS = 1e-5
+"""US dollars by which a plan may be off, for tokens that are rounded."""
 _ROWS = 6
 """Keys and values are few, so that rows come back and requests are equal."""
 
@@ -455,6 +457,7 @@ class Walk:
         """Make a plan and apply it, and see that no more is done than it says."""
         world, reaper = self.world, self.world.reaper
         before, waiting, under_way = self._items(), self._count(_UNSENT), self._count(_UNDER_WAY)
+        last = self._last_batch()
         reaper.sent.clear()
         plan: Plan | None = None
 
@@ -467,9 +470,10 @@ class Walk:
         self._check_old_answers(before)
         if plan is not None:
             self._check_within(plan, waiting)
-            if not (self.lossy or under_way or self.error):
+            self._check_ceiling(plan, last)
+            if not (self.lossy or under_way or self.error or self._talkative()):
                 self._check_cost(plan)
-        if isinstance(self.error, RefusedError):
+        if isinstance(self.error, RefusedError) and "does not suffice" not in str(self.error):
             assert not reaper.sent, "it was refused, and something was sent"
 
     def _run(self, act: Callable[[Project], object], dies: int | None = None) -> None:
@@ -529,6 +533,26 @@ class Walk:
         sql = "SELECT lower(hex(substr(c.fingerprint, 1, 8))) FROM conversations c"
         known = {name for (name,) in self._rows(sql)}
         assert sent <= known
+
+    def _last_batch(self) -> int:
+        rows = self._rows("SELECT number FROM batches ORDER BY number DESC LIMIT 1")
+        return rows[0][0] if rows else 0
+
+    def _talkative(self) -> bool:
+        """Tell whether tools have said more than a plan could know."""
+        return bool(self._rows("SELECT 1 FROM tool_calls WHERE length(result) > 10000"))
+
+    def _check_ceiling(self, plan: Plan, last: int) -> None:
+        """See that the batches a saved plan made cost no more than it says, whatever else came."""
+        if plan.ceiling is None:
+            return
+        turns = "SELECT SUM(cost) FROM turns t WHERE t.conversation = c.id"
+        (spent,) = self._rows(
+            f"SELECT (SELECT total(cost) FROM turns WHERE batch > {last}) + "
+            f"(SELECT total(c.cost - coalesce(({turns}), 0)) FROM conversations c "
+            f"WHERE c.batch > {last})"
+        )[0]
+        assert spent <= float(plan.ceiling) + _TOKENS, f"${spent} > {plan.ceiling}: {_told(plan)}"
 
     def _check_cost(self, plan: Plan) -> None:
         with self.world.open() as project, project.reader() as reader:

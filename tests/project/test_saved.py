@@ -396,6 +396,44 @@ def test_what_is_under_way_already_is_beside_the_plan(world: World, file: Path) 
     assert world.lines == 2
 
 
+TALKATIVE = """
+@tool
+def look() -> str:
+    "Look."
+    return "word " * 100_000
+
+j = Job(model='openai:gpt-5-mini', rows=rows.inline([{'id': 'a'}]), prompt='do {id}',
+        tools=[look], max_turns=2, settings={'max_tokens': 10})
+"""
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_what_earlier_batches_did_not_cost_is_not_the_plans_to_spend(
+    world: World, file: Path, *, earlier: bool
+) -> None:
+    """The tool says more than the plan knew; the other batch cost far less than it might have."""
+
+    def model(body: dict[str, Any]) -> Any:
+        if "tools" in body and len(body["messages"]) == 1:
+            return {"role": "assistant", "tool_calls": [{"name": "look", "arguments": {}}]}
+        return "done"
+
+    world.model = model
+    if earlier:
+        world.job("z", name="e", settings="{'max_tokens': 1_000_000}")
+        world.apply(detach=True)
+    world.spec(TALKATIVE)
+    ceiling = save(world, file).header.ceiling
+    assert ceiling is not None
+    with pytest.raises(RefusedError, match="of the saved plan does not suffice"):
+        apply(world, file)
+    cost = world.items()["a"].cost
+    assert cost is not None
+    assert cost <= ceiling
+    if earlier:
+        assert world.outcomes("e.j") == {"z": "succeeded"}
+
+
 def test_further_turns_are_within_the_plan(world: World, file: Path) -> None:
     world.job("a", "b", "c", output="int", settings="{'max_tokens': 200}")
     asked: list[int] = []
