@@ -42,7 +42,11 @@ def pull(scope: Scope, *, output: Path | None) -> None:
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--force", is_flag=True, help="Also an older state, or one of another history.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Also an older state, one of another history or of another environment.",
+)
 @_as_json
 @lock_options
 @scope_options
@@ -50,8 +54,9 @@ def pull(scope: Scope, *, output: Path | None) -> None:
 def push(scope: Scope, *, file: Path, force: bool, as_json: bool) -> None:
     """Put the state of a file that `state pull` wrote in the place of this one.
 
-    Only a later moment of the same history is taken, after every invariant was checked. What is
-    replaced is kept under `backups/`, in a file that can be pushed again.
+    Only a later moment of the same history and environment is taken, after every invariant was
+    checked. What is replaced is kept under `backups/`; being older, it is put back with `--force`.
+    A simulated state is never taken by another environment, nor the other way round.
     """
     with errors_as_json(as_json), scope.open() as project:
         done = project.state.push(file, force=force)

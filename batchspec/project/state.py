@@ -192,11 +192,12 @@ class ProjectState:
 
         Args:
             file: An archive that `pull` wrote.
-            force: Also one of another history, an older one, or one that both went on from.
+            force: Also one of another history, an older one, one that both went on from, or one
+                of another environment, but never a simulated one beside paid ones.
 
         Raises:
             StateError: The archive is torn, foreign or broken; nothing was changed.
-            RefusedError: It is no later moment of this state.
+            RefusedError: It is no later moment of this state, or is of another environment.
         """
         return push(self._project, file, force=force)
 

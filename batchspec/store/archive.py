@@ -36,6 +36,7 @@ class Manifest:
 
     Attributes:
         format: Of the archive.
+        environment: Whose state it is; a copy belongs to that one alone.
         lineage: Which history the state is of.
         serial: Which moment of it.
         database: Bytes of the database.
@@ -43,6 +44,7 @@ class Manifest:
     """
 
     format: int
+    environment: str
     lineage: str
     serial: int
     database: int
@@ -64,20 +66,21 @@ class Manifest:
 _MANIFEST = TypeAdapter(Manifest)
 
 
-def write_archive(directory: Path, out: BinaryIO, at: float) -> Manifest:
+def write_archive(directory: Path, out: BinaryIO, at: float, environment: str) -> Manifest:
     """Write the state of one environment, as it is at one moment, to a stream.
 
     Args:
         directory: Of the environment.
         out: Where to.
         at: Unix seconds, the time of the files in it.
+        environment: Its name.
 
     Raises:
         StateError: There is no state, or not all of it can be read.
     """
     with StateReader(directory) as reader, scratch_folder(directory, "pull") as folder:
         path = folder / DATABASE
-        manifest = _copied(reader, path)
+        manifest = _copied(reader, path, environment)
         compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
         try:
             with (
@@ -129,7 +132,7 @@ def scratch_folder(directory: Path, what: str) -> Generator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _copied(reader: StateReader, path: Path) -> Manifest:
+def _copied(reader: StateReader, path: Path, environment: str) -> Manifest:
     """Copy the database at one moment, without who is at work on it."""
     os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
     with closing(sqlite3.connect(path, isolation_level=None)) as copy:
@@ -140,7 +143,7 @@ def _copied(reader: StateReader, path: Path) -> Manifest:
         meta = dict(copy.execute("SELECT key, value FROM meta"))
         segments = dict(copy.execute("SELECT id, bytes FROM artifacts"))
     lineage, serial = str(meta.get("lineage", "")), int(meta.get("serial", 0))
-    return Manifest(FORMAT, lineage, serial, path.stat().st_size, segments)
+    return Manifest(FORMAT, environment, lineage, serial, path.stat().st_size, segments)
 
 
 def _member(name: str, size: int, at: float) -> tarfile.TarInfo:
@@ -160,12 +163,32 @@ def unpack_archive(source: BinaryIO, folder: Path, name: str) -> Manifest:
     Raises:
         StateError: It is none, it is torn, it holds something else, or there is no room for it.
     """
+    with _opened(source, name) as tar:
+        return _unpacked(tar, folder, name)
+
+
+def read_manifest(source: BinaryIO, name: str) -> Manifest:
+    """Return what an archive says of itself; nothing is unpacked.
+
+    Args:
+        source: The archive.
+        name: Of the archive, for messages.
+
+    Raises:
+        StateError: It is none.
+    """
+    with _opened(source, name) as tar:
+        return _read_manifest(tar, iter(tar), name)
+
+
+@contextmanager
+def _opened(source: BinaryIO, name: str) -> Generator[tarfile.TarFile]:
     try:
         with (
             zstandard.ZstdDecompressor().stream_reader(source, closefd=False) as packed,
             tarfile.open(fileobj=packed, mode="r|") as tar,
         ):
-            return _unpacked(tar, folder, name)
+            yield tar
     except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
         message = f"{name} is no archive of a state, or was cut off: {error}. Nothing was changed."
         raise StateError(message) from error

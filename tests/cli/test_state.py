@@ -114,8 +114,12 @@ def test_a_state_goes_from_one_place_to_another(here: Run, run: Run, tmp_path: P
     refused = here("state", "push", str(file))
     assert (refused.code, "--force" in refused.err) == (ExitCode.REFUSED, True)
     forced = here("state", "push", str(file), "--force")
-    assert "is kept in" in forced.out
+    (kept,) = re.findall(r"is kept in (\S+); `state push FILE --force` puts it back", forced.out)
     assert here("state", "list").out == f"{JOB}\n"
+    assert here("state", "push", kept, "--force").code == 0
+    assert here("state", "list").out == ""
+    mixed = run("state", "push", str(file), "--force")
+    assert (mixed.code, "never mix" in mixed.err) == (ExitCode.REFUSED, True)
 
 
 @pytest.mark.usefixtures("here")

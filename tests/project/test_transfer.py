@@ -143,6 +143,42 @@ def test_what_would_lose_something_is_refused(
     assert world.texts() == before
 
 
+# --- environments
+
+
+def test_failure_36_another_environment_would_pay_for_what_is_in_flight_twice(
+    world: World, tmp_path: Path
+) -> None:
+    """A copy knows whose it is; the one that refuses it is not even made."""
+    world.job("a", "b")
+    world.apply(detach=True)
+    path = pull(world, tmp_path / "state.tar.zst")
+    told = r"of environment 'default', and this is 'two': .* pay for the same rows twice"
+    with world.open(environment="two") as project, pytest.raises(RefusedError, match=told):
+        project.state.push(path)
+    assert {folder.name for folder in (world.root / "state").iterdir()} == {"default"}
+    with world.open(environment="two") as project:
+        assert project.state.push(path, force=True).changed
+        assert project.state.jobs() == ["m.j"]
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(("source", "target"), [(True, False), (False, True)])
+def test_simulated_and_paid_answers_never_mix(
+    world: World, tmp_path: Path, source: bool, target: bool, force: bool
+) -> None:
+    world.job("a")
+    path = tmp_path / "state.tar.zst"
+    with world.open(simulate=source) as project:
+        project.apply(project.plan())
+        with private_file(path) as out:
+            project.state.pull(out)
+    with world.open(simulate=target) as project:
+        with pytest.raises(RefusedError, match="simulated answers and paid ones never mix"):
+            project.state.push(path, force=force)
+        assert not project.directory.exists()
+
+
 def test_failure_36_a_push_needs_the_lease(world: World, archive: Path) -> None:
     with world.project().leased("apply"), pytest.raises(LockedError):
         push(world, archive)
@@ -170,7 +206,7 @@ def packed(*members: tuple[str, bytes]) -> bytes:
 
 def manifest(database: int = 4, segments: str = "{}", form: int = 1) -> tuple[str, bytes]:
     text = f'"lineage": "x", "serial": 1, "database": {database}, "segments": {segments}'
-    return "manifest.json", f'{{"format": {form}, {text}}}'.encode()
+    return "manifest.json", f'{{"format": {form}, "environment": "default", {text}}}'.encode()
 
 
 def _link(kind: bytes) -> bytes:

@@ -50,7 +50,8 @@ def show_pushed(done: "Pushed") -> None:
         return
     lines = [Text(f"The state is replaced; lineage …{done.lineage[-8:]}, serial {done.serial}.")]
     if done.backup:
-        lines.append(Text(f"The one before is kept in {clean(str(done.backup))}."))
+        kept = f"The one before is kept in {clean(str(done.backup))}; "
+        lines.append(Text(f"{kept}`state push FILE --force` puts it back."))
     print_prose(stdout(), lines)
 
 
