@@ -97,6 +97,8 @@ class JobPlan:
     estimate: Estimate = Estimate()
     waits_for: tuple[JobAddress, ...] = ()
     """Jobs to be final before this one's rows are known; `requests` is then an upper bound."""
+    forgets_at_most: int = 0
+    """Items on record of a job that waits which may have no row once its rows are known."""
     removed: bool = False
     superseded: int = 0
     """Rows that change while they are in a batch: its answer is paid for, kept, and not shown."""
@@ -116,7 +118,7 @@ class JobPlan:
     def moves(self) -> bool:
         """Tell whether anything would happen to its rows, so that what is made of them waits."""
         return any(kind is not Kind.KEEP and n for kind, n in self.counts.items()) or bool(
-            self.waits_for and self.requests
+            self.waits_for and (self.requests or self.forgets_at_most)
         )
 
 

@@ -74,6 +74,8 @@ class Header:
     plan: Plan
     targets: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
+    allow_empty: bool = False
+    """Whether a job of which no row is left forgets its items."""
     jobs: tuple[AgreedJob, ...] = ()
     prices: Mapping[str, Price | None] = Field(default_factory=dict)
     """By `provider:model`; None: not known."""

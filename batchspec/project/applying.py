@@ -69,6 +69,8 @@ class Applying:
         self._detach = detach
         self._ceilings: list[Ceiling] = []
         self._connected = frozenset[str]()
+        self._allow_empty = False
+        self._refused: list[str] = []
         self.bindings: Sequence[AccountBound] = ()
         self._desired: Desired = project.desired
 
@@ -146,6 +148,7 @@ class Applying:
             signal=loop.signals[0] if loop.signals else None,
             stopping=tuple(connections.local),
             note=connections.note(),
+            refused=tuple(self._refused),
         )
 
     def _progress(self) -> tuple[JobProgress, ...]:
@@ -196,6 +199,7 @@ class Applying:
         if planner is None:
             raise StalePlanError("This plan was applied or replaced already. Make a new one.")
         draft = planner.draft
+        self._allow_empty = planner.bounds.allow_empty
         store = self._project.store()
         with self._project.reader() as reader:
             if reader.serial() != self._plan.serial:
@@ -285,14 +289,21 @@ class Applying:
         return LocalJob(desired=desired, judge=judge, deps=deps)
 
     def _expand(self, address: JobAddress) -> None:
-        """Plan and record the rows of a job whose upstream jobs are final; agreed to beforehand."""
+        """Plan and record the rows of a job whose upstream jobs are final; agreed to beforehand.
+
+        What a guard refuses is left as it is and told in the end: the other jobs go on.
+        """
         project = self._project
         with project.reader() as reader:
-            planner = project.planner(reader)
+            planner = project.planner(reader, allow_empty=self._allow_empty)
             try:
                 plan = planner.plan_job(self._desired[address])
                 planner.raise_problems()
                 check_protected(self._desired, [plan], planner.protected)
+            except RefusedError as error:
+                planner.draft.discard()
+                self._refused.append(str(error))
+                return
             except BaseException:
                 planner.draft.discard()
                 raise

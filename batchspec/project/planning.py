@@ -218,11 +218,15 @@ class Planner:
 
     def _guard_empty(self, job: DesiredJob, tally: Tally, recorded: int) -> None:
         """Refuse to forget every item because a source is empty."""
-        if tally.rows or self.bounds.allow_empty or isinstance(job.rows, DerivedSource):
+        if tally.rows or self.bounds.allow_empty:
             return
+        check, nothing = "Check its rows", "nothing was changed"
+        if isinstance(job.rows, DerivedSource):
+            check = f"Its rows are answers of {job.depends_on[0]}, and there are none: mend that"
+            nothing = "nothing of it was changed"
         raise RefusedError(
             f"Job {job.address} has no rows now and {recorded} items on record. An empty source "
-            "is more often a mistake than a wish, so nothing was changed. Check its rows; to "
+            f"is more often a mistake than a wish, so {nothing}. {check}; to "
             "forget its items, say so with `--allow-empty`, or remove the job from the spec."
         )
 
@@ -262,12 +266,27 @@ class Planner:
         )
         self.loads[job.address] = load
         tally = Tally(job.address, f"{job.contract.provider}:{job.contract.model}", rows=requests)
-        return tally.plan(
+        plan = tally.plan(
             requests=load.requests,
             max_turns=load.turns,
             estimate=self.estimate(job, load),
             waits_for=job.depends_on,
         )
+        return replace(plan, forgets_at_most=self._may_forget(job, upstream))
+
+    def _may_forget(self, job: DesiredJob, upstream: Sequence[JobPlan]) -> int:
+        """Return how many items may have no row once what they are made of is final, at most.
+
+        Those stay that were made of an answer which is left as it is, and not judged anew.
+        """
+        recorded = self.draft.items_of(job.address)
+        changed = any(up.waits_for or up.counts.get(Kind.UPDATE) for up in upstream)
+        if not recorded or changed or not isinstance(job.rows, DerivedSource) or job.rows.where:
+            return recorded
+        source = job.depends_on[0]
+        if isinstance(job.rows, Collect):
+            return 0 if any(self.draft.staying(source, source)) else recorded
+        return max(0, recorded - sum(self.draft.staying(source, job.address)))
 
     def plan_removed(self, address: JobAddress, model: str) -> JobPlan | None:
         """Plan to forget a job that is in the state but not in the specs any more."""

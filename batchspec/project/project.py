@@ -147,7 +147,7 @@ class Project(Interventions, RefreshableProject):
         with desired.imports(), self.store().reader() as reader, ExitStack() as undo:
             refuse_unfit(self, saved, reader)
             selection = Selection(targets=header.targets, excludes=header.excludes)
-            planner = self.planner(reader, selection)
+            planner = self.planner(reader, selection, allow_empty=header.allow_empty)
             undo.callback(planner.draft.discard)
             planner.plan_id = saved.plan.id
             planner.hook = hook or planner.hook

@@ -35,6 +35,7 @@ def save_plan(planner: Planner, plan: Plan, path: Path, prices: Prices) -> Saved
         plan=showable(plan),
         targets=tuple(planner.selection.targets),
         excludes=tuple(planner.selection.excludes),
+        allow_empty=planner.bounds.allow_empty,
         jobs=(
             *(_agreed(job, planner) for job in plan.jobs),
             *(AgreedJob(address=job, removed=True) for job in _renamed(plan)),

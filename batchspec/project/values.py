@@ -88,6 +88,8 @@ class ApplyResult:
     """Providers whose batches run in this process, and stop with it."""
     note: str | None = None
     warnings: tuple[str, ...] = field(default=())
+    refused: tuple[str, ...] = ()
+    """What a guard refused once it was known, a sentence each; everything else was done."""
 
     @property
     def interrupted(self) -> bool:
@@ -109,6 +111,8 @@ class ApplyResult:
         """Return what the command ends with."""
         if self.signal is not None:
             return ExitCode(128 + self.signal)
+        if self.refused:
+            return ExitCode.REFUSED
         if not self.done:
             return ExitCode.IN_PROGRESS
         return ExitCode.FAILED_ITEMS if self.failed else ExitCode.DONE

@@ -251,6 +251,10 @@ class SqliteDraft:
     def forget_job(self, job: JobAddress) -> int:
         """Note that a job is gone; returns how many items will be forgotten."""
         self.db.execute("INSERT INTO removed_jobs VALUES (?)", (job,))
+        return self.items_of(job)
+
+    def items_of(self, job: JobAddress) -> int:
+        """Return how many items the state holds for a job, planned or not."""
         n: int = self._reader.db.execute(
             "SELECT COUNT(*) FROM items i JOIN jobs j ON j.id = i.job WHERE j.address = ?", (job,)
         ).fetchone()[0]
@@ -277,6 +281,10 @@ class SqliteDraft:
     def moved(self, job: JobAddress) -> Mapping[JobAddress, int]:
         """Return how many rows of a job take over what a forgotten item has, by that item's job."""
         return leaving.moved(self.db, self._reader.db, self._numbers[job], job)
+
+    def staying(self, upstream: JobAddress, job: JobAddress) -> Iterator[int]:
+        """Yield numbers of items of a job made of answers of another that stay as they are."""
+        return leaving.staying(self.db, self._reader.db, upstream, job)
 
     # --- saved plans ---------------------------------------------------------------------------
 

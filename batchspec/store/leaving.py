@@ -56,6 +56,33 @@ WHERE NOT EXISTS (SELECT 1 FROM rows r WHERE r.job = :job AND r.key = k.value)
   AND (NOT d.partial OR EXISTS (
     SELECT 1 FROM forgets f WHERE f.job = :job AND f.key = k.value))
 """
+# The rows of a job made of others' answers have the keys of these.
+_ANSWERED = """
+SELECT d.id, d.key FROM items d JOIN jobs j ON j.id = d.job JOIN jobs k ON k.address = ?
+JOIN items u ON u.job = k.id AND u.key = d.key JOIN conversations c ON c.id = u.conversation
+WHERE j.address = ? AND d.id > ? AND c.outcome = 'succeeded' ORDER BY d.id LIMIT ?
+"""
+_KEPT = """
+SELECT COUNT(*) FROM json_each(:keys) k LEFT JOIN rows r ON r.job = :job AND r.key = k.value
+WHERE CASE WHEN r.id IS NULL THEN :partial ELSE r.kind IS NULL END
+"""
+
+
+def staying(
+    draft: sqlite3.Connection,
+    state: sqlite3.Connection,
+    upstream: JobAddress,
+    job: JobAddress,
+) -> Iterator[int]:
+    """Yield numbers of items of a job which were made of answers that a plan leaves as they are."""
+    planned = draft.execute("SELECT number, partial FROM jobs WHERE address = ?", (upstream,))
+    number, partial = planned.fetchone() or (None, True)
+    after = 0
+    while rows := state.execute(_ANSWERED, (upstream, job, after, _CHUNK)).fetchall():
+        keys = json.dumps([key for _, key in rows])
+        values = {"keys": keys, "job": number, "partial": partial}
+        yield draft.execute(_KEPT, values).fetchone()[0]
+        after = rows[-1][0]
 
 
 def wanted(draft: sqlite3.Connection, state: sqlite3.Connection, batch: BatchId) -> bool:

@@ -99,6 +99,7 @@ WAITING = JobPlan(
     model="laptop:llama",
     rows=48_000,
     waits_for=(TRIAGE, JobAddress("a.b")),
+    forgets_at_most=1_200,
     requests=48_000,
     reasons=(Reason(kind=Kind.SUBMIT, code="UPSTREAM_PENDING", rows=48_000),),
     estimate=Estimate(input_tokens=10**7, output_tokens=10**6),
@@ -305,6 +306,7 @@ Symbols: + submit
   # (because its rows come from another job)
   + digest.summary  laptop:llama
       rows      known after tickets.triage and a.b: at most 48,000
+      forget    up to 1,200 items, where no row comes back for them
       send      at most 48,000 requests, about 10M tokens in, 1M out
       cost      price unknown
 

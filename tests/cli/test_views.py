@@ -137,8 +137,12 @@ def test_an_empty_state_says_what_comes_next(shown: Shown) -> None:
             ],
         ),
         (ApplyResult(jobs=()), ["Done: 0 items succeeded."]),
+        (
+            ApplyResult(jobs=(), refused=("It has no rows.",)),
+            ["Finished; 1 job was left alone.", "Refused: It has no rows."],
+        ),
     ],
-    ids=["nothing", "failed", "detached", "interrupted", "interrupted here", "empty"],
+    ids=["nothing", "failed", "detached", "interrupted", "interrupted here", "empty", "refused"],
 )
 def test_every_end_of_an_apply_says_what_comes_next(
     shown: Shown, result: ApplyResult, lines: list[str]

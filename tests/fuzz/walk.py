@@ -348,7 +348,7 @@ class Walk:
             self.saved, self._used = None, False
 
             def act(project: Project) -> None:
-                plan = project.plan(targets=self._addresses(target))
+                plan = project.plan(targets=self._addresses(target), allow_empty=True)
                 project.save_plan(plan, self._file)
                 self.saved = plan
 
@@ -387,7 +387,7 @@ class Walk:
         if self.desires.wishes:
             before, serial = self.world.reaper.writes, self._rows("SELECT * FROM journal")
             self._write()
-            self._run(lambda project: project.plan(whole=False))
+            self._run(lambda project: project.plan(whole=False, allow_empty=True))
             assert self.world.reaper.writes == before, "a plan changed something at the provider"
             assert self._rows("SELECT * FROM journal") == serial, "a plan changed the state"
 
@@ -436,7 +436,7 @@ class Walk:
     def _plan(self) -> Plan:
         self._write()
         with self.world.open() as project:
-            return project.plan()
+            return project.plan(allow_empty=True)
 
     def _apply(
         self,
@@ -448,7 +448,9 @@ class Walk:
     ) -> None:
         self._write()
         self._carry_out(
-            lambda project: project.plan(targets=targets, replace=anew), detach=detach, dies=dies
+            lambda project: project.plan(targets=targets, replace=anew, allow_empty=True),
+            detach=detach,
+            dies=dies,
         )
 
     def _carry_out(

@@ -14,7 +14,7 @@ from batchspec.cli.views.progress import JsonEvents
 from batchspec.cli.views.status import job_lines
 from batchspec.cli.views.streams import print_prose, print_table, stderr, stdout
 from batchspec.cli.views.words import PRICE_UNKNOWN, clean, counted, money
-from batchspec.errors import DeclinedError
+from batchspec.errors import DeclinedError, ExitCode
 from batchspec.ids import JobAddress
 from batchspec.plan.changes import Plan
 from batchspec.state.records import JobProgress
@@ -90,6 +90,8 @@ def show_result(
     if result.note:
         print_prose(stdout(), [Text(clean(result.note))])
     print_prose(stdout(), [_verdict(result), *_next(result, told, flags)])
+    for sentence in result.refused:
+        print_prose(stderr(), [Text.assemble(("Refused: ", "bold red"), clean(sentence))])
     for warning in result.warnings:
         print_prose(stderr(), [Text.assemble(("Warning: ", "yellow"), clean(warning))])
 
@@ -120,6 +122,9 @@ def _verdict(result: "ApplyResult") -> Text:
         if result.stopping:
             where = f"Batches of {', '.join(result.stopping)} stop here, and go on at the line"
         return Text(f"Interrupted. {where}; nothing recorded is lost.", "bold")
+    if result.refused and result.done:
+        jobs = counted(len(result.refused), "job was", "jobs were")
+        return Text(f"Finished; {jobs} left alone.", "bold red")
     if not result.done:
         return Text(f"In progress: {final:,} of {items:,} items are final.", "bold")
     if result.failed:
@@ -173,12 +178,13 @@ def tell_result(
     events.emit(
         "apply_summary",
         _verdict(result).plain if not result.nothing else "Nothing to do.",
-        level="info" if result.done and not result.failed else "warn",
+        level="info" if result.exit_code == ExitCode.DONE else "warn",
         done=result.done,
         nothing=result.nothing,
         interrupted=result.interrupted,
         failed=result.failed,
         note=result.note,
+        refused=list(result.refused),
         exit_code=int(result.exit_code),
         jobs=[progress_document(job) for job in result.jobs],
         mean_grades={job: grade.mean for job, grade in grades.items()},

@@ -61,6 +61,7 @@ def job_plan(job: JobPlan) -> dict[str, Any]:
         "protects": job.protects,
         "runs_at": job.runs_at,
         "waits_for": list(job.waits_for),
+        "forgets_at_most": job.forgets_at_most,
         "counts": _counts(job.counts),
         "reasons": [_reason(reason) for reason in job.reasons],
         "requests": job.requests,

@@ -232,6 +232,9 @@ def _facts(job: JobPlan) -> list[tuple[str, str]]:
     if job.superseded:
         rows = f"{counted(job.superseded, 'row is', 'rows are')} in a batch as before"
         facts.append(("in flight", f"{rows}: what comes back is paid for and kept, not shown"))
+    if job.forgets_at_most:
+        items = counted(job.forgets_at_most, "item")
+        facts.append(("forget", f"up to {items}, where no row comes back for them"))
     if not job.requests:
         return facts
     estimate = job.estimate
