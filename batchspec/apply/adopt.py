@@ -10,12 +10,12 @@ from batchspec.reconcile.observe import not_found, oldest
 from batchspec.state.events import BatchDoubled, BatchSubmitted
 from batchspec.state.records import BatchRecord
 from batchspec.state.remote import (
+    CLOCK_SLACK,
     CallError,
     RemoteBatch,
+    is_of,
 )
 
-_CLOCK_SLACK = 7200.0
-"""Seconds by which the provider's clock may differ from ours."""
 _LIST_LAG = 600.0
 """Seconds in which a batch that was created may be missing in the provider's list."""
 
@@ -36,8 +36,8 @@ async def do_adopt(world: World, batch: BatchId) -> None:
 
 async def _created(provider: Provider, record: BatchRecord) -> list[RemoteBatch]:
     """Return the account's batches that some create of a batch made."""
-    since = record.intended_at - _CLOCK_SLACK
-    return [found async for found in provider.client.recent(since) if _ours(found, record)]
+    since = record.intended_at - CLOCK_SLACK
+    return [found async for found in provider.client.recent(since) if is_of(found, record)]
 
 
 async def twins(world: World, provider: Provider, record: BatchRecord) -> list[RemoteBatch]:
@@ -110,9 +110,3 @@ def _doubled(
             at=world.clock.now(),
             input_file_id=None if own == file else own,
         )
-
-
-def _ours(remote: RemoteBatch, record: BatchRecord) -> bool:
-    if remote.metadata.get("batchspec") == record.id:
-        return True
-    return record.input_file_id is not None and remote.input_file_id == record.input_file_id

@@ -4,14 +4,15 @@ First the files are downloaded into the state's own bodies, as they are; then al
 settled in one transaction. A crash in between costs a second download, never an answer.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from batchspec.apply.download import abandon, download_both
 from batchspec.apply.failing import call_failed
-from batchspec.apply.lost import LOOKS, retrieve
+from batchspec.apply.lost import LOOKS
 from batchspec.apply.packing import heed_canary
 from batchspec.apply.world import LocalJob, World
 from batchspec.fingerprint import canonical_json
@@ -29,7 +30,7 @@ from batchspec.spec.context import RunContext
 from batchspec.spec.output import TextMode
 from batchspec.state.events import BatchCollected
 from batchspec.state.records import BatchRecord
-from batchspec.state.remote import CallError, NotFound, Throttled
+from batchspec.state.remote import CallError, Throttled
 from batchspec.state.settlement import Answered, AskAgain, CallTools, SendAgain, Settlement
 from batchspec.state.stored import (
     Judged,
@@ -37,12 +38,6 @@ from batchspec.state.stored import (
 )
 
 _CHUNK = 1000
-_BLOCK = 256 * 1024
-"""Bytes of a download that are split at a time."""
-_RETENTION = 29 * 86_400.0
-"""Seconds after which a result file the provider does not know counts as deleted by it."""
-_LOOKS = 6
-"""Downloads without any line of ours before the lines count as missing."""
 _ORPHAN = Judge(parse=TextMode().parse, output_retries=0, max_turns=1)
 """For conversations whose job was removed by agreement: the reply is kept, nothing is sent."""
 _NO_USAGE = Usage()
@@ -63,10 +58,6 @@ class _NothingOfOurs(Exception):  # noqa: N818 - reads as what was found
     """Result files without any line of ours: an error page, or not written yet."""
 
 
-def _kept_long_enough(record: BatchRecord, now: float) -> bool:
-    return record.ended_at is not None and now - record.ended_at >= _RETENTION
-
-
 async def do_collect(world: World, batch: BatchId) -> None:
     """Download both result files of an ended batch and settle its members."""
     record = await world.db(world.store.batch, batch)
@@ -75,7 +66,7 @@ async def do_collect(world: World, batch: BatchId) -> None:
     if record.double_of is not None:
         now = world.clock.now()
         await world.commit(
-            BatchCollected(id=batch, at=now, final=0, tools=0, pending=0, unmatched=0)
+            BatchCollected(id=batch, at=now, final=0, tools=0, pending=0, unmatched=0, unread=True)
         )
         return
     removed = world.orphans | await world.db(world.store.removed_jobs)
@@ -89,13 +80,13 @@ async def do_collect(world: World, batch: BatchId) -> None:
         return
     bodies: list[Body] = []
     try:
-        lost = await _download_both(world, provider, record, bodies)
+        lost = await download_both(world, provider, record, bodies)
     except CallError as error:
-        await world.db(_abandon, bodies)
+        await world.db(abandon, bodies)
         await call_failed(world, provider, record, error)
         return
     if lost is None:
-        await world.db(_abandon, bodies)
+        await world.db(abandon, bodies)
         return
     try:
         event = await world.db(_settle_all, world, provider, record, bodies, lost)
@@ -105,65 +96,6 @@ async def do_collect(world: World, batch: BatchId) -> None:
         return
     world.hook.event(event)
     await heed_canary(world, provider, record, event)
-
-
-async def _download_both(
-    world: World, provider: Provider, record: BatchRecord, bodies: list[Body]
-) -> bool | None:
-    """Download the result files; tells whether one is gone, None when the whole batch is.
-
-    Raises:
-        CallError: One could not be downloaded now.
-    """
-    lost = False
-    for file in (record.output_file_id, record.error_file_id):
-        if not file:
-            continue
-        bodies.append(await world.db(world.store.open_segment, "replies"))
-        try:
-            async with world.transfers:
-                await download(world, provider.client.content(file), bodies[-1])
-        except NotFound:
-            if not _kept_long_enough(record, world.clock.now()):
-                if record.failures + 1 < LOOKS:
-                    raise
-                # A batch that is still known shows that key and address are right.
-                if await retrieve(world, provider, record) is None:
-                    return None
-            lost = True
-            world.hook.warning(f"A result file of batch {record.remote_id} is gone: {file}.")
-    world.answered.add(provider.name)
-    return lost
-
-
-async def download(world: World, chunks: AsyncIterator[bytes], body: Body) -> None:
-    """Write a file's lines as records, as bytes, without holding it in memory."""
-    async for lines in split_lines(chunks):
-        kept = [line for line in lines if line and not line.isspace()]
-        await world.db(body.extend, kept)
-
-
-async def split_lines(chunks: AsyncIterable[bytes]) -> AsyncIterator[list[bytes]]:
-    r"""Split a stream at the byte `\n` only: JSON strings may hold other line separators."""
-    rest: list[bytes] = []
-    held = 0
-    async for chunk in chunks:
-        rest.append(chunk)
-        held += len(chunk)
-        if held < _BLOCK:
-            continue
-        head, newline, tail = b"".join(rest).rpartition(b"\n")
-        rest, held = [tail], 0
-        if newline:
-            yield head.split(b"\n")
-    if last := b"".join(rest):
-        lines = last.split(b"\n")
-        yield lines if lines[-1] else lines[:-1]
-
-
-def _abandon(bodies: Sequence[Body]) -> None:
-    for body in bodies:
-        body.abandon()
 
 
 def _settle_all(
@@ -182,10 +114,10 @@ def _settle_all(
         for body in bodies:
             if body.records:
                 settling.read(body)
-        if not (lost or settling.replies) and _answered(record) and record.failures < _LOOKS:
+        if not (lost or settling.replies) and _answered(record) and record.failures < LOOKS:
             raise _NothingOfOurs
         settling.finish(lost=lost)
-        event = settling.event(world.clock.now())
+        event = settling.event(world.clock.now(), lost=lost)
         store.apply_event(event)
     return event
 
@@ -344,7 +276,7 @@ class _Settling:
                 self._attempts = max(self._attempts, judged.member.attempts + 1)
         self._chunk.clear()
 
-    def event(self, now: float) -> BatchCollected:
+    def event(self, now: float, *, lost: bool) -> BatchCollected:
         """Return what became of the batch."""
         return BatchCollected(
             id=self._record.id,
@@ -354,6 +286,7 @@ class _Settling:
             pending=self._counts["pending"],
             unmatched=self._unmatched,
             replies=self.replies,
+            unread=lost or (not self.replies and _answered(self._record)),
         )
 
 

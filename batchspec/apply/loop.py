@@ -19,6 +19,7 @@ from batchspec.apply.run import do_poll, do_submit
 from batchspec.apply.tidy import do_tidy
 from batchspec.apply.tools import do_tools
 from batchspec.apply.world import World, lane_of
+from batchspec.errors import ProviderError
 from batchspec.ids import BatchId, JobAddress
 from batchspec.reconcile.actions import (
     Action,
@@ -99,6 +100,8 @@ class Loop:
                 group.cancel_scope.cancel()
         except* Exception as errors:
             raise first_of(errors) from errors
+        if self.world.unreadable and not self.signals:
+            raise ProviderError("\n".join(self.world.unreadable.values()))
 
     async def _reconcile(self, group: anyio.abc.TaskGroup) -> None:
         self._reported = self.world.clock.now()

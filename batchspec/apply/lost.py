@@ -4,11 +4,10 @@ from batchspec.apply.world import World
 from batchspec.ports import Provider
 from batchspec.state.events import BatchLost
 from batchspec.state.records import BatchRecord
-from batchspec.state.remote import NotFound, RemoteBatch
+from batchspec.state.remote import CLOCK_SLACK, NotFound, RemoteBatch
 
 LOOKS = 6
-"""Looks, over minutes, before something the provider does not know counts as gone."""
-_CLOCK_SLACK = 7200.0
+"""Looks, over minutes, before what the provider does not have is believed not to be there."""
 
 
 async def retrieve(world: World, provider: Provider, record: BatchRecord) -> RemoteBatch | None:
@@ -26,7 +25,7 @@ async def retrieve(world: World, provider: Provider, record: BatchRecord) -> Rem
     except NotFound as error:
         if record.failures + 1 < LOOKS:
             raise
-        since = (record.submitted_at or record.intended_at) - _CLOCK_SLACK
+        since = (record.submitted_at or record.intended_at) - CLOCK_SLACK
         async for batch in provider.client.recent(since):
             if batch.id == record.remote_id:
                 raise

@@ -13,10 +13,7 @@ from batchspec.ports import Provider
 from batchspec.reconcile.retry import backoff
 from batchspec.state.events import InputDeleted, InputKept
 from batchspec.state.records import TIDY_TRIES, BatchRecord
-from batchspec.state.remote import CallError, NotFound, RemoteFile
-
-_CLOCK_SLACK = 7200.0
-"""Seconds by which the provider's clock may differ from ours."""
+from batchspec.state.remote import CLOCK_SLACK, CallError, NotFound, RemoteFile
 
 
 def input_name(batch: BatchId) -> str:
@@ -31,7 +28,7 @@ async def uploaded(provider: Provider, record: BatchRecord) -> AsyncIterator[Rem
         CallError: The files cannot be listed.
     """
     name = input_name(record.id)
-    async for file in provider.client.files(record.intended_at - _CLOCK_SLACK):
+    async for file in provider.client.files(record.intended_at - CLOCK_SLACK):
         if file.name == name:
             yield file
 

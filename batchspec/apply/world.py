@@ -1,5 +1,6 @@
 """What the loop works with; `project` wires it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
@@ -143,7 +144,12 @@ class World:
     one_writer: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
     budget: Budget | None = None
     held: set[BatchId] = field(default_factory=set[BatchId])
-    """Ended batches with replies of jobs that are not in the specs now: nobody can judge them."""
+    """Ended batches that this run leaves to another one: with replies of jobs that are not in the
+    specs now, which nobody can judge, and those in `unreadable`."""
+    absences: Counter[BatchId] = field(default_factory=Counter[BatchId])
+    """Looks in this run at a result file that the provider did not have."""
+    unreadable: dict[BatchId, str] = field(default_factory=dict[BatchId, str])
+    """Ended batches whose results exist and could not be read in this run, with what is told."""
     orphans: frozenset[JobAddress] = frozenset()
     """Jobs that are being removed: their replies are kept, though nobody may know how to judge."""
     recorders: Mapping[str, Recorder] = field(default_factory=dict[str, Recorder])

@@ -119,13 +119,6 @@ def is_unknown(record: BatchRecord) -> bool:
     return record.create_at is not None and record.remote_id is None
 
 
-def is_of(remote: RemoteBatch, record: BatchRecord) -> bool:
-    """Tell whether some create of a batch made this one of the provider."""
-    if remote.metadata.get("batchspec") == record.id:
-        return True
-    return record.input_file_id is not None and remote.input_file_id == record.input_file_id
-
-
 def _found(  # noqa: PLR0913 - what a finding has
     record: BatchRecord,
     code: ReasonCode,
@@ -233,7 +226,6 @@ __all__ = [
     "drifted",
     "elsewhere",
     "expiring",
-    "is_of",
     "is_unknown",
     "not_known",
     "shares",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 import anyio.to_thread
 
-from batchspec.apply.collect import split_lines
+from batchspec.apply.download import split_lines
 from batchspec.apply.failing import stop_message
 from batchspec.desired.expand import DesiredRow, Expander
 from batchspec.desired.graph import DesiredJob

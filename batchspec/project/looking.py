@@ -19,7 +19,6 @@ from batchspec.plan.drift import (
     drifted,
     elsewhere,
     expiring,
-    is_of,
     is_unknown,
     not_known,
     unknown_outcome,
@@ -29,7 +28,14 @@ from batchspec.project.accounts import at_provider, switched
 from batchspec.project.opened import OpenedProject
 from batchspec.project.wiring import Connections, Unconnected
 from batchspec.state.records import TERMINAL, BatchRecord
-from batchspec.state.remote import CallError, NotFound, Refused, RemoteBatch
+from batchspec.state.remote import (
+    CLOCK_SLACK,
+    CallError,
+    NotFound,
+    Refused,
+    RemoteBatch,
+    is_of,
+)
 from batchspec.store.reader import StateReader
 
 PATIENCE = 5.0
@@ -37,8 +43,6 @@ PATIENCE = 5.0
 _LEAVING = 1.0
 """Seconds more until a thread that hangs below Python, in the lookup of a name, is left alone."""
 _PARALLEL = 16
-_CLOCK_SLACK = 7200.0
-"""Seconds by which the provider's clock may differ from ours."""
 Told = Callable[[int, int], None]
 """Is told how many batches were looked at, and of how many."""
 
@@ -244,7 +248,7 @@ class _Looking:
     async def _search(self, client: Client, unknown: Sequence[BatchRecord]) -> None:
         """Look into the list for batches whose creation got no answer."""
         self.unknown |= {record.id: "the provider's list took too long" for record in unknown}
-        since = min(record.intended_at for record in unknown) - _CLOCK_SLACK
+        since = min(record.intended_at for record in unknown) - CLOCK_SLACK
         names: dict[BatchId, str] = {}
         try:
             async for remote in client.recent(since):

@@ -261,6 +261,8 @@ class BatchCollected:
     """Lines that belong to no member: unknown, doubled or unreadable ones."""
     replies: int = 0
     """Members the model answered, whatever became of the answer."""
+    unread: bool = False
+    """Whether a result file was not read: gone, without a line of ours, or of a double."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

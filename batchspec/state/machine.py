@@ -161,7 +161,7 @@ def evolve(record: BatchRecord, event: BatchEvent) -> BatchRecord:  # noqa: PLR0
                 after, note=event.reason, ended_at=event.at, next_at=event.at, failures=0
             )
         case BatchCollected():
-            return replace(after, failures=0, next_at=event.at)
+            return replace(after, failures=0, next_at=event.at, unread=event.unread)
         case InputDeleted():
             return replace(after, tidied_at=event.at, failures=0)
         case ResultsDeleted():

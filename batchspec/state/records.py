@@ -125,6 +125,8 @@ class BatchRecord:
     """When its input file was deleted at the provider."""
     purged_at: float | None = None
     """When its result files were deleted at the provider."""
+    unread: bool = False
+    """Whether it was collected though its results were not read, or not all of them."""
 
     @property
     def to_cancel(self) -> bool:

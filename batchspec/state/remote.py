@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from batchspec.ids import FileId, RemoteId
-from batchspec.state.records import RemoteStatus, RequestCounts
+from batchspec.state.records import BatchRecord, RemoteStatus, RequestCounts
+
+CLOCK_SLACK = 7200.0
+"""Seconds by which a provider's clock may differ from ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,13 @@ class RemoteFile:
     name: str
     bytes: int
     created_at: float
+
+
+def is_of(remote: RemoteBatch, record: BatchRecord) -> bool:
+    """Tell whether some create of a batch made this one of the provider."""
+    if remote.metadata.get("batchspec") == record.id:
+        return True
+    return record.input_file_id is not None and remote.input_file_id == record.input_file_id
 
 
 class CallError(Exception):

@@ -24,8 +24,9 @@ ORDER BY b.number
 _RESULTS = """
 SELECT b.id, l.provider, b.account, 0, nullif(b.output_file_id, ''), nullif(b.error_file_id, '')
 FROM batches b JOIN lanes l ON l.id = b.lane WHERE b.phase = 'collected' AND b.purged_at IS NULL
-  AND NOT b.imported AND coalesce(nullif(b.output_file_id, ''), nullif(b.error_file_id, ''))
-  IS NOT NULL AND coalesce(b.ended_at, b.intended_at) <= :before
+  AND NOT b.imported AND NOT b.unread
+  AND coalesce(nullif(b.output_file_id, ''), nullif(b.error_file_id, '')) IS NOT NULL
+  AND coalesce(b.ended_at, b.intended_at) <= :before
 ORDER BY b.number
 """
 
@@ -53,8 +54,8 @@ class Litter(NamedTuple):
 def find_litter(db: sqlite3.Connection, before: float) -> Litter:
     """Return what is not needed any more.
 
-    Files of imported batches are somebody else's. Results are only of batches that were collected:
-    their raw lines are kept here.
+    Files of imported batches are somebody else's. Results are only of batches whose results were
+    read: their raw lines are kept here. One that could not be read may be readable another day.
 
     Args:
         db: The state.

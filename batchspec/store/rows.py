@@ -12,7 +12,7 @@ BATCH_COLUMNS = (
     "id, lane, phase, members, bytes, jobs, intended_at, input_file_id, create_at, creates, "
     "remote_id, status, total, completed, failed, submitted_at, output_file_id, error_file_id, "
     "ended_at, next_at, failures, note, looked_at, uploads, cancel_at, cancelled_at, double_of, "
-    "account, via, imported, tidied_at, purged_at, cancel_reason"
+    "account, via, imported, tidied_at, purged_at, cancel_reason, unread"
 )
 UPDATE_BATCH = (
     "UPDATE batches SET phase=:phase, input_file_id=:input_file_id, create_at=:create_at, "
@@ -21,7 +21,7 @@ UPDATE_BATCH = (
     "error_file_id=:error_file_id, ended_at=:ended_at, next_at=:next_at, failures=:failures, "
     "note=:note, looked_at=:looked_at, uploads=:uploads, cancel_at=:cancel_at, "
     "cancel_reason=:cancel_reason, cancelled_at=:cancelled_at, account=:account, "
-    "tidied_at=:tidied_at, purged_at=:purged_at WHERE id=:id"
+    "tidied_at=:tidied_at, purged_at=:purged_at, unread=:unread WHERE id=:id"
 )
 INSERT_DOUBLE = """
 INSERT INTO batches (id, lane, phase, members, bytes, jobs, intended_at, submitted_at, next_at,
@@ -66,6 +66,7 @@ def batch_record(row: sqlite3.Row | tuple[Any, ...]) -> BatchRecord:
         tidied_at=row[30],
         purged_at=row[31],
         cancel_reason=row[32],
+        unread=bool(row[33]),
     )
 
 
@@ -97,4 +98,5 @@ def batch_values(record: BatchRecord) -> dict[str, Any]:
         "account": record.account,
         "tidied_at": record.tidied_at,
         "purged_at": record.purged_at,
+        "unread": record.unread,
     }

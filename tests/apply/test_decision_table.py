@@ -16,7 +16,7 @@ from batchspec.errors import ProviderError
 
 CREATE, UPLOAD = ("POST", "/batches"), ("POST", "/files")
 BATCH, LIST = ("GET", "/batches/batch_[^/]*"), ("GET", "/batches")
-CONTENT = ("GET", "/files/.*/content")
+CONTENT, FILE = ("GET", "/files/.*/content"), ("GET", "/files/[^/]*")
 DONE = {"a": "succeeded", "b": "succeeded"}
 NO_FILE = "Cannot find file file-1, or organization org-1 does not have access to it."
 FULL = "Enqueued token limit reached for m in organization o. Limit: 1 enqueued tokens."
@@ -168,8 +168,16 @@ CASES = (
     ),
     Case("content: reset", [Fault(*CONTENT, times=3)]),
     Case(
-        "content: 404, for minutes",
+        "content: 404, for minutes, and the file is there",
         [Fault(*CONTENT, status=404, body=failure("?"), times=6)],
+        stops="Nothing is lost",
+    ),
+    Case(
+        "content: 404, for minutes, and there is no such file",
+        [
+            Fault(*CONTENT, status=404, body=failure("?"), times=6),
+            Fault(*FILE, status=404, body=failure("?")),
+        ],
         outcomes={"a": "lost", "b": "lost"},
     ),
 )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import stream
 
-from batchspec.apply.collect import split_lines
+from batchspec.apply.download import split_lines
 
 
 def split(*chunks: bytes) -> list[bytes]:

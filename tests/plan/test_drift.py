@@ -12,7 +12,6 @@ from batchspec.plan.drift import (
     Look,
     drifted,
     expiring,
-    is_of,
     is_unknown,
     not_known,
     shares,
@@ -20,7 +19,7 @@ from batchspec.plan.drift import (
     with_drift,
 )
 from batchspec.state.records import BatchRecord, RemoteStatus, RequestCounts
-from batchspec.state.remote import NotFound, RemoteBatch, RemoteError
+from batchspec.state.remote import NotFound, RemoteBatch, RemoteError, is_of
 from batchspec.state.stored import DraftTotals
 
 A, B = JobAddress("m.a"), JobAddress("m.b")

@@ -10,6 +10,7 @@ ALTER TABLE batches ADD COLUMN via TEXT NOT NULL DEFAULT 'batch';  -- or 'live':
 ALTER TABLE batches ADD COLUMN imported INTEGER NOT NULL DEFAULT 0; -- made by hand and adopted
 ALTER TABLE batches ADD COLUMN tidied_at REAL;       -- when its input file was deleted at the provider
 ALTER TABLE batches ADD COLUMN purged_at REAL;       -- when its result files were deleted there
+ALTER TABLE batches ADD COLUMN unread INTEGER NOT NULL DEFAULT 0; -- collected, not all results read
 -- Input files of batches that are done with and still at the provider.
 CREATE INDEX batches_untidy ON batches (number)
   WHERE phase IN ('collected', 'rejected', 'lost') AND tidied_at IS NULL
