@@ -57,6 +57,7 @@ def look(project: "Project", keep: float) -> Garbage:
         for provider, why in _left_alone(project, reader, litter).items():
             found.left.append(why)
             litter = _without(litter, provider)
+    litter = _at_todays_accounts(project, litter, found)
     found.inputs, found.results = len(litter.inputs), len(litter.results)
     found.input_bytes = sum(one.bytes for one in litter.inputs)
     found.segments = len(litter.segments)
@@ -95,6 +96,32 @@ async def empty(
 
 def _of(litter: Iterable[RemoteLitter], provider: str) -> list[RemoteLitter]:
     return [one for one in litter if one.provider == provider]
+
+
+def _at_todays_accounts(project: "Project", litter: Litter, found: Garbage) -> Litter:
+    """Leave out the files that today's keys cannot delete, and say so; calls nobody."""
+    connections = Connections(project.settings, project.directory, project.root, project.simulated)
+    for name in sorted({one.provider for one in (*litter.inputs, *litter.results)}):
+        try:
+            account = connections.account(project.providers[name])
+        except ConfigurationError as error:
+            found.left.append(str(error))
+            litter = _without(litter, name)
+            continue
+        inputs, results = (
+            [one for one in files if one.provider != name or _is_at(one, account, found)]
+            for files in (litter.inputs, litter.results)
+        )
+        litter = Litter(inputs, results, litter.segments)
+    return litter
+
+
+def _is_at(one: RemoteLitter, account: str | None, done: Garbage) -> bool:
+    """Tell whether a file is at the account of today's key."""
+    if one.account is None or account is None or one.account == account:
+        return True
+    done.left.append(f"Files of batch {one.batch} are at another account: {one.account}.")
+    return False
 
 
 def _without(litter: Litter, provider: str) -> Litter:
@@ -143,23 +170,16 @@ class _Emptying:
             return
         try:
             for one in litter.inputs:
-                if self._is_ours(one, account) and await self._delete(provider, one):
+                if _is_at(one, account, self.done) and await self._delete(provider, one):
                     self.store.commit(InputDeleted(id=one.batch, at=project.clock.now()))
                     self.done.inputs += 1
                     self.done.input_bytes += one.bytes
             for one in litter.results:
-                if self._is_ours(one, account) and await self._delete(provider, one):
+                if _is_at(one, account, self.done) and await self._delete(provider, one):
                     self.store.commit(ResultsDeleted(id=one.batch, at=project.clock.now()))
                     self.done.results += 1
         finally:
             await disconnect(project, {name: provider})
-
-    def _is_ours(self, one: RemoteLitter, account: str | None) -> bool:
-        """Tell whether a file is at the account of today's key."""
-        if one.account is None or account is None or one.account == account:
-            return True
-        self.done.left.append(f"Files of batch {one.batch} are at another account: {one.account}.")
-        return False
 
     async def _delete(self, provider: Provider, one: RemoteLitter) -> bool:
         """Delete the files of a batch; one that is gone already counts."""

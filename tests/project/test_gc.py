@@ -1,12 +1,15 @@
 """Deleting what nothing needs any more, at the provider and on disk."""
 
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from worlds import Fault, World, failure
 
 from batchspec.errors import LockedError
 from batchspec.ids import FileId
+from batchspec.ports import Client
+from batchspec.project.wiring import Unconnected
 from batchspec.store.segments import segment_path
 
 TAKE = ("DELETE", "/files/.*")
@@ -124,9 +127,26 @@ def test_files_at_another_account_are_told(answered: World) -> None:
         project.providers["openai"] = here
         with project.leased("test") as store, store.transaction() as db:
             db.execute("UPDATE batches SET account = 'elsewhere' WHERE number = 1")
+        told = project.state.gc(dry_run=True)
         done = project.state.gc()
-    assert (done.inputs, done.results) == (1, 1)
+    assert (done.inputs, done.results) == (told.inputs, told.results) == (1, 1)
     assert "at another account: elsewhere" in done.left[0]
+    assert told.left == done.left
+
+
+def test_a_dry_run_tells_that_a_key_is_missing(
+    answered: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It announces nothing that the real run would leave alone."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with answered.open() as project:
+        here = project.providers["openai"]
+        project.providers["openai"] = replace(here, client=cast("Client", Unconnected("openai")))
+        told = project.state.gc(dry_run=True)
+        done = project.state.gc()
+    assert (told.inputs, told.results) == (done.inputs, done.results) == (0, 0)
+    assert told.left == done.left
+    assert "OPENAI_API_KEY" in told.left[0]
 
 
 def test_bodies_that_no_row_points_at_go_and_others_stay(answered: World) -> None:
