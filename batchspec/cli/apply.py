@@ -69,18 +69,17 @@ def apply(  # noqa: PLR0913 - one argument per option
     if planfile is not None:
         refuse_wishes(wishes, "a saved plan says itself what it is about.")
         auto_approve = True  # it is the consent
-    if as_json and not auto_approve:
-        raise DeclinedError("`--json` asks no questions: add `--auto-approve`.")
     events = JsonEvents() if as_json else None
     try:
+        if events and not auto_approve:
+            raise DeclinedError("`--json` asks no questions: add `--auto-approve`.")
         with scope.open() as project:
             with planning(quiet=as_json) as hook:
                 look = {"refresh": not no_refresh, "told": hook.looking if hook else None}
                 plan = _plan(project, planfile, wishes, hook=hook, **look)
             _show(plan, events, project)
             if not plan.can_apply:
-                _finish(project, plan, events, detach=detach)
-                return ExitCode.DONE
+                return _finish(project, plan, events, detach=detach)
             if not auto_approve:
                 ask(plan)
             with watching(events) as view:
@@ -105,13 +104,22 @@ def _plan(
     return project.replan(project.load_plan(planfile), **options)
 
 
-def _finish(project: "Project", plan: "Plan", events: JsonEvents | None, *, detach: bool) -> None:
+def _finish(
+    project: "Project", plan: "Plan", events: JsonEvents | None, *, detach: bool
+) -> ExitCode:
     """Bring to an end what nobody has to agree to, and say what failed before."""
     if plan.chores:
         with watching(events) as view:
-            project.apply(plan, hook=view, detach=detach)
-    if not events and plan.jobs:
-        show_failures(project.status().jobs)
+            result = project.apply(plan, hook=view, detach=detach)
+    elif plan.jobs:
+        result = project.apply(plan)
+    else:
+        return ExitCode.DONE
+    if events:
+        tell_result(events, result, {})
+    else:
+        show_failures(result.jobs)
+    return result.exit_code
 
 
 def _show(plan: "Plan", events: JsonEvents | None, project: "Project") -> None:

@@ -8,6 +8,7 @@ from batchspec.cli.scope import Scope, scope_options
 from batchspec.cli.views.asking import confirm
 from batchspec.cli.views.failures import errors_as_json
 from batchspec.cli.views.unlock import show_holder, show_unlocked, show_unlocked_json
+from batchspec.store.lease import gone
 
 
 @click.command()
@@ -26,7 +27,8 @@ def unlock(scope: Scope, *, lock: str, auto_approve: bool, as_json: bool) -> Non
         held = project.lock(lock)
         if held is not None:
             if not as_json:
-                show_holder(held, now=time.time())
+                now = time.time()
+                show_holder(held, now=now, free=gone(held, now))
             if not auto_approve:
                 confirm("Take the lock away from it?")
             project.unlock(held)

@@ -21,7 +21,7 @@ def renamed(plans: Sequence[JobPlan], planner: Planner) -> list[JobPlan]:
             gone[old] = _forgetting(gone[old], left)
             found.append(_moved(plan, old))
         else:
-            found.append(plan)
+            found.append(_not_moved(plan) if plan.address in planner.unknown else plan)
     kept = [gone.get(plan.address, plan) if plan.removed else plan for plan in found]
     return [plan for plan in kept if not plan.removed or plan.counts]
 
@@ -32,6 +32,15 @@ def _moved(plan: JobPlan, old: JobAddress) -> JobPlan:
         for reason in plan.reasons
     ]
     return replace(plan, moved_from=old, reasons=tuple(reasons))
+
+
+def _not_moved(plan: JobPlan) -> JobPlan:
+    """Tell answers of nobody, or of a job that stays, as paid for before: nothing was renamed."""
+    reasons = [
+        replace(reason, code="SAME_REQUEST") if reason.code == "MOVED" else reason
+        for reason in plan.reasons
+    ]
+    return replace(plan, reasons=tuple(reasons))
 
 
 def _forgetting(plan: JobPlan, rows: int) -> JobPlan:

@@ -59,6 +59,7 @@ class Planner:
         lanes: (lane, requests, bytes) per job, to count batches.
         loads: What each job would send.
         moved: How many rows of each job take over items that are forgotten, by whose they are.
+        unknown: Jobs the state holds no items of.
         constraint: The saved plan beyond which nothing is done; None: there is none.
         facts_changed: Whether agreeing has to record how replies are to be judged, or that a job
             is protected or not any more.
@@ -86,6 +87,7 @@ class Planner:
     moved: dict[JobAddress, Mapping[JobAddress, int]] = field(
         default_factory=dict[JobAddress, Mapping[JobAddress, int]]
     )
+    unknown: set[JobAddress] = field(default_factory=set[JobAddress])
     loads: dict[JobAddress, Load] = field(default_factory=dict[JobAddress, Load])
 
     def plan_job(self, job: DesiredJob) -> JobPlan:
@@ -105,6 +107,8 @@ class Planner:
             protect=job.job.protect,
             scoped=sees_rows(job),
         )
+        if not known:
+            self.unknown.add(job.address)
         tally = Tally(job.address, f"{job.contract.provider}:{job.contract.model}")
         pass_ = RowPass(self, job, tally, known=known)
         problems = [*limited(pass_.run(rows), job, MAX_DIAGNOSTICS)]

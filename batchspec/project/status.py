@@ -8,6 +8,7 @@ from batchspec.ports import Provider
 from batchspec.project.values import Status
 from batchspec.reconcile.admit import UnderWay, admits, under_way
 from batchspec.state.records import BatchRecord, LaneRecord
+from batchspec.store.lease import gone
 from batchspec.store.reader import StateReader
 
 
@@ -18,6 +19,7 @@ def status_of(
     batches = tuple(reader.batches(open_only=True))
     lanes = tuple(reader.lanes(now))
     every = [lane.lane for lane in lanes]
+    lease = reader.lease()
     return Status(
         environment=environment,
         lineage=reader.lineage,
@@ -25,7 +27,8 @@ def status_of(
         jobs=tuple(job for job in reader.progress() if not job.removed),
         batches=batches,
         lanes=lanes,
-        lease=reader.lease(),
+        lease=lease,
+        lease_free=lease is not None and gone(lease, now),
         spent=reader.spent(),
         waiting=(
             *(_batch(batch, now) for batch in batches),

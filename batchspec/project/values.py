@@ -45,6 +45,8 @@ class Status:
     """Open batches."""
     lanes: tuple[LaneRecord, ...]
     lease: LeaseRecord | None
+    lease_free: bool = False
+    """Who holds it is dead, or silent on another machine: it is free to take."""
     spent: Decimal | None
     waiting: tuple[str, ...] = ()
     """What is waited for, a sentence each."""

@@ -210,3 +210,8 @@ class LeaseRecord:
     since: float
     heartbeat: float
     fence: int
+
+    @property
+    def machine(self) -> str:
+        """Return the plain name of the host, without what tells processes of it apart."""
+        return self.host.partition("/")[0]

@@ -38,7 +38,7 @@ def acquire(db: sqlite3.Connection, holder: str, operation: str, now: float) -> 
     _begin(db, now)
     try:
         held = read_lease(db)
-        if held is not None and held.holder != holder and not _gone(held, now):
+        if held is not None and held.holder != holder and not gone(held, now):
             raise LockedError(describe(held, now))  # noqa: TRY301 - inside the transaction
         db.execute(
             "UPDATE lease SET holder = ?, host = ?, pid = ?, operation = ?, since = ?, "
@@ -135,10 +135,11 @@ def describe(held: LeaseRecord, now: float) -> str:
     """Say who holds the lease, for people."""
     since = datetime.fromtimestamp(held.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return (
-        f"The state is locked by `{held.operation}` of process {held.pid} on {held.host}, "
+        f"The state is locked by `{held.operation}` of process {held.pid} on {held.machine}, "
         f"since {since}, last heard of {max(0, now - held.heartbeat):.0f} s ago "
-        f"(lock {held.holder}). Wait for it (`--lock-timeout 5m`) or stop it; of another machine, "
-        f"wait {TTL:.0f} s after it died. If it hangs: `batchspec unlock {held.holder}`."
+        f"(lock {held.holder}). Wait for it (`--lock-timeout 5m`) or stop it; if it died "
+        f"on another machine, the lock is free after {TTL:.0f} s. If it hangs: "
+        f"`batchspec unlock {held.holder}`."
     )
 
 
@@ -149,7 +150,8 @@ def lost(db: sqlite3.Connection, now: float) -> str:
     return f"This process lost its lease on the state and stopped before writing.{who}"
 
 
-def _gone(held: LeaseRecord, now: float) -> bool:
+def gone(held: LeaseRecord, now: float) -> bool:
+    """Tell whether the lock is free: the holder is dead, or silent on another machine."""
     if held.host == host():
         return not alive(held.pid)
     if held.host.startswith(f"{host()}/"):

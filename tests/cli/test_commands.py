@@ -131,7 +131,10 @@ def test_an_apply_with_failed_items_says_so_everywhere(run: Run) -> None:
     assert len(failed) == 2
     assert "refused: no" in failed[1]
     again = run("apply", "--simulate")
-    assert (again.code, "1 refused" in again.out) == (0, True)
+    assert (again.code, "1 refused" in again.out) == (ExitCode.FAILED_ITEMS, True)
+    events = run("apply", "--simulate", "--auto-approve", "--json").out.splitlines()
+    last = json.loads(events[-1])
+    assert (last["type"], last["nothing"], last["exit_code"]) == ("apply_summary", True, 4)
 
 
 @pytest.mark.usefixtures("project")
@@ -205,6 +208,14 @@ def test_errors_are_json_too(run: Run, project: Path) -> None:
     assert [json.loads(event)["type"] for event in events][-1] == "error"
     assert json.loads(events[0])["diagnostic"]["file"] == "specs/broken.py"
     assert run("validate").code == 1
+
+
+@pytest.mark.usefixtures("project")
+def test_a_program_that_did_not_agree_is_told_as_json(run: Run) -> None:
+    """`--json` alone agrees to nothing, and stdout says so."""
+    ended = run("apply", "--json", "--simulate")
+    event = json.loads(ended.out)
+    assert (ended.code, event["type"], event["error"]["exit_code"]) == (8, "error", 8)
 
 
 @pytest.mark.usefixtures("project")

@@ -1,6 +1,9 @@
 """`--lock-timeout` and `unlock`, as people and scripts use them."""
 
 import json
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,9 @@ import pytest
 
 from batchspec.cli.durations import Duration
 from batchspec.cli.main import COMMANDS, batchspec
+from batchspec.cli.views.status import lease_line
 from batchspec.errors import ExitCode, LockedError
+from batchspec.state.records import LeaseRecord
 from batchspec.store import waiting
 from batchspec.store.sqlite import StateStore
 
@@ -37,6 +42,25 @@ def test_a_locked_state_is_told_with_the_way_out(run: Run) -> None:
     assert f"batchspec unlock {HOLDER}" in ended.err
     status = json.loads(run("status", "--simulate", "--json").out)
     assert status["lease"]["holder"] == HOLDER
+
+
+def test_a_holder_that_died_here_is_not_at_work(run: Run, tmp_path: Path) -> None:
+    """Its lock is free, and people read the name of the machine alone."""
+    assert run("init").code == 0
+    code = (
+        "import os; from pathlib import Path; from batchspec.store.sqlite import StateStore; "
+        "store = StateStore(Path('state/simulation'), lambda: 1_800_000_000.0); "
+        f"store.initialise('lineage-1'); store.acquire({HOLDER!r}, 'apply'); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    held = json.loads(run("status", "--simulate", "--json").out)
+    assert (held["lease"]["holder"], held["lease_free"]) == (HOLDER, True)
+    holder = LeaseRecord(**held["lease"], fence=1)
+    told = lease_line(holder, holder.heartbeat + 5, free=True).plain
+    assert told == (
+        f"No longer at work: apply on {socket.gethostname()}, process {holder.pid}, which died; "
+        "last sign of life 5s ago. The lock is free."
+    )
 
 
 @pytest.mark.usefixtures("holder")

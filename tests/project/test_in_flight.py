@@ -127,6 +127,17 @@ def test_an_old_answer_is_readable_until_the_new_one_is_in(world: World) -> None
 # --- renamed
 
 
+def test_answers_of_a_job_that_was_forgotten_are_no_renaming(world: World) -> None:
+    """Nothing has another name: the same requests were paid for before."""
+    world.job("a", "b")
+    world.apply()
+    with world.project() as project:
+        project.state.forget(["m.j"])
+    plan = world.plan()
+    assert (plan.counts, of(plan).moved_from) == ({Kind.REUSE: 2}, None)
+    assert reasons(plan) == {"SAME_REQUEST": 2}
+
+
 def test_a_renamed_job_is_one_change_and_free(world: World) -> None:
     world.job("a", "b")
     world.apply()

@@ -215,7 +215,8 @@ class Narrator:
 def _kept_house(event: HousekeepingEvent) -> str:  # noqa: PLR0911 - one per event
     match event:
         case LeaseBroken():
-            who = f"`{clean(event.operation)}` of process {event.pid} on {clean(event.host)}"
+            machine = clean(event.host.partition("/")[0])
+            who = f"`{clean(event.operation)}` of process {event.pid} on {machine}"
             return f"The lease was taken away from {who}."
         case AddressMoved():
             return f"{clean(event.old)} is {clean(event.new)} now."

@@ -25,7 +25,7 @@ def show_status(status: "Status", *, now: float) -> None:
     print_table(console, job_lines(status.jobs))
     print_prose(console, _waiting(status))
     if status.lease:
-        print_prose(console, [Text(), lease_line(status.lease, now)])
+        print_prose(console, [Text(), lease_line(status.lease, now, free=status.lease_free)])
 
 
 def show_status_json(status: "Status") -> None:
@@ -40,6 +40,7 @@ def show_status_json(status: "Status") -> None:
             "batches": [batch_document(batch) for batch in status.batches],
             "waiting": list(status.waiting),
             "lease": lease_document(status.lease) if status.lease else None,
+            "lease_free": status.lease_free,
         }
     )
 
@@ -82,10 +83,13 @@ def _waiting(status: "Status") -> list[Text]:
     return [Text(), Text("Waiting", "bold"), *(Text(f"  {clean(w)}") for w in status.waiting)]
 
 
-def lease_line(lease: LeaseRecord, now: float) -> Text:
-    """Say who is at work on the state."""
+def lease_line(lease: LeaseRecord, now: float, *, free: bool) -> Text:
+    """Say who is at work on the state, or was until it died."""
     beat = duration(now - lease.heartbeat)
-    who = f"{clean(lease.host)}, process {lease.pid}"
+    who = f"{clean(lease.machine)}, process {lease.pid}"
+    if free:
+        what = f"No longer at work: {clean(lease.operation)} on {who}, which died"
+        return Text(f"{what}; last sign of life {beat} ago. The lock is free.")
     age = duration(now - lease.since)
     what = f"At work: {clean(lease.operation)} on {who}"
     return Text(f"{what}, since {age}, last sign of life {beat} ago; lock {lease.holder}.")

@@ -8,9 +8,9 @@ from batchspec.cli.views.streams import print_json, print_prose, stderr, stdout
 from batchspec.state.records import LeaseRecord
 
 
-def show_holder(held: LeaseRecord, *, now: float) -> None:
+def show_holder(held: LeaseRecord, *, now: float, free: bool) -> None:
     """Say who holds the lock."""
-    print_prose(stderr(), [lease_line(held, now)])
+    print_prose(stderr(), [lease_line(held, now, free=free)])
 
 
 def show_unlocked(held: LeaseRecord | None) -> None:
