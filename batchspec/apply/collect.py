@@ -220,8 +220,8 @@ class _Settling:
             self._orphaned.add(member.job)
             if isinstance(result, Reply) and result.tool_calls:
                 settlement = _UNWANTED if member.wanted else CallTools(result.tool_calls)
-        if member.wanted and _stopped_for_nobody(self._record, settlement):
-            settlement = SendAgain("its batch was cancelled while no row wanted it", wait=False)
+        if member.wanted and _we_cancelled(self._record, settlement):
+            settlement = SendAgain("its batch was cancelled and a row wants it", wait=False)
         if self._recorder is not None and ref is not None and _lasts(result):
             self._keep(member, line or self._world.store.body(ref))
         if not isinstance(result, Reply):
@@ -302,10 +302,13 @@ def line_overhead(world: World, provider: Provider, contract: int) -> int:
     return len(first) + len(second) + 36
 
 
-def _stopped_for_nobody(record: BatchRecord, settlement: Settlement) -> bool:
-    """Tell whether a member did not run because rows did not want it when it was cancelled."""
+def _we_cancelled(record: BatchRecord, settlement: Settlement) -> bool:
+    """Tell whether a member did not run because we cancelled its batch, for no row or a person.
+
+    Who still wants it gets it; what a person stopped ends once it is back.
+    """
     cancelled = isinstance(settlement, Answered) and settlement.outcome == "cancelled"
-    return cancelled and record.cancel_reason == "unwanted"
+    return cancelled and record.cancel_reason in {"unwanted", "requested"}
 
 
 def _lasts(result: Reply | LineError) -> bool:

@@ -7,7 +7,7 @@ scratch database of `store.draft`.
 import sqlite3
 
 from batchspec.errors import RefusedError
-from batchspec.store.wanted import ABANDONED, TOOLS
+from batchspec.store.wanted import LET_GO, TOOLS
 
 _STATEMENTS = (
     # Lanes, contracts and jobs.
@@ -76,7 +76,7 @@ _STATEMENTS = (
     """,
     """
     UPDATE conversations SET phase = 'pending', turn = 1, attempts = 0, output_retries = 0,
-      resumable = 0, stopped = 0, ready_at = 0,
+      resumable = 0, stopped = 0, ready_at = 0, answer = NULL,
       kept = CASE WHEN outcome = 'succeeded' THEN reply ELSE kept END, outcome = NULL,
       reason = NULL, request = r.body, size = r.size, job = r.owner
     FROM (
@@ -85,10 +85,16 @@ _STATEMENTS = (
     ) r
     WHERE conversations.fingerprint = r.fingerprint AND conversations.phase = 'final'
     """,
+    # What a person stopped and an item wants from now on is sent again.
+    """
+    UPDATE conversations SET stopped = 0 WHERE stopped = 1 AND phase = 'batched'
+      AND fingerprint IN (SELECT fingerprint FROM draft.rows WHERE kind IS NOT NULL)
+    """,
     # Items; the old answer stays readable until the new one is in.
     """
     CREATE TEMP TABLE dropped AS
-    SELECT i.conversation FROM draft.rows r JOIN wanted w ON w.number = r.job
+    SELECT i.conversation, i.previous FROM draft.rows r
+    JOIN wanted w ON w.number = r.job
     JOIN items i ON i.job = w.job AND i.key = r.key WHERE r.kind IS NOT NULL
     """,
     """
@@ -99,7 +105,7 @@ _STATEMENTS = (
     ON CONFLICT (job, key) DO UPDATE SET
       previous = CASE
         WHEN items.conversation = excluded.conversation THEN previous
-        WHEN (SELECT outcome = 'succeeded' OR (phase <> 'final' AND kept IS NOT NULL)
+        WHEN (SELECT outcome = 'succeeded' OR kept IS NOT NULL
           FROM conversations c WHERE c.id = items.conversation) THEN items.conversation
         ELSE previous END,
       conversation = excluded.conversation, row = excluded.row, digest = excluded.digest
@@ -107,63 +113,49 @@ _STATEMENTS = (
     # Rows and jobs that are gone: forgotten, never destroyed; their answers can be reused.
     """
     CREATE TEMP TABLE gone AS
-    SELECT i.id, i.conversation FROM wanted w JOIN items i ON i.job = w.job
+    SELECT i.id FROM wanted w JOIN items i ON i.job = w.job
     WHERE NOT w.partial AND NOT EXISTS (
       SELECT 1 FROM draft.rows r WHERE r.job = w.number AND r.key = i.key)
     UNION
-    SELECT i.id, i.conversation FROM draft.forgets f JOIN wanted w ON w.number = f.job
+    SELECT i.id FROM draft.forgets f JOIN wanted w ON w.number = f.job
     JOIN items i ON i.job = w.job AND i.key = f.key
+    UNION
+    SELECT i.id FROM draft.removed_jobs d JOIN jobs j ON j.address = d.address
+    JOIN items i ON i.job = j.id
     """,
-    "INSERT INTO dropped SELECT conversation FROM gone",
+    """
+    INSERT INTO dropped
+    SELECT i.conversation, i.previous FROM gone g JOIN items i ON i.id = g.id
+    """,
     "DELETE FROM items WHERE id IN (SELECT id FROM gone)",
+    # A row that has another name now has its old answer under that name.
     """
-    INSERT INTO dropped SELECT i.conversation FROM items i JOIN jobs j ON j.id = i.job
-    WHERE j.address IN (SELECT address FROM draft.removed_jobs)
-    """,
-    """
-    DELETE FROM items WHERE job IN (
-      SELECT j.id FROM jobs j WHERE j.address IN (SELECT address FROM draft.removed_jobs))
+    UPDATE items SET previous = d.previous
+    FROM (
+      SELECT conversation, MAX(previous) AS previous FROM dropped
+      WHERE previous IS NOT NULL GROUP BY 1
+    ) d
+    WHERE d.conversation = items.conversation AND items.previous IS NULL
+      AND EXISTS (SELECT 1 FROM draft.rows r JOIN wanted w ON w.number = r.job
+        WHERE w.job = items.job AND r.key = items.key AND r.kind IS NOT NULL)
     """,
     """
     UPDATE jobs SET removed = 1 WHERE address IN (SELECT address FROM draft.removed_jobs)
-    """,
-    # What another job wants now is served by that job's tools and validators, and judged by them.
-    """
-    CREATE TEMP TABLE taken AS
-    SELECT c.id, c.job AS old, (
-      SELECT i.job FROM items i WHERE i.conversation = c.id ORDER BY i.id LIMIT 1) AS new
-    FROM conversations c
-    WHERE c.id IN (
-        SELECT conversation FROM dropped UNION
-        SELECT c.id FROM draft.rows r JOIN conversations c ON c.fingerprint = r.fingerprint
-        WHERE r.kind = '=')
-      AND EXISTS (SELECT 1 FROM items i WHERE i.conversation = c.id)
-      AND NOT EXISTS (SELECT 1 FROM items i WHERE i.conversation = c.id AND i.job = c.job)
-    """,
-    """
-    UPDATE conversations SET job = (SELECT new FROM taken t WHERE t.id = conversations.id)
-    WHERE id IN (SELECT id FROM taken)
-    """,
-    """
-    UPDATE jobs SET judged = x'' WHERE id IN (
-      SELECT t.new FROM taken t JOIN jobs o ON o.id = t.old JOIN jobs n ON n.id = t.new
-      WHERE o.judged <> n.policy)
     """,
     # Validators may look at the row, so a row that changed outside its request is judged again.
     """
     UPDATE jobs SET judged = x'' WHERE id IN (
       SELECT w.job FROM draft.rows r JOIN wanted w ON w.number = r.job WHERE r.kind = '~')
     """,
-    # What no item wants any more is not sent; what is in a batch comes back and is kept.
-    f"""
-    {ABANDONED}
-    WHERE phase IN ('pending', 'tools') AND id IN (SELECT conversation FROM dropped)
-      AND NOT EXISTS (SELECT 1 FROM items i WHERE i.conversation = conversations.id)
-    """,  # noqa: S608 - constants
+    """
+    INSERT INTO dropped
+    SELECT c.id, NULL FROM draft.rows r
+    JOIN conversations c ON c.fingerprint = r.fingerprint WHERE r.kind = '='
+    """,
+    *LET_GO,
     "DROP TABLE wanted",
     "DROP TABLE dropped",
     "DROP TABLE gone",
-    "DROP TABLE taken",
 )
 _LIVE_JOBS = "SELECT COUNT(*) FROM jobs WHERE NOT removed"
 _CONFLICT = """

@@ -3,6 +3,7 @@
 import sqlite3
 
 from batchspec.ids import JobAddress, RowKey
+from batchspec.store.wanted import LET_GO
 
 _MOVE_BATCHES = """
 UPDATE batches SET jobs = json_set(json_remove(jobs, :old), :new, json_extract(jobs, :old))
@@ -10,43 +11,16 @@ WHERE json_type(jobs, :old) IS NOT NULL
 """
 _FORGET = (
     """
-    CREATE TEMP TABLE forgotten AS SELECT id, conversation FROM items
+    CREATE TEMP TABLE dropped AS SELECT id, conversation FROM items
     WHERE job = (SELECT id FROM jobs WHERE address = :job) AND (:key IS NULL OR key = :key)
     """,
-    "DELETE FROM items WHERE id IN (SELECT id FROM forgotten)",
+    "DELETE FROM items WHERE id IN (SELECT id FROM dropped)",
     "UPDATE jobs SET removed = 1 WHERE address = :job AND :key IS NULL",
-    # What an item of another job wants too is served and judged by that job now.
-    """
-    CREATE TEMP TABLE inherited AS
-    SELECT c.id, c.job AS old, (
-      SELECT i.job FROM items i WHERE i.conversation = c.id ORDER BY i.id LIMIT 1) AS new
-    FROM conversations c WHERE c.id IN (SELECT conversation FROM forgotten)
-      AND EXISTS (SELECT 1 FROM items i WHERE i.conversation = c.id)
-      AND NOT EXISTS (SELECT 1 FROM items i WHERE i.conversation = c.id AND i.job = c.job)
-    """,
-    """
-    UPDATE conversations SET job = (SELECT new FROM inherited t WHERE t.id = conversations.id)
-    WHERE id IN (SELECT id FROM inherited)
-    """,
-    """
-    UPDATE jobs SET judged = x'' WHERE id IN (
-      SELECT t.new FROM inherited t JOIN jobs o ON o.id = t.old JOIN jobs n ON n.id = t.new
-      WHERE o.judged <> n.policy)
-    """,
-    # What no item wants any more is not sent; what is in a batch comes back and is kept.
-    """
-    UPDATE conversations SET phase = 'final',
-      outcome = CASE WHEN kept IS NULL THEN 'cancelled' ELSE 'succeeded' END,
-      reason = CASE WHEN kept IS NULL THEN 'No row wants it any more.' END,
-      reply = COALESCE(kept, reply)
-    WHERE phase IN ('pending', 'tools') AND id IN (SELECT conversation FROM forgotten)
-      AND NOT EXISTS (SELECT 1 FROM items i WHERE i.conversation = conversations.id)
-    """,
 )
 _COUNTS = """
 SELECT COUNT(*), COALESCE(SUM(c.phase = 'batched' AND NOT EXISTS (
   SELECT 1 FROM items i WHERE i.conversation = c.id)), 0)
-FROM forgotten f JOIN conversations c ON c.id = f.conversation
+FROM dropped d JOIN conversations c ON c.id = d.conversation
 """
 
 
@@ -72,9 +46,10 @@ def forget(db: sqlite3.Connection, job: JobAddress, key: RowKey | None) -> tuple
     """
     for statement in _FORGET:
         db.execute(statement, {"job": job, "key": key})
+    for statement in LET_GO:
+        db.execute(statement)
     items, in_flight = db.execute(_COUNTS).fetchone()
-    db.execute("DROP TABLE forgotten")
-    db.execute("DROP TABLE inherited")
+    db.execute("DROP TABLE dropped")
     return items, in_flight
 
 

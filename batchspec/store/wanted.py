@@ -3,7 +3,7 @@
 import sqlite3
 
 from batchspec.ids import BatchId
-from batchspec.state.machine import conversation_phase
+from batchspec.state.machine import conversation_phase, phases_before
 from batchspec.state.stopped import CANCELLED
 
 _COUNTS = """
@@ -23,6 +23,8 @@ SELECT b.id FROM batches b WHERE b.phase IN ('intended', 'submitted') AND b.canc
   AND b.members > 0 AND NOT b.imported AND NOT {_WANTED} ORDER BY b.number
 """  # noqa: S608 - constants
 _NEEDED = f"SELECT {_WANTED} FROM batches b WHERE b.id = ?"  # noqa: S608 - constants
+_WAITING = "phase IN ({})".format(", ".join(f"'{one}'" for one in phases_before("Abandoned")))
+"""What is sent or run only if somebody still wants it."""
 NOBODY = "No row wants it any more."
 TURN, TOOLS = 1, 2
 """How a conversation that ended goes on when it is sent again: with the request of its turn, or
@@ -34,14 +36,40 @@ UPDATE conversations SET phase = '{conversation_phase("pending", "Abandoned")}',
   resumable = CASE WHEN kept IS NOT NULL THEN 0 WHEN phase = 'tools' THEN {TOOLS}
     ELSE {TURN} * (turn > 1) END
 """  # noqa: S608 - constants
-ABANDONED = _ENDED.format(NOBODY)
-"""SQL that ends conversations no row wants, whichever they are."""
-_END_STOPPED = f"{_ENDED.format(CANCELLED)} WHERE phase IN ('pending', 'tools') AND stopped = 1"
+_END_STOPPED = f"{_ENDED.format(CANCELLED)} WHERE {_WAITING} AND stopped = 1"
 _ABANDON = f"""
-{ABANDONED}
-WHERE phase IN ('pending', 'tools') AND batch = (SELECT number FROM batches WHERE id = ?)
+{_ENDED.format(NOBODY)} WHERE {_WAITING} AND batch = (SELECT number FROM batches WHERE id = ?)
   AND NOT EXISTS (SELECT 1 FROM items i WHERE i.conversation = conversations.id)
 """  # noqa: S608 - constants
+_ABANDON_DROPPED = f"""
+{_ENDED.format(NOBODY)} WHERE {_WAITING} AND id IN (SELECT conversation FROM temp.dropped)
+  AND NOT EXISTS (SELECT 1 FROM items i WHERE i.conversation = conversations.id)
+"""  # noqa: S608 - constants
+LET_GO = (
+    # What another job wants now is served by that job's tools and validators, and judged by them.
+    """
+    CREATE TEMP TABLE taken AS
+    SELECT c.id, c.job AS old, (
+      SELECT i.job FROM items i WHERE i.conversation = c.id ORDER BY i.id LIMIT 1) AS new
+    FROM conversations c WHERE c.id IN (SELECT conversation FROM temp.dropped)
+      AND EXISTS (SELECT 1 FROM items i WHERE i.conversation = c.id)
+      AND NOT EXISTS (SELECT 1 FROM items i WHERE i.conversation = c.id AND i.job = c.job)
+    """,
+    """
+    UPDATE conversations SET job = (SELECT new FROM taken t WHERE t.id = conversations.id)
+    WHERE id IN (SELECT id FROM taken)
+    """,
+    """
+    UPDATE jobs SET judged = x'' WHERE id IN (
+      SELECT t.new FROM taken t JOIN jobs o ON o.id = t.old JOIN jobs n ON n.id = t.new
+      WHERE o.judged <> n.policy)
+    """,
+    # What no item wants any more is not sent; what is in a batch comes back and is kept.
+    _ABANDON_DROPPED,
+    "DROP TABLE taken",
+)
+"""What follows when items leave the conversations in `temp.dropped`: each goes to whoever wants it
+now, or ends."""
 _LOSE = f"""
 UPDATE conversations SET phase = '{conversation_phase("batched", "Answered")}', outcome = 'lost',
   reason = ?, resumable = {TURN} * (turn > 1)

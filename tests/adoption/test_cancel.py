@@ -12,6 +12,7 @@ from batchspec.plan.changes import Kind
 from batchspec.project.stopping import CancelResult
 from batchspec.simulator import Pace
 from batchspec.state.events import BatchCollected, CallFailed, CancelWanted, InputUploaded
+from batchspec.state.stopped import CANCELLED
 
 
 def cancelled(world: World, *addresses: str, **options: Any) -> CancelResult:
@@ -362,3 +363,17 @@ j = """
     world.model = lambda body: "YES" if len(body["messages"]) > 1 else "NO"
     world.apply()
     assert (world.texts(), world.lines) == ({"a": "YES"}, 2)
+
+
+def test_a_row_another_job_wants_after_all_is_sent_again(world: World) -> None:
+    """The cancelled batch gives back what both share; what nobody else wants stays cancelled."""
+    world.job("a", "b")
+    world.apply(detach=True)
+    cancelled(world, "m.j", detach=True)
+    world.job("a", name="n")
+    result = world.apply()
+    assert world.outcomes("n.j") == {"a": "succeeded"}
+    assert world.outcomes() == {"a": "succeeded", "b": "cancelled"}
+    assert world.items()["b"].reason == CANCELLED
+    assert world.lines == 1
+    assert result.exit_code == ExitCode.FAILED_ITEMS, "of what was cancelled"

@@ -10,7 +10,7 @@ from worlds import PACE, Fault, World, failure
 
 from batchspec.errors import ExitCode
 from batchspec.simulator import HTTPFailure, Pace
-from batchspec.state.events import BatchSubmitted, Event, ToolsRun
+from batchspec.state.events import BatchCollected, BatchSubmitted, Event, ToolsRun
 
 SLOW = Pace(validating=5, in_progress=20_000, finalizing=2, cancelling=5)
 BATCH, LIST = ("GET", "/batches/batch_[^/]*"), ("GET", "/batches")
@@ -252,3 +252,29 @@ def test_feedback_is_not_paid_for_twice_either(world: World) -> None:
     world.server.pace = PACE
     assert world.apply().exit_code == ExitCode.DONE
     assert asked == [1, 3]
+
+
+@pytest.mark.parametrize("moment", [BatchCollected, ToolsRun])
+@pytest.mark.parametrize("how", ["forget", "destroy"])
+def test_an_item_that_is_forgotten_between_turns_goes_on_there(
+    world: World, model: Model, moment: type, how: str
+) -> None:
+    """A person drops it from the state, and wants it all the same: the first turn was paid."""
+    spec(world, "a", "b")
+
+    def die(event: Event) -> None:
+        if isinstance(event, moment):
+            world.hook.react = lambda event: None
+            raise KilledError
+
+    world.hook.react = die
+    with pytest.raises(KilledError):
+        world.apply()
+    if how == "forget":
+        world.project().state.forget(['m.j["a"]'])
+    else:
+        world.project().destroy('m.j["a"]')
+    world.check()
+    world.apply()
+    assert world.outcomes() == {"a": "succeeded", "b": "succeeded"}
+    assert model.turns == [2, 2]

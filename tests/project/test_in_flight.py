@@ -254,3 +254,61 @@ def test_a_saved_plan_of_failed_rows_goes_on_where_replaced_ones_begin_again(wor
         project.save_plan(project.plan(whole=False, failed=True), file)
         plan = project.replan(project.load_plan(file))
     assert reasons(plan) == {"FAILED": 1}
+
+
+# --- old answers
+
+
+def refuse(body: dict[str, Any]) -> Any:
+    return {"role": "assistant", "content": None, "refusal": "no"}
+
+
+@pytest.mark.parametrize("detach", [True, False])
+@pytest.mark.parametrize(
+    ("rows", "renamed"),
+    [(["a"], {"variable": "k"}), (["z"], {"prompt": "lambda row: 'sing a'"})],
+    ids=["job", "key"],
+)
+def test_an_old_answer_moves_with_its_row(
+    world: World, detach: bool, rows: list[str], renamed: dict[str, str]
+) -> None:
+    """Its replacement is under way, or was not accepted, when the row gets another name."""
+    world.job("a", prompt="lambda row: 'say a'")
+    world.apply()
+    world.model = refuse
+    world.job("a", prompt="lambda row: 'sing a'")
+    world.apply(detach=detach)
+    world.job(*rows, **{"prompt": "lambda row: 'sing a'", **renamed})
+    address = "m.k" if "variable" in renamed else "m.j"
+    for _ in range(2):
+        world.apply(detach=detach)
+        assert world.texts(address) == {rows[0]: "SAY A"}
+        assert world.items(address)[rows[0]].previous
+        detach = False
+
+
+def test_an_old_answer_is_for_its_own_row_alone(world: World) -> None:
+    """Another job that asks the same never had one."""
+    world.job("a")
+    world.apply()
+    world.model = refuse
+    world.job("a", prompt="'sing {id}'")
+    world.job("a", name="n", prompt="'sing {id}'")
+    world.apply()
+    world.remove("m")
+    world.apply()
+    assert world.texts("n.j") == {"a": "no"}
+
+
+@pytest.mark.parametrize("detach", [True, False])
+def test_an_old_answer_outlives_two_replacements(world: World, detach: bool) -> None:
+    """The first was asked for with the same request, the second with another one."""
+    world.job("a")
+    world.apply()
+    world.model = refuse
+    world.apply(replace=["m.j"])
+    assert world.texts() == {"a": "SAY A"}
+    world.job("a", prompt="'sing {id}'")
+    world.apply(detach=detach)
+    assert world.texts() == {"a": "SAY A"}
+    assert world.items()["a"].previous
