@@ -37,7 +37,7 @@ def taint(scope: Scope, *, addresses: tuple[str, ...], keyfile: str | None) -> E
 @scope_options
 @click.pass_obj
 def untaint(scope: Scope, *, addresses: tuple[str, ...], keyfile: str | None) -> ExitCode:
-    """Take the marks of `taint` away, where no new answer was asked for yet."""
+    """Take the marks of `taint` away, where no other answer was accepted yet."""
     keys = None if keyfile is None else read_keys(keyfile)
     with scope.open() as project:
         show_untainted(project.taint(*addresses, keys=keys, undo=True))

@@ -23,7 +23,7 @@ from batchspec.store.segments import unpack_ref
 
 _CHUNK = 1000
 _ENTRIES = """
-SELECT i.id, i.key, c.phase, CASE WHEN c.phase = 'final' THEN c.outcome END, c.tainted > c.tries
+SELECT i.id, i.key, c.phase, CASE WHEN c.phase = 'final' THEN c.outcome END, c.tainted > 0
 FROM items i JOIN conversations c ON c.id = i.conversation
 WHERE i.job = (SELECT id FROM jobs WHERE address = ?) AND i.id > ? ORDER BY i.id LIMIT ?
 """
@@ -32,7 +32,7 @@ SELECT hex(k.fingerprint), hex(j.policy), j.policy = j.judged, j.upstream, j.pro
 FROM jobs j JOIN contracts k ON k.id = j.contract WHERE j.address = ?
 """
 _ITEM = """
-SELECT i.id, c.tainted > c.tries AS tainted, i.row, i.previous, c.id AS conversation,
+SELECT i.id, c.tainted > 0 AS tainted, i.row, i.previous, c.id AS conversation,
   hex(c.fingerprint) AS fingerprint, hex(k.fingerprint) AS contract, c.lane, c.phase, c.turn,
   c.tries, c.attempts, c.output_retries, c.outcome, c.reason, c.request, c.reply, c.answer, c.kept,
   c.input_tokens, c.cached_tokens, c.output_tokens, c.reasoning_tokens, c.cost, b.id AS batch,

@@ -34,7 +34,7 @@ _SPEND = (
 _ANSWERED = (
     f"UPDATE conversations SET phase = '{conversation_phase('batched', 'Answered')}', "  # noqa: S608 - constants
     f"tries = tries + 1, outcome = ?, reason = ?, reply = ?, answer = ?, "
-    f"resumable = ? * (turn > 1), {_SPEND} WHERE id = ?"
+    f"resumable = ? * (turn > 1), tainted = tainted * (? <> 'succeeded'), {_SPEND} WHERE id = ?"
 )
 _TOOLS = (
     f"UPDATE conversations SET phase = '{conversation_phase('batched', 'ToolsCalled')}', "  # noqa: S608 - constants
@@ -95,7 +95,10 @@ class Collection:
         self._db.executemany(
             _ANSWERED,
             [
-                (s.outcome, s.reason, reply, answer, s.resumable, *usage, cost, m.conversation)
+                (
+                    *(s.outcome, s.reason, reply, answer, s.resumable, s.outcome),
+                    *(*usage, cost, m.conversation),
+                )
                 for m, s, reply, usage, cost, answer, _ in answered
                 if isinstance(s, Answered)
             ],

@@ -59,7 +59,7 @@ _NOTHING = RecordedRow()
 _NO_ITEM, _NO_SAME = (*(None,) * 6, *(False,) * 3), (*(None,) * 3, *(False,) * 3)
 _BLOBS = 500
 _SAME = (
-    "SELECT fingerprint, id, phase, outcome, phase = 'final' AND tainted > tries, "  # noqa: S608 - placeholders
+    "SELECT fingerprint, id, phase, outcome, phase = 'final' AND tainted > 0, "  # noqa: S608 - placeholders
     "outcome = 'lost' AND (SELECT phase = 'lost' FROM batches WHERE number = batch), "
     "stopped "
     "FROM conversations "
@@ -71,7 +71,7 @@ _PUT = (
 )
 _ITEMS = """
 SELECT i.key, c.fingerprint, c.phase, c.outcome, c.contract, i.row, i.digest,
-  c.tainted > c.tries,
+  c.tainted > 0,
   c.outcome = 'lost' AND (SELECT b.phase = 'lost' FROM batches b WHERE b.number = c.batch),
   c.stopped
 FROM json_each(?) k CROSS JOIN items i ON i.job = ? AND i.key = k.value

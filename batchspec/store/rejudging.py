@@ -11,6 +11,19 @@ from batchspec.state.machine import conversation_phase
 Verdict = tuple[Outcome, str | None, ConversationId]
 
 _CHUNK = 1000
+# What is accepted does not go on at a later turn.
+_RECORD = f"""
+UPDATE conversations SET phase = '{conversation_phase("final", "Rejudged")}', outcome = v.outcome,
+  reason = v.reason, resumable = resumable * (v.outcome = 'failed')
+FROM verdicts v WHERE v.id = conversations.id
+"""  # noqa: S608 - constant
+# A reply that is accepted now is another one than the tainted, unless it was there before.
+_UNTAINT = """
+UPDATE conversations SET tainted = 0
+WHERE tainted BETWEEN 1 AND tries AND outcome = 'succeeded' AND id IN (SELECT id FROM verdicts)
+  AND NOT EXISTS (SELECT 1 FROM turns t WHERE t.conversation = conversations.id
+    AND t.reply = conversations.reply AND t.try < conversations.tainted)
+"""
 
 
 def collect_verdicts(db: sqlite3.Connection, changes: Iterable[Verdict]) -> None:
@@ -41,11 +54,11 @@ def record_verdicts(db: sqlite3.Connection, job: JobAddress) -> int:
         "(SELECT c.id FROM verdicts v JOIN conversations c ON c.id = v.id "
         "WHERE c.outcome = 'succeeded')"
     )
-    phase = conversation_phase("final", "Rejudged")
-    changed = db.execute(
-        f"UPDATE conversations SET phase = '{phase}', (outcome, reason) = "  # noqa: S608 - constant
-        "(SELECT outcome, reason FROM verdicts v WHERE v.id = conversations.id) "
-        "WHERE id IN (SELECT id FROM verdicts)"
-    ).rowcount
+    db.execute(
+        "UPDATE conversations SET kept = NULL WHERE kept IS NOT NULL AND outcome = 'succeeded' "
+        "AND id IN (SELECT id FROM verdicts)"
+    )
+    changed = db.execute(_RECORD).rowcount
+    db.execute(_UNTAINT)
     db.execute("UPDATE jobs SET judged = policy WHERE address = ?", (job,))
     return changed

@@ -12,11 +12,11 @@ _ITEMS = "SELECT i.conversation FROM items i JOIN jobs j ON j.id = i.job WHERE j
 _KEYED = f"{_ITEMS} AND i.key IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants
 _SET = {
     True: "UPDATE conversations SET tainted = tries + 1 WHERE phase = 'final' AND id IN ({})",
-    False: "UPDATE conversations SET tainted = 0 WHERE tainted > tries AND id IN ({})",
+    False: "UPDATE conversations SET tainted = 0 WHERE tainted > 0 AND id IN ({})",
 }
 _COUNT = """
 SELECT COUNT(*) FROM items i JOIN jobs j ON j.id = i.job JOIN conversations c
-ON c.id = i.conversation WHERE j.address = ? AND c.phase = 'final' AND c.tainted > c.tries
+ON c.id = i.conversation WHERE j.address = ? AND c.tainted > 0
 """
 
 

@@ -4,13 +4,24 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from worlds import World
+from apply.test_admission import limit
+from worlds import Fault, World, failure
 
-from batchspec.errors import ExitCode, LockedError, RefusedError, SpecError, StateError, UsageError
+from batchspec.errors import (
+    ExitCode,
+    LockedError,
+    ProviderError,
+    RefusedError,
+    SpecError,
+    StateError,
+    UsageError,
+)
 from batchspec.ids import JobAddress
 from batchspec.plan.changes import Kind, Plan
 from batchspec.project import Project
 from batchspec.project.tainting import Tainted
+from batchspec.simulator import HTTPFailure
+from batchspec.state.events import BatchIntended, ToolsRun
 
 JOB = JobAddress("m.j")
 
@@ -244,3 +255,187 @@ def test_a_disabled_job_is_left_alone(world: World) -> None:
     world.apply()
     assert world.outcomes() == {"a": "succeeded", "b": "succeeded"}
     assert world.lines == 2
+
+
+# --- a mark stays until another answer was accepted
+
+
+def die_at(world: World, kind: type) -> None:
+    """Apply, and die after the first event of a kind."""
+
+    def die(event: Any) -> None:
+        if isinstance(event, kind):
+            world.hook.react = lambda event: None
+            raise KilledError
+
+    world.hook.react = die
+    with pytest.raises(KilledError):
+        world.apply()
+
+
+class KilledError(Exception):
+    """The process dies here."""
+
+
+def is_replaced_at_last(world: World) -> None:
+    """See that the plan knows the mark, and that it goes with the answer that is accepted."""
+    assert reasons(world.plan()) == {"TAINTED": 1}
+    world.apply()
+    assert world.outcomes() == {"a": "succeeded", "b": "succeeded"}
+    assert not world.items()["a"].previous
+    assert world.texts()["a"] == "again say a"
+    assert not world.plan().can_apply
+
+
+@pytest.fixture
+def marked(world: World) -> World:
+    world.job("a", "b")
+    world.model = second_time({})
+    world.apply()
+    with world.project() as project:
+        project.taint('m.j["a"]')
+    return world
+
+
+def test_a_mark_outlives_an_upload_that_is_refused(marked: World) -> None:
+    """The batch never was at the provider."""
+    refused = Fault("POST", "/files", status=401, body=failure("Invalid key", "invalid_api_key"))
+    marked.wire.faults.append(refused)
+    with pytest.raises(ProviderError):
+        marked.apply()
+    with marked.project() as project:
+        project.cancel("m.j")
+    is_replaced_at_last(marked)
+
+
+def test_a_mark_outlives_a_batch_that_is_taken_apart(marked: World) -> None:
+    """The row went while it waited, and its bad answer is not taken for a good one."""
+    die_at(marked, BatchIntended)
+    marked.job("b")
+    marked.apply()
+    marked.job("a", "b")
+    is_replaced_at_last(marked)
+
+
+@pytest.mark.parametrize("refusal", [REFUSAL, HTTPFailure(400, "no")])
+def test_a_mark_outlives_a_new_try_that_is_not_accepted(marked: World, refusal: Any) -> None:
+    marked.model = lambda body: refusal
+    assert marked.apply().exit_code == ExitCode.FAILED_ITEMS
+    assert marked.items()["a"].previous
+    assert marked.texts()["a"] == "first say a"
+    marked.model = lambda body: f"again {body['messages'][-1]['content']}"
+    is_replaced_at_last(marked)
+
+
+def test_a_mark_that_is_under_way_can_be_taken_away(marked: World) -> None:
+    marked.apply(detach=True)
+    with marked.project() as project:
+        assert project.taint("m.j", undo=True) == (Tainted(JOB, 1),)
+        project.cancel("m.j")
+    assert not marked.plan().can_apply, "the old answer is a good one again"
+
+
+def test_a_mark_outlives_turns_that_are_stopped(world: World) -> None:
+    """What the first turn of the new try said is no answer yet."""
+    world.spec("""
+        @tool
+        def add(x: int) -> int:
+            "Add."
+            return x
+
+        j = Job(model="openai:gpt-5-mini", rows=rows.inline([{"id": "a"}, {"id": "b"}]),
+                prompt="say {id}", tools=[add])
+    """)
+    said = "first"
+
+    def model(body: dict[str, Any]) -> Any:
+        if body["messages"][-1]["role"] == "tool":
+            return f"{said} {body['messages'][0]['content']}"
+        return {"role": "assistant", "tool_calls": [{"name": "add", "arguments": {"x": 1}}]}
+
+    world.model = model
+    world.apply()
+    with world.project() as project:
+        project.taint('m.j["a"]')
+    die_at(world, ToolsRun)
+    with world.project() as project:
+        project.cancel("m.j")
+    assert world.texts()["a"] == "first say a"
+    said = "again"
+    is_replaced_at_last(world)
+
+
+CHECKED = """
+def check(value):
+    if {bad}:
+        raise ModelRetry("no")
+    return value
+
+j = Job(model="openai:gpt-5-mini", rows=rows.inline([{{"id": key}} for key in {keys!r}]),
+        prompt="say {{id}}", output_validators=[check], output_retries={retries})
+"""
+
+
+def checked(world: World, bad: str, *keys: str, retries: int = 0) -> None:
+    world.spec(CHECKED.format(bad=bad, keys=list(keys), retries=retries))
+
+
+def test_a_mark_goes_when_the_new_answer_is_accepted_in_the_end(world: World) -> None:
+    """A validator refused it, and a looser one accepts it; the tainted one it did not clear."""
+    checked(world, "False", "a")
+    world.model = second_time({})
+    world.apply()
+    with world.project() as project:
+        project.taint("m.j")
+    checked(world, "'first' in value", "a")
+    assert reasons(world.plan())["TAINTED"] == 1
+    checked(world, "'again' in value", "a")
+    world.apply()
+    assert (world.texts(), world.items()["a"].previous) == ({"a": "first say a"}, True)
+    assert reasons(world.plan()) == {"TAINTED": 1}
+    checked(world, "False", "a")
+    world.apply()
+    assert world.texts() == {"a": "again say a"}
+
+
+# --- judged again
+
+
+def test_an_answer_that_was_replaced_does_not_come_back(world: World) -> None:
+    """The second took its place for good, whatever is thought of the second now."""
+    checked(world, "False", "a")
+    world.model = second_time({})
+    world.apply()
+    world.apply(replace=["m.j"])
+    assert world.texts() == {"a": "again say a"}
+    checked(world, "True", "a")
+    assert world.apply().exit_code == ExitCode.FAILED_ITEMS
+    assert world.outcomes() == {"a": "failed"}
+    assert world.texts() == {"a": "again say a"}
+    assert not world.items()["a"].previous
+
+
+def test_what_was_declined_at_a_later_turn_can_be_accepted_as_it_is(world: World) -> None:
+    """The last reply is that of the first turn, and the request of the second is not sent."""
+    limit(world, min_requests=2, lone_request="error")
+    checked(world, "'a' in value.split()", "a", "b", retries=1)
+    world.model = lambda body: body["messages"][0]["content"]
+    world.apply()
+    assert world.outcomes() == {"a": "failed", "b": "succeeded"}
+    checked(world, "False", "a", "b", retries=1)
+    world.apply()
+    assert world.texts() == {"a": "say a", "b": "say b"}
+    assert not world.plan().can_apply
+
+
+def test_a_late_accepted_reply_is_shown_with_its_own_text(world: World) -> None:
+    """Not with that of the answer it replaces."""
+    limit(world, min_requests=2, lone_request="error")
+    world.model = second_time({})
+    checked(world, "'again say a' in value", "a", "b", retries=1)
+    world.apply()
+    world.apply(replace=["m.j"])
+    assert world.texts()["a"] == "first say a"
+    checked(world, "False", "a", "b", retries=1)
+    world.apply()
+    assert world.texts() == {"a": "again say a", "b": "again say b"}

@@ -39,8 +39,8 @@ ALTER TABLE conversations ADD COLUMN resumable INTEGER NOT NULL DEFAULT 0;  -- g
 CREATE INDEX conversations_later ON conversations (lane, ready_at)
   WHERE phase = 'pending' AND ready_at > 0;
 
--- A person wants another answer than the one of the first `tainted - 1` tries; 0: nobody does. It
--- needs no clearing: once a batch carried it again there are more tries.
+-- A person wants another answer than those of the first `tainted - 1` tries, until one is accepted;
+-- 0: nobody does.
 ALTER TABLE conversations ADD COLUMN tainted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE conversations ADD COLUMN scope TEXT;  -- in its fingerprint: keeps equal requests apart
 ALTER TABLE jobs ADD COLUMN protect INTEGER NOT NULL DEFAULT 0;   -- remembered when the spec is gone
