@@ -6,6 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -30,7 +31,6 @@ from batchspec.project.planning import (
 from batchspec.project.recorded import read_items, read_turns
 from batchspec.project.refreshable import RefreshableProject
 from batchspec.project.saving import constraint, refuse_unfit, save_plan
-from batchspec.project.state import ProjectState
 from batchspec.project.status import status_of
 from batchspec.project.tainting import Tainted, mark
 from batchspec.project.values import ApplyResult, Status
@@ -38,6 +38,9 @@ from batchspec.results.read import Item
 from batchspec.results.turns import Turn
 from batchspec.state.records import LeaseRecord
 from batchspec.store.reader import StateReader
+
+if TYPE_CHECKING:
+    from batchspec.project.state import ProjectState
 
 
 class Project(Interventions, RefreshableProject):
@@ -268,8 +271,10 @@ class Project(Interventions, RefreshableProject):
             return status_of(reader, self.environment, self.clock.now(), self.providers)
 
     @property
-    def state(self) -> ProjectState:
+    def state(self) -> "ProjectState":
         """Return what is recorded, to be looked at or mended by hand."""
+        from batchspec.project.state import ProjectState  # noqa: PLC0415 - few commands need it
+
         return ProjectState(self)
 
     def lock(self, lock: str) -> LeaseRecord | None:

@@ -30,14 +30,15 @@ def open_recordings(
     Raises:
         ConfigurationError: A file cannot be read or is none, or cannot be added to.
     """
-    from batchspec.simulator import Recording  # noqa: PLC0415 - few runs need it
+    files = {name: own.record for name, own in settings.providers.items() if own.record is not None}
+    if not files:
+        return {}
+    from batchspec.simulator import Recording  # noqa: PLC0415 - slow, and few runs need it
 
     opened: dict[Path, Recording] = {}
     found: dict[str, Recording] = {}
-    for name, own in settings.providers.items():
-        if own.record is None:
-            continue
-        path = (root / own.record).resolve()
+    for name, file in files.items():
+        path = (root / file).resolve()
         if path not in opened:
             try:
                 opened[path] = Recording(path, growing=True)

@@ -71,6 +71,31 @@ def test_help_imports_neither_sdk_nor_server(arguments: list[str], tmp_path: Pat
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_what_records_nothing_imports_no_server(tmp_path: Path) -> None:
+    """An apply at a provider loads the SDK; the embedded server would cost it as much again."""
+    code = (
+        "import sys\nfrom contextlib import ExitStack\nfrom pathlib import Path\n"
+        "from batchspec.project import Project\n"
+        "from batchspec.project.recording import open_recordings\n"
+        "settings = Project('.').settings\n"
+        "with ExitStack() as stack:\n"
+        "    assert open_recordings(settings, Path('.'), stack, adding=True) == {}\n"
+        "heavy = {'starlette', 'batchspec.simulator', 'batchspec.project.state'}\n"
+        "sys.exit(','.join(heavy & set(sys.modules)) or 0)"
+    )
+    (tmp_path / "batchspec.toml").touch()
+    source = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=source,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
