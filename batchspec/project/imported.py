@@ -23,7 +23,7 @@ class ImportResult:
     job: JobAddress
     remote_id: RemoteId
     already: bool = False
-    """The state has the batch; nothing was done."""
+    """The state has the batch; nothing was done, and only `members` and `status` are known."""
     members: int = 0
     """Requests that wait for its answers now."""
     lines: int = 0
@@ -42,11 +42,26 @@ class ImportResult:
     """Lines taken for their custom_id alone, though they ask something else."""
     mismatches: int = 0
     """Lines left out because they ask something else than the row they seem to be for."""
+    left_out: int = 0
+    """Of these, the lines whose custom_id names a row that waits and that no other line is for."""
     example: Mismatch | None = None
     stray: str | None = None
     """The custom_id of a line that is for no row."""
     status: str | None = None
     """Of the batch, as the provider told it."""
+
+
+def choose(result: ImportResult) -> str:
+    """Say that a person has to choose what lines are taken for; a batch is imported once."""
+    lines = "1 line" if result.left_out == 1 else f"{result.left_out:,} lines"
+    example = "" if result.example is None else f" ({explain(result.example)})"
+    return (
+        f"By custom_id {lines} of batch {result.remote_id} would be for rows of {result.job}, but "
+        f"by request for none: the row asks something else{example}. A batch is imported once, so "
+        "choose now: `--match custom-id` takes its answers all the same; `--match request` leaves "
+        "such lines out, and their rows are sent and paid. Or make the job ask the same. Nothing "
+        "was recorded."
+    )
 
 
 def nothing(result: ImportResult) -> str:

@@ -28,7 +28,7 @@ from batchspec.ports import Provider
 from batchspec.project.accounts import bindings
 from batchspec.project.applying import acquired
 from batchspec.project.beating import beating
-from batchspec.project.imported import ImportResult, Mismatch, nothing
+from batchspec.project.imported import ImportResult, Mismatch, choose, nothing
 from batchspec.project.jobs import derived_rows, unfinished_jobs
 from batchspec.project.planning import Planner
 from batchspec.project.rowpass import Rows, doubled
@@ -92,8 +92,8 @@ class Importing:
                     await provider.client.close()
 
     async def _import(self, provider: Provider) -> ImportResult:
-        if self._known() is not None:
-            return self._already()
+        if (known := self._known()) is not None:
+            return self._already(known)
         remote = await self._retrieve(provider)
         self._check(remote)
         with ExitStack() as stack:
@@ -110,8 +110,14 @@ class Importing:
             found = (b for b in reader.batches() if b.remote_id == self._batch)
             return next(found, None)
 
-    def _already(self) -> ImportResult:
-        return ImportResult(job=self._job.address, remote_id=self._batch, already=True)
+    def _already(self, known: BatchRecord) -> ImportResult:
+        return ImportResult(
+            job=self._job.address,
+            remote_id=self._batch,
+            already=True,
+            members=known.jobs.get(self._job.address, 0),
+            status=known.status,
+        )
 
     # --- the batch
 
@@ -240,6 +246,8 @@ class Importing:
             self._put_rows(provider, planner, foreign)
         matched = foreign.match(self._match)
         result = self._result(remote, foreign, matched)
+        if self._match == "auto" and result.left_out:
+            raise RefusedError(choose(result))
         if not matched.open:
             raise RefusedError(nothing(result))
         event = self._commit(remote, planner, matched)
@@ -300,6 +308,7 @@ class Importing:
             rows_without_line=self._rows - matched.rows,
             other_requests=matched.other_requests,
             mismatches=differing.lines if differing else 0,
+            left_out=differing.left_out if differing else 0,
             example=None
             if differing is None
             else Mismatch(

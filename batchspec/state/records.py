@@ -129,6 +129,11 @@ class BatchRecord:
     """Whether it was collected though its results were not read, or not all of them."""
 
     @property
+    def lines(self) -> int:
+        """Return how many requests the provider runs in it; of an imported one not all are ours."""
+        return max(self.members, self.counts.total) if self.imported else self.members
+
+    @property
     def to_cancel(self) -> bool:
         """Tell whether the provider is still to be told that this batch is to stop."""
         return (

@@ -92,13 +92,19 @@ _BY_REQUEST = (
     """,
 )
 """Lines that ask the same are for as many requests that ask the same, in their orders."""
+_LEFT_OUT = f"""
+({_NAMED} AND c.standing = 'open'
+  AND (c.fingerprint, c.turn) NOT IN (SELECT fingerprint, turn FROM matches))
+"""  # noqa: S608 - constants
+"""A line that has the name of a row that waits, and that no other line was found for."""
 _DIFFERING = f"""
-SELECT c.key, c.own, l.custom_id, c.body, l.body, COUNT(*) OVER () FROM lines l
+SELECT c.key, l.custom_id, c.body, l.body, COUNT(*) OVER (), SUM({_LEFT_OUT}) OVER ()
+FROM lines l
 JOIN candidates c ON c.id = COALESCE(
   (SELECT MIN(id) FROM candidates WHERE {_NAMED}),
   (SELECT MIN(id) FROM candidates WHERE spoken = l.spoken))
 WHERE l.number NOT IN (SELECT line FROM matches) AND l.request <> c.request
-ORDER BY l.number LIMIT 1
+ORDER BY {_LEFT_OUT} DESC, l.number LIMIT 1
 """  # noqa: S608 - constants
 _FORCED = """
 SELECT COUNT(*) FROM matches m JOIN lines l ON l.number = m.line WHERE l.request IS NOT NULL
@@ -157,6 +163,8 @@ class Differing(NamedTuple):
     custom_id: str
     ours: bytes
     theirs: bytes
+    left_out: int
+    """Of the lines, those that name a row which waits and which no other line is for."""
 
 
 class Matched(NamedTuple):
@@ -264,8 +272,9 @@ class ForeignBatch:
         found = self._db.execute(_DIFFERING).fetchone()
         if found is None:
             return None
-        key, _, custom_id, ours, theirs, lines = found
-        return Differing(lines, None if key is None else RowKey(key), custom_id, ours, theirs)
+        key, custom_id, ours, theirs, lines, left_out = found
+        row = None if key is None else RowKey(key)
+        return Differing(lines, row, custom_id, ours, theirs, left_out or 0)
 
     def stray(self) -> str | None:
         """Return the custom_id of a line that no request of the job is for."""

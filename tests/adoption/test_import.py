@@ -69,7 +69,7 @@ def test_our_own_batch_of_a_state_that_is_lost(world: World) -> None:
 def test_the_request_decides_though_the_name_is_that_of_a_row(world: World) -> None:
     world.job("a", "b")
     batch = by_hand(world, line("a", "say a", max_tokens=5), line("b", "say b"))
-    result = imported(world, batch)
+    result = imported(world, batch, match="request")
     assert (result.members, result.mismatches) == (1, 1)
     assert result.example is not None
     assert (result.example.custom_id, result.example.key) == ("a", "a")
@@ -80,6 +80,36 @@ def test_the_request_decides_though_the_name_is_that_of_a_row(world: World) -> N
         "5",
     )
     assert counts(world) == {">>": 1, "+": 1}
+
+
+def test_who_has_to_choose_is_asked_before_anything_is_recorded(world: World) -> None:
+    """A batch is imported once: what one way of matching leaves out, another cannot add later."""
+    world.job("a", "b")
+    batch = by_hand(world, line("a", "say a", max_tokens=5), line("b", "say b"))
+    told = (
+        r"By custom_id 1 line .* asks something else \(line 'a' for row 'a': body.max_tokens is 5 "
+        r".*`--match custom-id` takes its answers .*`--match request` leaves such lines out"
+    )
+    with pytest.raises(RefusedError, match=told):
+        imported(world, batch)
+    assert counts(world) == {"+": 2}
+    assert imported(world, batch, match="custom-id").members == 2
+    world.apply()
+    assert (set(world.items()), world.created) == ({"a", "b"}, 1)
+
+
+def test_nobody_has_to_choose_where_no_row_would_be_left(world: World) -> None:
+    """The row is answered, or another line asks just what it asks."""
+    world.job("a")
+    world.apply()
+    world.job("a", "b", "c")
+    batch = by_hand(
+        world, line("a", "say z"), line("b", "say y"), line("x", "say b"), line("c", "say c")
+    )
+    result = imported(world, batch)
+    assert (result.members, result.mismatches) == (2, 2)
+    world.apply()
+    assert world.texts() == {"a": "SAY A", "b": "SAY B", "c": "SAY C"}
 
 
 def test_names_are_trusted_when_a_person_says_so(world: World) -> None:
@@ -170,9 +200,11 @@ def test_twice_is_once(world: World) -> None:
     world.job("a")
     batch = by_hand(world, line("a", "say a"))
     assert imported(world, batch).members == 1
-    assert imported(world, batch).already
+    again = imported(world, batch)
+    assert (again.already, again.members) == (True, 1)
     world.apply()
-    assert imported(world, batch).already
+    again = imported(world, batch)
+    assert (again.already, again.members, again.status) == (True, 1, "completed")
 
 
 def test_files_of_others_stay_at_the_provider(world: World) -> None:

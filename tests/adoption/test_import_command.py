@@ -52,7 +52,9 @@ def by_hand(root: Path, *lines: dict[str, Any]) -> str:
 
 def test_it_says_what_matched_and_what_comes_next(run: Run, project: Path) -> None:  # noqa: F811
     batch = by_hand(project, line("a", "say a"), line("b", "say b", seed=3), line("c", "say c"))
-    done = run("import", "m.j", batch, "--simulate")
+    asked = run("import", "m.j", batch, "--simulate")
+    assert (asked.code, "`--match custom-id`" in asked.err) == (ExitCode.REFUSED, True)
+    done = run("import", "m.j", batch, "--simulate", "--match", "request")
     assert done.code == ExitCode.DONE
     assert f"Imported batch {batch}: 1 request of m.j." in done.out
     assert "1 line for no row (such as 'c')" in done.out
@@ -62,16 +64,18 @@ def test_it_says_what_matched_and_what_comes_next(run: Run, project: Path) -> No
     again = run("import", "m.j", batch, "--simulate")
     assert (again.code, again.out) == (
         ExitCode.DONE,
-        f"Batch {batch} is in the state already; nothing to do.\n",
+        f"Batch {batch} is in the state already, with 1 request of m.j; nothing was done.\n",
     )
     planned = run("plan", "--simulate")
+    assert "because the rows are not on record yet: 1 row to submit" in planned.out
     assert "continue" in planned.out
     assert "1 to submit" in planned.out
 
 
 def test_json(run: Run, project: Path) -> None:  # noqa: F811
     batch = by_hand(project, line("a", "say a"), line("b", "say b", seed=3))
-    told = json.loads(run("import", "m.j", batch, "--simulate", "--json").out)
+    command = ("import", "m.j", batch, "--simulate", "--match", "request", "--json")
+    told = json.loads(run(*command).out)
     assert told | {"status": None} == {
         "format_version": "1",
         "address": "m.j",
@@ -96,6 +100,12 @@ def test_json(run: Run, project: Path) -> None:  # noqa: F811
             "batch": "3",
         },
     }
+    again = json.loads(run(*command).out)
+    assert (again["already"], again["members"], again["lines"]) == (True, 1, None)
+    assert run("apply", "--simulate", "--auto-approve").code == ExitCode.DONE
+    listed = run("batches", "--all", "--simulate").out
+    (row,) = [text for text in listed.splitlines() if batch in text]
+    assert "2/2" in row, "of the batch's own lines, not of those that are ours"
     refused = run("import", "m.j", "batch_x", "--simulate", "--json")
     assert refused.code == ExitCode.ERROR
     assert "knows no batch" in json.loads(refused.out)["error"]["message"]

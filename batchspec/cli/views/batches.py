@@ -69,7 +69,7 @@ def _row(one: ListedBatch, now: float) -> list[Text]:
         Text(clean(f"{lane.provider}:{lane.model}")),
         Text(clean(", ".join(batch.jobs)) or "-"),
         _status(batch),
-        Text(f"{done:,}/{batch.members:,}"),
+        Text(f"{done:,}/{batch.lines:,}"),
         Text(duration((ended or now) - began)),
         Text(clean("; ".join(_remarks(batch, now)))),
     ]

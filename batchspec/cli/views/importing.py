@@ -20,7 +20,8 @@ def show_import(result: "ImportResult", *, flags: str) -> None:
     """
     batch, job = clean(result.remote_id), clean(result.job)
     if result.already:
-        print_prose(stdout(), [Text(f"Batch {batch} is in the state already; nothing to do.")])
+        held = f"Batch {batch} is in the state already, with {counted(result.members, 'request')}"
+        print_prose(stdout(), [Text(f"{held} of {job}; nothing was done.")])
         return
     rows = counted(result.members, "request")
     head = Text(f"Imported batch {batch}: {rows} of {job}.", "bold green")
@@ -62,12 +63,16 @@ def _warnings(result: "ImportResult") -> list[str]:
 
 
 def show_import_json(result: "ImportResult") -> None:
-    """Print it as one JSON document."""
+    """Print it as one JSON document; of a batch that was there already no lines were read."""
     names = (
         "already members lines answered under_way unmatched unread rows rows_without_line "
         "other_requests mismatches status"
     )
-    counts = {name: getattr(result, name) for name in names.split()}
+    known = {"already", "members", "status"}
+    counts = {
+        name: getattr(result, name) if name in known or not result.already else None
+        for name in names.split()
+    }
     print_json(
         {"address": result.job, "batch": result.remote_id}
         | counts

@@ -73,7 +73,7 @@ _COUNTS: Mapping[Kind, str] = {
 
 REASONS: Mapping[ReasonCode, str] = {
     "NEW_JOB": "the job is new",
-    "NEW_ROWS": "the data have new rows",
+    "NEW_ROWS": "the rows are not on record yet",
     "ROW_CHANGED": "the data of the row changed",
     "ROW_DATA_CHANGED": "the row changed, but not what the model sees of it",
     "PROMPT_CHANGED": "the prompt changed",

@@ -118,7 +118,7 @@ def drawn(jobs: Sequence[JobProgress], batches: Sequence[BatchRecord], now: floa
 def _answered(job: JobProgress, batches: Sequence[BatchRecord]) -> int:
     """Return about how many items the provider has answered in batches that are still open."""
     mine = (b for b in batches if b.phase == "submitted" and b.members and job.address in b.jobs)
-    return sum(b.counts.completed * b.jobs[job.address] // b.members for b in mine)
+    return sum(b.counts.completed * b.jobs[job.address] // b.lines for b in mine)
 
 
 def _job_row(job: JobProgress, answered: int) -> tuple[Text | str, ...]:
@@ -135,7 +135,7 @@ def batch_row(batch: BatchRecord, now: float) -> tuple[Text | str, ...]:
     """Return one open batch: its name, status, counts, and when it is looked at again."""
     wait = f"next look in {duration(batch.next_at - now)}" if batch.next_at > now else ""
     note = Text(clean(batch.note), "yellow") if batch.note else Text(wait, "dim")
-    counts = f"{batch.counts.completed:,}/{batch.members:,}"
+    counts = f"{batch.counts.completed:,}/{batch.lines:,}"
     return f"  {named(batch)}", batch.status or batch.phase, counts, note
 
 
@@ -177,7 +177,7 @@ class PlainProgress:
         running = [batch for batch in batches if batch.phase == "submitted"]
         answered = sum(batch.counts.completed + batch.counts.failed for batch in running)
         if answered not in {0, self._answered}:
-            members = sum(batch.members for batch in running)
+            members = sum(batch.lines for batch in running)
             self._print(Text(f"Open batches: {answered:,} of {members:,} requests answered."))
         self._answered, self._next_counts = answered, self._clock() + COUNTS_INTERVAL
 
