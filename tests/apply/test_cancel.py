@@ -45,7 +45,13 @@ def request_cancel(world: World, batch: BatchId) -> None:
     """Note that a person wants a batch cancelled."""
     store = StateStore(world.state, world.clock)
     store.acquire("person", "cancel")
-    store.commit(CancelWanted(id=batch, at=world.clock(), reason="requested"))
+    with store.transaction() as db:
+        db.execute(
+            "UPDATE conversations SET stopped = 1 WHERE phase = 'batched' AND batch = "
+            "(SELECT number FROM batches WHERE id = ?)",
+            (batch,),
+        )
+        store.apply_event(CancelWanted(id=batch, at=world.clock(), reason="requested"))
     store.close()
 
 

@@ -569,7 +569,8 @@ def test_a_plan_id_names_no_file(world: World, file: Path) -> None:
     save(world, file)
     rewrite(file, lambda lines: lines[0]["plan"].update(id="../../../outside"))
     assert apply(world, file).exit_code == ExitCode.DONE
-    assert not list(world.root.parent.glob("**/outside*"))
+    beside = (world.root.parent, world.root, world.root / "state", world.state)
+    assert not [found for folder in beside for found in folder.glob("outside*")]
 
 
 def test_there_is_no_file(world: World, file: Path) -> None:
