@@ -77,7 +77,7 @@ def apply(  # noqa: PLR0913 - one argument per option
             with planning(quiet=as_json) as hook:
                 look = {"refresh": not no_refresh, "told": hook.looking if hook else None}
                 plan = _plan(project, planfile, wishes, hook=hook, **look)
-            _show(plan, events, project)
+            _show(plan, events, project, scope.flags)
             if not plan.can_apply:
                 return _finish(project, plan, events, detach=detach)
             if not auto_approve:
@@ -122,8 +122,8 @@ def _finish(
     return result.exit_code
 
 
-def _show(plan: "Plan", events: JsonEvents | None, project: "Project") -> None:
+def _show(plan: "Plan", events: JsonEvents | None, project: "Project", flags: str) -> None:
     if events:
         tell_plan(events, plan, installed_version())
     else:
-        show_plan(plan, assumed=project.settings.assumed_output_tokens)
+        show_plan(plan, assumed=project.settings.assumed_output_tokens, flags=flags)

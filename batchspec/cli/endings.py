@@ -57,7 +57,7 @@ def end(error: BaseException, scope: Scope) -> int:
         case click.ClickException():
             error.show()
         case BatchspecError():
-            failures.show_error(error)
+            failures.show_error(error, flags=scope.flags)
         case click.Abort() | KeyboardInterrupt() | Terminated():
             failures.show_stopped()
         case _:

@@ -1,5 +1,6 @@
 """`batchspec init`: a working project in an empty folder."""
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import click
 
 from batchspec.cli.scope import Scope, scope_options
 from batchspec.cli.views.init import show_created
-from batchspec.errors import BatchspecError
+from batchspec.errors import BatchspecError, UsageError
 
 TEMPLATES = Path(__file__).parent / "templates"
 NAMES = ("hello", "classify", "tools", "generate")
@@ -19,6 +20,7 @@ _KEPT = frozenset({Path(".gitignore")})
 
 
 @click.command()
+@click.argument("folder", nargs=-1, metavar="")
 @click.option(
     "--template",
     type=click.Choice(NAMES),
@@ -28,11 +30,17 @@ _KEPT = frozenset({Path(".gitignore")})
 )
 @scope_options
 @click.pass_obj
-def init(scope: Scope, *, template: str) -> None:
+def init(scope: Scope, *, folder: tuple[str, ...], template: str) -> None:
     """Write a small working project: specs, data and configuration.
 
     Files that exist are never overwritten.
     """
+    if folder:
+        names = " ".join(map(shlex.quote, folder))
+        raise UsageError(
+            "`init` takes no argument; the folder is an option: "
+            f"`batchspec init --project {names}`."
+        )
     files = dict(template_files(template))
     there = [path for path in files if (scope.project / path).exists()]
     in_the_way = [path for path in there if path not in _KEPT]

@@ -92,7 +92,8 @@ def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> 
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done, 1 error, 2 changes (plan --detailed-exitcode), 3 in progress, "
-    "4 failed items, 5 locked, 6 stale plan, 7 refused, 8 declined, 64 usage, 70 bug.",
+    "4 failed items, 5 locked, 6 stale plan, 7 refused, 8 declined, 64 usage, 70 bug, "
+    "130 interrupted, 143 terminated.",
 )
 @click.option(
     "--version",

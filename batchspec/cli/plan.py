@@ -69,7 +69,7 @@ def plan(  # noqa: PLR0913 - one argument per option
     if as_json:
         print_json(plan_document(made))
     else:
-        show_plan(made, explain=explain, assumed=assumed)
+        show_plan(made, explain=explain, assumed=assumed, flags=scope.flags)
         if output is not None:
             show_saved(output, flags=scope.flags)
     return ExitCode.CHANGES if detailed_exitcode and made.can_apply else ExitCode.DONE

@@ -74,7 +74,7 @@ class Scope:
             foreign_prints_to_stderr(),
             Project(self.project, simulate=self.simulate, settings=settings) as project,
         ):
-            project.patience.tell = show_notice
+            project.patience.tell = lambda told: show_notice(told, flags=self.flags)
             yield project
             if project.warnings:
                 from batchspec.cli.views.failures import show_diagnostics  # noqa: PLC0415

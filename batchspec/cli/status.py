@@ -39,7 +39,7 @@ def status(scope: Scope, *, address: str | None, as_json: bool) -> ExitCode:
     if as_json:
         show_status_json(found)
     else:
-        show_status(found, now=time.time())
+        show_status(found, now=time.time(), flags=scope.flags)
     if not found.done:
         return ExitCode.IN_PROGRESS
     return ExitCode.FAILED_ITEMS if any(job.failed for job in found.jobs) else ExitCode.DONE

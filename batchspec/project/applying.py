@@ -21,6 +21,7 @@ from batchspec.errors import (
 from batchspec.ids import BatchId, JobAddress
 from batchspec.messages import Usage
 from batchspec.plan.changes import JobPlan, Kind, Plan
+from batchspec.plan.money import money
 from batchspec.ports import (
     Hook,
     Provider,
@@ -386,7 +387,7 @@ def _priced(jobs: Sequence[JobPlan], allowed: Decimal, what: str) -> None:
 def _within(cost: Decimal, allowed: Decimal, what: str) -> None:
     if cost > allowed:
         raise RefusedError(
-            f"{what} may cost ${cost:.4f} at most, more than the ${allowed} allowed. "
-            "Nothing was sent. Lower max_tokens, max_turns or the number of rows, "
+            f"{what} may cost {money(cost, at_most=True)} at most, more than the ${allowed:f} "
+            "allowed. Nothing was sent. Lower max_tokens, max_turns or the number of rows, "
             "or raise the budget (max_cost, --max-cost)."
         )

@@ -9,6 +9,7 @@ from batchspec.errors import RefusedError
 from batchspec.ids import BatchId, JobAddress
 from batchspec.messages import Usage
 from batchspec.plan.estimate import Load, estimate
+from batchspec.plan.money import money
 from batchspec.ports import Prices
 from batchspec.state.records import BatchRecord, Lane
 from batchspec.store.sqlite import StateStore
@@ -151,15 +152,15 @@ def _refusal(
 ) -> str:
     spent, open_, cost = parts
     text = (
-        f"The budget of ${ceiling.allowed}{ceiling.name} does not suffice: ${spent:.4f} is spent, "
-        f"${open_:.4f} is under way or about to be"
+        f"The budget of ${ceiling.allowed}{ceiling.name} does not suffice: "
+        f"{money(spent)} is spent, {money(open_, at_most=True)} is under way or about to be"
     )
     if sending is not None:
         lane = sending.lane
         requests = sum(n for n, _ in sending.jobs.values())
         text += (
             f", and the next {requests} requests of {lane.provider}:{lane.model} may cost "
-            f"${cost:.4f}"
+            f"{money(cost, at_most=True)}"
         )
     return (
         f"{text}. What would exceed it was not sent and every answer so far is kept. Batches at "

@@ -7,6 +7,7 @@ from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.errors import RefusedError
 from batchspec.fingerprint import digest
 from batchspec.ids import JobAddress
+from batchspec.plan.money import money
 from batchspec.plan.planfile import AgreedJob, Header, Price
 
 Told = tuple[str, ...]
@@ -105,10 +106,13 @@ def refuse_dearer(
             continue
         now = costs[job.address]
         if now is None or now > job.at_most:
-            cost = "a cost that is not known" if now is None else f"${now:.4f} at most"
+            cost = (
+                "a cost that is not known" if now is None else f"{money(now, at_most=True)} at most"
+            )
             raise RefusedError(
-                f"What this plan sends for {job.address} has {cost} now, and ${job.at_most:.4f} "
-                f"when the plan was made{_because(header, prices)}. Nothing was sent; plan again."
+                f"What this plan sends for {job.address} has {cost} now, and "
+                f"{money(job.at_most, at_most=True)} when the plan was made"
+                f"{_because(header, prices)}. Nothing was sent; plan again."
             )
 
 

@@ -7,7 +7,7 @@ from batchspec.desired.graph import Desired
 from batchspec.errors import RefusedError
 from batchspec.ids import JobAddress
 from batchspec.load.determinism import check_determinism
-from batchspec.plan.changes import JobPlan, Kind, Plan
+from batchspec.plan.changes import JobPlan, Kind, Plan, Reason
 from batchspec.plan.drift import shares, with_drift
 from batchspec.project import wiring
 from batchspec.project.jobs import unfinished_jobs
@@ -16,6 +16,9 @@ from batchspec.project.lone import lone_notes
 from batchspec.project.looking import Looked
 from batchspec.project.planning import Planner, with_unknown
 from batchspec.store.reader import StateReader
+
+_COSTLY = {Kind.RESUBMIT, Kind.FORGET}
+"""What a protected job is protected from."""
 
 if TYPE_CHECKING:
     from batchspec.project.opened import OpenedProject
@@ -119,10 +122,27 @@ def check_protected(
             if costly and recorded.get(plan.address):
                 raise RefusedError(_gone_though_protected(plan.address, costly))
         elif costly and desired[plan.address].job.protect:
-            raise RefusedError(
-                f"Job {plan.address} is protected, and {costly} of its items would be "
-                "resubmitted or forgotten. Undo the change, or set protect=False first."
-            )
+            raise RefusedError(_protected(plan, costly))
+
+
+def _protected(plan: JobPlan, items: int) -> str:
+    """Say what would happen to a protected job, and show the first row of each reason."""
+    shown = [_shown(reason) for reason in plan.reasons if reason.kind in _COSTLY]
+    tainted = any(reason.code == "TAINTED" for reason in plan.reasons)
+    untaint = f", take the marks away (`batchspec untaint {plan.address}`)" if tainted else ""
+    return (
+        f"Job {plan.address} is protected, and {items} of its items would be resubmitted or "
+        f"forgotten: {'; '.join(shown)}. Undo the change{untaint}, or set protect=False first."
+    )
+
+
+def _shown(reason: Reason) -> str:
+    row = "" if reason.example_key is None else f", e.g. row {reason.example_key!r}"
+    text = f"{reason.rows} {reason.kind.meaning} ({reason.code}{row})"
+    if reason.difference is None:
+        return text
+    difference = reason.difference
+    return f"{text}, {difference.path} {difference.before} -> {difference.after}"
 
 
 def _gone_though_protected(job: JobAddress, items: int) -> str:

@@ -39,6 +39,7 @@ class RowPass:
         self._replaced = planner.selection.replaces(job.address)
         self._only = planner.selection.only_rows(job.address)
         self._reasons: dict[int | None, Any] = {}
+        self._oversize: dict[bool, tuple[Diagnostic, int]] = {}
         first, second = planner.providers[job.contract.provider].wire.line_parts(job.contract)
         self._overhead = len(first) + len(second) + 36
         provider = planner.providers[job.contract.provider]
@@ -63,6 +64,9 @@ class RowPass:
                 good = [row for row in good if row.key in self._only]
             yield from self._put(good)
             self._planner.hook(self._job.address, self._tally.rows)
+        for first, count in self._oversize.values():
+            more = " So does 1 more row." if count == 2 else f" So do {count - 1:_} more rows."
+            yield replace(first, detail=first.detail + (more if count > 1 else ""))
         for key in sorted(self._missing):
             raise UsageError(f"Job {self._job.address} has no row with the key {key!r}.")
 
@@ -86,13 +90,15 @@ class RowPass:
             yield doubled(self._job, double)
         # Seldom is any: the longest of a thousand tells without a look at each.
         if max(map(len, map(_MESSAGES, rows))) + self._overhead > self._largest:
-            yield from self._oversized(changes)
+            self._oversized(changes)
 
-    def _oversized(self, changes: Iterable[tuple[DesiredRow, Kind]]) -> Iterator[Diagnostic]:
+    def _oversized(self, changes: Iterable[tuple[DesiredRow, Kind]]) -> None:
         for row, kind in changes:
             size = len(row.messages_json) + self._overhead
             if size > self._largest and kind in {Kind.SUBMIT, Kind.RESUBMIT}:
-                yield self._too_large(row, size)
+                known, found = size > self._limit, self._oversize
+                first, rows = found.get(known, (self._too_large(row, size), 0))
+                found[known] = first, rows + 1
 
     def _constrained(
         self, constraint: Constraint, rows: Sequence[DesiredRow], recorded: Sequence[RecordedRow]

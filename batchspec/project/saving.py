@@ -102,10 +102,12 @@ def refuse_unfit(project: "OpenedProject", saved: SavedPlan, reader: StateReader
     """
     header, plan = saved.header, saved.plan
     if (plan.environment, plan.simulated) != (project.environment, project.simulated):
-        flags = "--simulate" if plan.simulated else f"--env {plan.environment}"
+        flags = "with `--simulate`" if plan.simulated else f"with `--env {plan.environment}`"
+        if project.simulated:
+            flags += " and without `--simulate`"
         raise StalePlanError(
             f"This plan was made for environment {plan.environment!r}, and this is "
-            f"{project.environment!r}: apply it with `{flags}`."
+            f"{project.environment!r}: apply it {flags}."
         )
     if plan.lineage != reader.lineage:
         raise StalePlanError(

@@ -97,8 +97,8 @@ def _refuse_unknown(store: StateStore, job: JobAddress, keys: Sequence[RowKey]) 
         return
     listed = ", ".join(map(repr, missing))
     guess = did_you_mean(missing[0], some_keys(store.db, job, _GUESSED_FROM))
-    if not guess.startswith("Did"):  # it would list them all
-        guess = ""
+    # Anything else would list them all.
+    guess = f"{guess} " if guess.startswith("Did") else ""
     raise UsageError(
-        f"Job {job} has no item with the key {listed} on record. {guess} Nothing was changed."
+        f"Job {job} has no item with the key {listed} on record. {guess}Nothing was changed."
     )

@@ -112,6 +112,17 @@ def test_a_row_that_exceeds_the_cap_alone_is_an_error_of_the_plan(
     assert world.created == 0
 
 
+def test_rows_that_exceed_the_cap_are_summed_up(world: World) -> None:
+    """One diagnostic for all of them, with the first as the example."""
+    limit(world, max_enqueued_tokens={"gpt-5-mini": 30})
+    world.job("a", "b", "c", prompt="lambda row: 'word ' * (1 if row['id'] == 'a' else 80)")
+    with pytest.raises(SpecError) as raised:
+        world.plan()
+    (problem,) = raised.value.diagnostics
+    assert "Row 'b' makes" in problem.detail
+    assert problem.detail.endswith("So does 1 more row.")
+
+
 # --- a queue that is full
 
 

@@ -223,6 +223,8 @@ def test_a_program_that_did_not_agree_is_told_as_json(run: Run) -> None:
     ("arguments", "code", "told"),
     [
         (["apply"], 8, "run `batchspec apply --auto-approve`"),
+        (["apply", "--simulate"], 8, "run `batchspec apply --auto-approve --simulate`"),
+        (["init", "p 1"], 64, "`batchspec init --project 'p 1'`"),
         (["apply", "--json"], 8, "add `--auto-approve`"),
         (["apply", "--auto-approve"], 1, "set OPENAI_API_KEY in the environment"),
         (["apply", "--auto-approve", "--max-cost", "0.0000001"], 7, "Nothing was sent"),

@@ -32,6 +32,7 @@ def test_taint_tells_what_it_did_and_what_comes_next(run: Run) -> None:
     assert (done.code, done.err) == (ExitCode.DONE, "")
     assert done.out == (
         "m.many: 2 items tainted.\nNext: batchspec plan --simulate  (what new answers would cost)\n"
+        "      batchspec untaint ADDRESS… --simulate  (takes the marks away)\n"
     )
     plan = run("plan", "--simulate", "--detailed-exitcode")
     assert plan.code == ExitCode.CHANGES

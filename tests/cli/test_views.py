@@ -11,17 +11,22 @@ from rich.text import Text
 
 from batchspec.cli.grades import MeanGrade
 from batchspec.cli.views.apply import ask, show_result
+from batchspec.cli.views.cancel import show_cancelled
 from batchspec.cli.views.graph import dot_lines, mermaid_lines, text_lines
 from batchspec.cli.views.plan import show_plan
 from batchspec.cli.views.planning import planning
+from batchspec.cli.views.sentences import Narrator
 from batchspec.cli.views.status import show_status
 from batchspec.cli.views.streams import foreign_prints_to_stderr, print_prose, print_table, stdout
 from batchspec.errors import DeclinedError
-from batchspec.ids import JobAddress
+from batchspec.ids import BatchId, JobAddress, RemoteId
 from batchspec.messages import Usage
 from batchspec.plan.changes import Plan
+from batchspec.project.stopping import CancelResult
 from batchspec.project.values import ApplyResult, Graph, Status
+from batchspec.state.housekeeping import ItemsCancelled
 from batchspec.state.records import JobProgress, LeaseRecord
+from batchspec.state.stopped import JobStop, Stop, StopBatch
 
 A, B, C, D = (JobAddress(f"m.{name}") for name in "abcd")
 Shown = Callable[[], str]
@@ -71,7 +76,7 @@ def test_a_status_reads_like_this(shown: Shown) -> None:
         holder="x", host="box", pid=7, operation="apply", since=10, heartbeat=195, fence=1
     )
     waiting = ("batch b of m.a is in_progress since 3 min, 1 of 2 requests done",)
-    show_status(_status(DONE, OPEN, lease=lease, waiting=waiting), now=200.0)
+    show_status(_status(DONE, OPEN, lease=lease, waiting=waiting), now=200.0, flags="")
     assert (
         shown()
         == """\
@@ -91,8 +96,8 @@ At work: apply on box, process 7, since 3m 10s, last sign of life 5s ago; lock x
 
 def test_an_empty_state_says_what_comes_next(shown: Shown) -> None:
     """Rather than an empty table."""
-    show_status(_status(), now=0.0)
-    assert shown().endswith("\nNothing is recorded yet. Next: batchspec plan\n")
+    show_status(_status(), now=0.0, flags=" --simulate")
+    assert shown().endswith("\nNothing is recorded yet. Next: batchspec plan --simulate\n")
 
 
 @pytest.mark.parametrize(
@@ -229,3 +234,35 @@ def test_what_users_print_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> 
         print("from a tool")  # noqa: T201 - what a user's tool does
         stdout().print("from a view")
     assert capsys.readouterr() == ("from a view\n", "from a tool\n")
+
+
+@pytest.mark.parametrize(
+    ("fate", "told"),
+    [
+        ("shared", "1 request is in batches that run on"),
+        ("imported", "1 request is in batches that run on"),
+        ("ending", None),
+    ],
+)
+def test_a_cancelled_item_of_a_batch_that_runs_on_is_not_just_stopped(
+    shown: Shown, fate: Any, told: str | None
+) -> None:
+    """What becomes of it is said."""
+    batch = StopBatch(BatchId("b" * 32), RemoteId("batch_1"), members=6, mine=1, fate=fate)
+    job = JobStop(A, items=6, final=0, pending=0, tools=0, batched=1, shared=0)
+    show_cancelled(CancelResult(stop=Stop((job,), (batch,)), jobs=(OPEN,)), flags="")
+    text = shown()
+    assert (told or "Stopped.") in text
+    assert ("an answer that comes is kept" in text) is (told is not None)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "in_flight", "told"),
+    [
+        (2, 0, "m.a: 2 waiting items cancelled."),
+        (0, 1, "m.a: 0 waiting items cancelled, 1 in a batch is to end: with the answer that "),
+    ],
+)
+def test_cancelled_items_are_told_in_words(waiting: int, in_flight: int, told: str) -> None:
+    event = ItemsCancelled(job=A, waiting=waiting, in_flight=in_flight, at=0.0)
+    assert Narrator().tell(event)[0].startswith(told)

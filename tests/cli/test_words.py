@@ -10,9 +10,11 @@ from batchspec.cli.views.words import (
     columns,
     counted,
     duration,
+    ended,
     listed,
     money,
     number,
+    pasted,
     quoted,
     timestamp,
     tokens,
@@ -105,3 +107,17 @@ def test_columns_are_aligned_by_what_is_seen() -> None:
     """Wide characters take two cells; no line ends in spaces."""
     lines = columns([["名", "1", "x"], [Text("ab", "red"), "200", ""]], right=(1,))
     assert [line.plain for line in lines] == ["名    1  x", "ab  200"]
+
+
+def test_commands_in_a_message_can_be_pasted() -> None:
+    """They have the options of the command that says so; `init` has a folder of its own."""
+    told = "Run `batchspec unlock x`, or `batchspec init --project y`; see `--json`."
+    assert pasted(told, " --env two") == (
+        "Run `batchspec unlock x --env two`, or `batchspec init --project y`; see `--json`."
+    )
+    assert pasted(told, "") == told
+
+
+@pytest.mark.parametrize("text", ["It failed", "It failed.", "It failed. "])
+def test_a_sentence_ends_once(text: str) -> None:
+    assert ended(text) == "It failed."

@@ -81,7 +81,7 @@ def test_batches_that_are_under_way_count(world: World) -> None:
     world.job("a", settings="{'max_tokens': 100_000}")
     world.apply(detach=True)
     world.job("a", "b", settings="{'max_tokens': 100_000}")
-    with pytest.raises(RefusedError, match=r"\$0\.2000 is under way"):
+    with pytest.raises(RefusedError, match=r"\$0\.21 is under way"):
         world.apply(max_cost=Decimal("0.3"))
     assert world.apply(max_cost=Decimal("0.5")).exit_code == ExitCode.DONE
     assert world.lines == 2

@@ -18,6 +18,7 @@ from batchspec.errors import (
     UsageError,
 )
 from batchspec.plan.changes import Kind
+from batchspec.plan.money import money
 from batchspec.project import Project
 
 UPLOAD = ("POST", "/files")
@@ -93,6 +94,30 @@ def test_a_protected_job_is_not_sent_again_or_forgotten(world: World, change: st
     with pytest.raises(RefusedError, match=r"m\.j is protected"):
         world.apply(replace=["m.j"] if change == "job replaced" else ())
     assert (set(world.items()), world.created) == ({"a", "b"}, 1)
+
+
+def test_a_protected_job_is_refused_with_the_row_and_the_difference(world: World) -> None:
+    """And with the way out, where it is a mark of `taint`."""
+    world.job("a", "b", protect="True")
+    world.apply()
+    with world.project() as project:
+        project.taint('m.j["b"]')
+    tainted = r"1 resubmit \(TAINTED, e\.g\. row 'b'\)\. .*`batchspec untaint m\.j`"
+    with pytest.raises(RefusedError, match=tainted):
+        world.plan()
+    world.job("a", "b", protect="True", prompt="'tell {id}'")
+    changed = r"2 resubmit \(PROMPT_CHANGED, e\.g\. row 'a'\), messages.* -> "
+    with pytest.raises(RefusedError, match=changed):
+        world.plan()
+
+
+def test_a_budget_is_told_as_the_plan_tells_costs(world: World) -> None:
+    """Rounded like that, so that both can be compared."""
+    world.job("a")
+    bound = world.plan().cost_at_most
+    with pytest.raises(RefusedError) as refused:
+        world.apply(max_cost=bound / 2)
+    assert f"may cost {money(bound, at_most=True)} at most" in str(refused.value)
 
 
 def test_a_protected_job_may_grow(world: World) -> None:

@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx2
+import openai
 import pytest
 import uvicorn
 from openai.types import Batch
 from worlds import BASE_URL, START, Fault, Faults, failure, rewriting_json
 
 from batchspec.ids import FileId, RemoteId
-from batchspec.providers.openai.client import OpenAIClient, remote_batch
+from batchspec.providers.openai.client import OpenAIClient, error_message, remote_batch
 from batchspec.simulator import AppTransport, Pace, SimulatedClock, create_app
 from batchspec.state.records import RequestCounts
 from batchspec.state.remote import (
@@ -127,6 +128,15 @@ async def test_an_unclear_answer_to_create_is_never_asked_for_twice(
     with pytest.raises(Uncertain):
         await client.create(file, ENDPOINT, "24h", {})
     assert faults.count(*CREATE) == 1
+
+
+def test_a_page_of_a_gateway_is_told_by_its_title() -> None:
+    """Not by its markup."""
+    page = "<html>\r\n<head><title>413 Request Entity Too Large</title></head>\r\n<body>"
+    request = httpx2.Request("POST", BASE_URL)
+    response = httpx2.Response(413, text=page, request=request)
+    error = openai.APIStatusError(page, response=response, body=page)
+    assert error_message(error) == "413 Request Entity Too Large"
 
 
 async def test_a_batch_whose_answer_was_lost_is_in_the_list(

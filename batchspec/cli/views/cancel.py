@@ -87,13 +87,20 @@ def _verdict(result: "CancelResult", flags: str) -> list[Text]:
         hint = Text.assemble(("Next: ", "dim"), command, "  (to read what was answered)")
     else:
         head, hint = Text("Stopped.", "bold"), Text()
-    again = Text()
+    on = sum(b.mine for b in result.stop.batches if b.fate in {"shared", "imported"})
+    running, again = Text(), Text()
+    if on:
+        told = f"{counted(on, 'request is', 'requests are')} in batches that run on, and so counted"
+        running = Text(
+            f"{told} as in batches until then: an answer that comes is kept, and without one the "
+            "item ends as cancelled; nothing is sent again unasked."
+        )
     if result.open_batches or any(job.outcomes.get("cancelled") for job in result.jobs):
         again = Text(
             "Rows without an answer that are still in the specs are proposed again (-/+) by the "
             "next plan. To leave a job alone set enabled=False; to drop rows, remove them."
         )
-    return [line for line in (head, again, hint) if line.plain]
+    return [line for line in (head, running, again, hint) if line.plain]
 
 
 def show_cancelled_json(result: "CancelResult | None", stop: Stop) -> None:

@@ -49,7 +49,7 @@ def _paid(cost: float | None) -> str:
 def _fate(removal: Removal, *, answers: bool) -> str:
     many = counted(removal.answers, "answer")
     if not removal.answers:
-        return "No answer is lost: there is none that nobody else wants."
+        return "No answer is lost: there are none, or other items have the same ones."
     if answers:
         return f"{many} will be deleted, paid {_paid(removal.cost)}: they would be paid for again."
     return (

@@ -8,22 +8,27 @@ from typing import Any
 from rich.text import Text
 
 from batchspec.cli.views.streams import print_json, print_prose, stderr
-from batchspec.cli.views.words import clean, counted
+from batchspec.cli.views.words import clean, counted, pasted
 from batchspec.errors import BatchspecError, Diagnostic, SpecError, exit_code_for
 
 
-def show_error(error: BatchspecError) -> None:
-    """Print an error: its diagnostics where it has them, otherwise its message."""
+def show_error(error: BatchspecError, *, flags: str) -> None:
+    """Print an error: its diagnostics where it has them, otherwise its message.
+
+    Args:
+        error: What ended the command.
+        flags: The shared options of this run, for the commands it names.
+    """
     if isinstance(error, SpecError):
         show_diagnostics(error.diagnostics)
         return
-    first, *rest = clean_lines(str(error))
+    first, *rest = clean_lines(pasted(str(error), flags))
     print_prose(stderr(), [Text.assemble(("Error: ", "bold red"), first), *map(Text, rest)])
 
 
-def show_notice(message: str) -> None:
+def show_notice(message: str, *, flags: str) -> None:
     """Say on stderr what a person who waits should know."""
-    print_prose(stderr(), [Text(clean(message))])
+    print_prose(stderr(), [Text(clean(pasted(message, flags)))])
 
 
 def show_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:

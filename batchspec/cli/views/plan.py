@@ -13,6 +13,7 @@ from batchspec.cli.views.words import (
     counted,
     listed,
     money,
+    pasted,
     quoted,
     tokens,
 )
@@ -110,19 +111,22 @@ _WIDE = 76
 """Both values of a difference stand on one line up to this length."""
 
 
-def show_plan(plan: Plan, *, explain: bool = False, assumed: int = 256) -> None:
+def show_plan(plan: Plan, *, explain: bool = False, assumed: int = 256, flags: str = "") -> None:
     """Print a plan.
 
     Args:
         plan: What would happen.
         explain: Also show unchanged jobs and the code of every reason.
         assumed: Output tokens a reply is estimated at where a job sets no bound.
+        flags: The shared options of this run, for the commands it names.
     """
     print_prose(stdout(), plan_lines(plan, explain=explain, assumed=assumed))
     for note in plan.notes:
-        print_prose(stderr(), [Text.assemble(("Note: ", "cyan"), clean(note))])
+        print_prose(stderr(), [Text.assemble(("Note: ", "cyan"), clean(pasted(note, flags)))])
     for warning in plan.warnings:
-        print_prose(stderr(), [Text.assemble(("Warning: ", "yellow"), clean(warning))])
+        print_prose(
+            stderr(), [Text.assemble(("Warning: ", "yellow"), clean(pasted(warning, flags)))]
+        )
 
 
 def plan_lines(plan: Plan, *, explain: bool = False, assumed: int = 256) -> list[Text]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import assert_never
 
-from batchspec.cli.views.words import clean, counted
+from batchspec.cli.views.words import clean, counted, ended
 from batchspec.ids import BatchId, RemoteId
 from batchspec.state.events import (
     AccountBound,
@@ -139,10 +139,10 @@ class Narrator:
             case BatchObserved():
                 return self._observed(event)
             case CallFailed():
-                return f"Batch {name}: {clean(event.reason)}; trying again.", True
+                return f"Batch {name}: {ended(event.reason)[:-1]}; trying again.", True
             case BatchRejected():
                 then = _FULL if event.hold == "full" else ""
-                return f"Batch {name} was refused: {clean(event.reason)}.{then}", True
+                return f"Batch {name} was refused: {ended(event.reason)}{then}", True
             case BatchLost():
                 return f"Batch {name} is lost: {clean(event.reason)}", True
             case BatchCollected():
@@ -157,7 +157,7 @@ class Narrator:
             case InputDeleted():
                 return f"Input of batch {name} deleted at the provider.", False
             case InputKept():
-                return f"Input of batch {name} is not deleted yet: {clean(event.reason)}.", False
+                return f"Input of batch {name} is not deleted yet: {ended(event.reason)}", False
             case _:
                 return self._begun(event)
 
@@ -229,8 +229,12 @@ def _kept_house(event: HousekeepingEvent) -> str:  # noqa: PLR0911 - one per eve
             return f"{clean(event.job)}: {counted(event.answers, 'answer')} deleted."
         case ItemsCancelled():
             stopped = counted(event.waiting, "waiting item")
-            told = f"{stopped} cancelled, {event.in_flight:,} in batches are to end"
-            return f"{clean(event.job)}: {told}."
+            told = f"{clean(event.job)}: {stopped} cancelled"
+            if not event.in_flight:
+                return f"{told}."
+            one = "1 in a batch is to end" if event.in_flight == 1 else ""
+            more = one or f"{event.in_flight:,} in batches are to end"
+            return f"{told}, {more}: with the answer that still comes, or as cancelled."
         case StateReplaced():
             return f"The state was replaced by a copy with serial {event.serial}."
         case BodiesDeleted():

@@ -105,7 +105,7 @@ def _item(item: ItemDetail) -> dict[str, Any]:
         "attempts": item.attempts,
         "output_retries": item.output_retries,
         "usage": usage_document(item.usage),
-        "cost_usd": item.cost,
+        "cost_usd": None if item.cost is None else round(item.cost, 12),
         "batch": item.batch,
         "remote_id": item.remote_id,
         "bodies": {

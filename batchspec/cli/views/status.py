@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from batchspec.project.values import Status
 
 
-def show_status(status: "Status", *, now: float) -> None:
-    """Print a status for people."""
+def show_status(status: "Status", *, now: float, flags: str) -> None:
+    """Print a status for people; `flags` are the shared options of this run."""
     console = stdout()
     print_prose(console, [_header(status), Text()])
     if not status.jobs:
-        print_prose(console, [Text("Nothing is recorded yet. Next: batchspec plan")])
+        print_prose(console, [Text(f"Nothing is recorded yet. Next: batchspec plan{flags}")])
         return
     print_table(console, job_lines(status.jobs))
     print_prose(console, _waiting(status))

@@ -15,6 +15,8 @@ def show_tainted(done: Sequence[Tainted], *, flags: str) -> None:
     if any(each.items for each in done):
         command = (f"batchspec plan{flags}", "cyan")
         lines.append(Text.assemble(("Next: ", "dim"), command, "  (what new answers would cost)"))
+        undo = (f"batchspec untaint ADDRESS…{flags}", "cyan")
+        lines.append(Text.assemble(("      ", "dim"), undo, "  (takes the marks away)"))
     else:
         lines.append(Text("What is tainted already, or has no answer yet, was passed over."))
     print_prose(stdout(), lines)

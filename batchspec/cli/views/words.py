@@ -4,14 +4,16 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
+from decimal import Decimal
 
 from rich.cells import cell_len
 from rich.text import Text
 
+from batchspec.plan.money import money as dollars_in_words
+
 PRICE_UNKNOWN = "price unknown"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_CENT = Decimal("0.01")
+_COMMAND = re.compile(r"`(batchspec (?!init|simulator)[^`]*)`")
 
 
 def count(number: int) -> str:
@@ -40,12 +42,7 @@ def money(dollars: Decimal | None, *, at_most: bool = False) -> str:
         dollars: None where a price is not known.
         at_most: Round up, because a bound that is too low is no bound.
     """
-    if dollars is None:
-        return PRICE_UNKNOWN
-    step = _CENT
-    if 0 < dollars < Decimal("0.1"):
-        step = min(_CENT, Decimal(1).scaleb(dollars.adjusted() - 1))
-    return f"${dollars.quantize(step, ROUND_CEILING if at_most else ROUND_HALF_UP):,f}"
+    return PRICE_UNKNOWN if dollars is None else dollars_in_words(dollars, at_most=at_most)
 
 
 def number(dollars: Decimal | None) -> float | None:
@@ -76,6 +73,21 @@ def timestamp(unix: float) -> str:
 def clean(text: str) -> str:
     """Return other people's text without what a terminal would obey."""
     return _CONTROL.sub(lambda match: json.dumps(match[0])[1:-1], text)
+
+
+def ended(text: str) -> str:
+    """Return other people's text as a sentence that ends with one full stop."""
+    return f"{clean(text).rstrip(' .')}."
+
+
+def pasted(text: str, flags: str) -> str:
+    """Return a message whose commands can be pasted: with the options that this one was given.
+
+    Args:
+        text: Commands in it stand between backticks.
+        flags: The shared options; empty where none was given.
+    """
+    return _COMMAND.sub(lambda found: f"`{found[1]}{flags}`", text)
 
 
 def quoted(text: str, width: int = 40) -> str:

@@ -5,6 +5,7 @@ a second paid batch. All other calls are harmless to repeat and keep the SDK's r
 """
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 _STATUSES = [status for status in get_args(RemoteStatus) if status != "unknown"]
 _NOT_VISIBLE = "Cannot find file"
+_TITLE = re.compile(r"(?is)\A\s*<.*?<title>\s*([^<]+)")
+"""Of a page that something between here and the provider answers with."""
 _LONGEST_WAIT = 3600.0
 """Seconds after which another try does no harm, whatever a header says."""
 _OLDER = 200
@@ -196,7 +199,8 @@ class OpenAIClient:
             raise Uncertain(self._problem("gave an answer without sense", error)) from error
 
     def _problem(self, what: str, cause: BaseException) -> str:
-        return self._clean(f"{self._where} {what} ({type(cause).__name__}: {cause})")
+        told = f": {cause}" if str(cause) else ""
+        return self._clean(f"{self._where} {what} ({type(cause).__name__}{told})")
 
 
 def classify(error: openai.APIStatusError, clean: Callable[[str], str] = blot) -> CallError:
@@ -216,7 +220,7 @@ def classify(error: openai.APIStatusError, clean: Callable[[str], str] = blot) -
 
 
 def error_message(error: openai.APIStatusError, clean: Callable[[str], str] = blot) -> str:
-    """Return the provider's own words; an HTML page is cut to its first line."""
+    """Return the provider's own words; of an HTML page its title."""
     body = error.body
     if isinstance(body, dict):
         message = cast("dict[str, Any]", body).get("message")
@@ -224,6 +228,8 @@ def error_message(error: openai.APIStatusError, clean: Callable[[str], str] = bl
             return clean(message)
         body = json.dumps(message) if message else None
     text = body if isinstance(body, str) and body else str(error.message)
+    if page := _TITLE.search(text):
+        text = page[1]
     return clean(text).strip().partition("\n")[0][:300]
 
 
