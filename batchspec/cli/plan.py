@@ -55,6 +55,8 @@ def plan(  # noqa: PLR0913 - one argument per option
     if saved is not None:
         refuse_wishes({**wishes, "output": output}, "`--read` shows a plan as it was made.")
         return _read(saved, as_json=as_json, explain=explain, detailed_exitcode=detailed_exitcode)
+    if output == "-":
+        raise UsageError("A saved plan is no text: give `-o` the name of a file.")
     with errors_as_json(as_json), scope.open() as project, planning(quiet=as_json) as hook:
         made = project.plan(
             **wishes,

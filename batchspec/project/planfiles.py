@@ -5,8 +5,8 @@ import os
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
 import zstandard
 
@@ -61,7 +61,7 @@ def write_plan(path: Path, header: Header, entries: Iterable[Entry]) -> None:
         UsageError: There is something else at the path, or no folder for it.
         StateError: The disk is full.
     """
-    if path.exists() and not _is_plan(path):
+    if path.exists() and not _is_empty(path) and not _is_plan(path):
         raise UsageError(f"{str(path)!r} exists and is no saved plan; it was not overwritten.")
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -105,6 +105,11 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_empty(path: Path) -> bool:
+    """Tell whether nothing is lost with a file, as one that `mktemp` made."""
+    return path.is_file() and path.stat().st_size == 0
 
 
 def _is_plan(path: Path) -> bool:
@@ -152,6 +157,8 @@ class _Reading:
     def __init__(self, lines: Iterator[bytes]) -> None:
         self._lines = lines
         self.first = next(lines, b"")
+        if not self.first:
+            raise PlanFileError("It is damaged or cut off, or no saved plan.")
         if not self.first.startswith(MARK):
             raise PlanFileError("It was not made by `batchspec plan -o FILE`.")
         self._hashed = hashlib.sha256(self.first + b"\n")
@@ -191,8 +198,10 @@ def _opened(path: Path) -> Generator[_Reading]:
             ) from None
 
 
-def _lines(file: IO[bytes]) -> Iterator[bytes]:
+def _lines(file: BufferedReader) -> Iterator[bytes]:
     """Yield lines without their ends, in bounded memory."""
+    if not file.peek(1):
+        raise PlanFileError("It is empty.")
     reader = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW).stream_reader(
         file, read_size=_READ, read_across_frames=True
     )

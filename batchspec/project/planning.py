@@ -166,6 +166,9 @@ class Planner:
     def _gone(self, job: DesiredJob, tally: Tally) -> int:
         """Return how many items are to be forgotten, because their rows are gone."""
         if self.constraint is not None:
+            recorded = self.draft.recorded_items(job.address)
+            if recorded and not self.constraint.waited(job.address):
+                self._guard_empty(job, tally, recorded)
             self.constraint.vanished(job.address, self.draft.vanished(job.address))
             return self.draft.forget_allowed(job.address)
         if self.selection.only_rows(job.address) is not None:

@@ -30,7 +30,7 @@ from batchspec.project.planning import (
 )
 from batchspec.project.recorded import read_items, read_turns
 from batchspec.project.refreshable import RefreshableProject
-from batchspec.project.saving import constraint, refuse_unfit, save_plan
+from batchspec.project.saving import constraint, refuse_elsewhere, refuse_unfit, save_plan
 from batchspec.project.status import status_of
 from batchspec.project.tainting import Tainted, mark
 from batchspec.project.values import ApplyResult, Status
@@ -144,6 +144,7 @@ class Project(Interventions, RefreshableProject):
             RefusedError: Its rows are dearer now, or a guard refuses the change.
             SpecError: Something is wrong with specs or rows; every problem is told.
         """
+        refuse_elsewhere(self, saved)
         desired = self.load()
         self.discard()
         header = saved.header

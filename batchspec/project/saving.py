@@ -94,13 +94,13 @@ def _prices(models: Iterator[str], prices: Prices) -> dict[str, Price | None]:
     return found
 
 
-def refuse_unfit(project: "OpenedProject", saved: SavedPlan, reader: StateReader) -> None:
-    """Refuse a saved plan that is for another state, or for another moment of this one.
+def refuse_elsewhere(project: "OpenedProject", saved: SavedPlan) -> None:
+    """Refuse a saved plan for another environment, or where there is no state; makes nothing.
 
     Raises:
         StalePlanError: It is.
     """
-    header, plan = saved.header, saved.plan
+    plan = saved.plan
     if (plan.environment, plan.simulated) != (project.environment, project.simulated):
         flags = "with `--simulate`" if plan.simulated else f"with `--env {plan.environment}`"
         if project.simulated:
@@ -109,6 +109,20 @@ def refuse_unfit(project: "OpenedProject", saved: SavedPlan, reader: StateReader
             f"This plan was made for environment {plan.environment!r}, and this is "
             f"{project.environment!r}: apply it {flags}."
         )
+    if not project.directory.exists():
+        raise StalePlanError(
+            f"This plan was made for another state: there is none in {project.directory}. Nothing "
+            "was sent."
+        )
+
+
+def refuse_unfit(project: "OpenedProject", saved: SavedPlan, reader: StateReader) -> None:
+    """Refuse a saved plan that is for another state, or for another moment of this one.
+
+    Raises:
+        StalePlanError: It is.
+    """
+    header, plan = saved.header, saved.plan
     if plan.lineage != reader.lineage:
         raise StalePlanError(
             f"This plan was made for another state than that in {project.directory}: its lineage "

@@ -87,13 +87,29 @@ def read_sum(file: Path, run: Run) -> str:
         (["plan", "--read", "x.plan", "--replace", "m.j"], 64, "`--replace` cannot be used here"),
         (["plan", "--read", "x.plan", "-o", "y.plan"], 64, "`-o` cannot be used here"),
         (["plan", "-o", "specs/m.py", "--simulate"], 64, "it was not overwritten"),
+        (["plan", "-o", "-", "--simulate"], 64, "give `-o` the name of a file"),
+        (["apply", "x.plan", "--env", "typo"], 6, "made for environment 'simulation'"),
+        (["apply", "cut.plan", "--simulate"], 1, "It is damaged or cut off, or no saved plan."),
+        (["apply", "empty.plan", "--simulate"], 1, "It is empty. Make a new one."),
     ],
 )
 def test_what_does_not_fit_is_told(
     project: Path, run: Run, arguments: list[str], code: int, told: str
 ) -> None:
     run("plan", "--simulate", "-o", "x.plan")
+    (project / "cut.plan").write_bytes((project / "x.plan").read_bytes()[:100])
+    (project / "empty.plan").touch()
     ended = run(*arguments)
+    assert {folder.name for folder in (project / "state").iterdir()} == {"simulation"}
+    assert not (project / "-").exists()
     assert ended.code == code
     assert told in " ".join(ended.err.split())
     assert (project / "specs" / "m.py").read_text() == SPEC
+
+
+def test_an_empty_file_gives_way_to_a_plan(project: Path, run: Run) -> None:
+    """As one that `mktemp` made; anything else that is no plan stays."""
+    (project / "x.plan").touch()
+    assert run("plan", "--simulate", "-o", "x.plan").code == ExitCode.DONE
+    assert run("apply", "x.plan", "--simulate").code == ExitCode.DONE
+    assert run("plan", "--simulate", "-o", "/dev/null").code == ExitCode.USAGE

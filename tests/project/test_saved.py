@@ -109,7 +109,7 @@ def test_what_is_no_saved_plan_is_not_overwritten(world: World, file: Path) -> N
     world.job("a")
     save(world, file)
     save(world, file)
-    for content in (b"precious", b"", zstandard.compress(b"precious\n")):
+    for content in (b"precious", zstandard.compress(b"precious\n")):
         file.write_bytes(content)
         with pytest.raises(UsageError, match="is no saved plan; it was not overwritten"):
             save(world, file)
@@ -202,6 +202,36 @@ def test_a_plan_of_another_version_is_refused(world: World, file: Path) -> None:
         apply(world, file)
 
 
+# --- an empty source
+
+
+@pytest.mark.parametrize("keys", [("a", "b", "c"), ("a",)])
+def test_a_source_that_is_empty_by_now_is_refused(
+    world: World, file: Path, keys: tuple[str, ...]
+) -> None:
+    """Whether the plan sends new rows or forgets old ones: nobody agreed to an empty source."""
+    world.job("a", "b")
+    world.apply()
+    world.job(*keys)
+    save(world, file)
+    world.job()
+    with pytest.raises(RefusedError, match="no rows now and 2 items on record"):
+        apply(world, file)
+    assert set(world.items()) == {"a", "b"}
+
+
+def test_a_plan_that_was_made_with_an_empty_source_forgets_its_items(
+    world: World, file: Path
+) -> None:
+    world.job("a", "b")
+    world.apply()
+    world.job()
+    with world.open() as project:
+        project.save_plan(project.plan(allow_empty=True), file)
+    apply(world, file)
+    assert world.items() == {}
+
+
 # --- never more
 
 
@@ -264,16 +294,6 @@ def test_an_empty_source_that_was_reviewed_needs_no_word_again(world: World, fil
     assert save(world, file, allow_empty=True).plan.counts == {Kind.FORGET: 2}
     apply(world, file)
     assert world.items() == {}
-
-
-def test_a_source_that_became_empty_since_forgets_nothing(world: World, file: Path) -> None:
-    world.job("a")
-    world.apply()
-    world.job("a", "b")
-    save(world, file)
-    world.job()
-    assert apply(world, file).nothing
-    assert set(world.items()) == {"a"}
 
 
 def test_a_removed_job_that_is_back_is_not_forgotten(world: World, file: Path) -> None:
