@@ -18,6 +18,8 @@ from batchspec.state.remote import (
 
 _LIST_LAG = 600.0
 """Seconds in which a batch that was created may be missing in the provider's list."""
+_NEWEST = 100
+"""Batches, one page of the list, among which doubles are looked for that no create of ours made."""
 
 
 async def do_adopt(world: World, batch: BatchId) -> None:
@@ -75,16 +77,41 @@ async def keep_oldest(
 
 
 async def note_late(world: World, provider: Provider, record: BatchRecord) -> None:
-    """Record what an earlier create made and the list showed only after a later one."""
+    """Record what an earlier create made and the list showed only after a later one.
+
+    One POST may have made two batches as well, where something on the way repeats it.
+    """
     young = world.clock.now() - (record.submitted_at or 0) < _LIST_LAG
-    if record.remote_id is None or record.creates < 2 or not (young or record.phase == "ended"):
+    if record.remote_id is None or not (young or record.phase == "ended"):
         return
-    found = await twins(world, provider, record)
+    if record.creates > 1:
+        found = await twins(world, provider, record)
+    else:
+        found = await _repeated(world, provider, record)
     known = await world.db(world.store.known, [twin.id for twin in found])
     new = [twin for twin in found if twin.id not in known]
     if new:
         kept = record.remote_id
         await world.commit(*_doubled(world, record, kept, record.input_file_id, new))
+
+
+async def _repeated(world: World, provider: Provider, record: BatchRecord) -> list[RemoteBatch]:
+    """Look once in a run, and not far, for what one create made; without a list nothing is said."""
+    if not record.creates or record.via != "batch" or record.id in world.looked_at:
+        return []
+    world.looked_at.add(record.id)
+    found: list[RemoteBatch] = []
+    seen = 0
+    try:
+        async for remote in provider.client.recent(record.intended_at - CLOCK_SLACK):
+            if remote.metadata.get("batchspec") == record.id:
+                found.append(remote)
+            seen += 1
+            if seen == _NEWEST:
+                break
+    except CallError:
+        pass
+    return found
 
 
 def _doubled(

@@ -146,6 +146,8 @@ class World:
     held: set[BatchId] = field(default_factory=set[BatchId])
     """Ended batches that this run leaves to another one: with replies of jobs that are not in the
     specs now, which nobody can judge, and those in `unreadable`."""
+    looked_at: set[BatchId] = field(default_factory=set[BatchId])
+    """Batches with one create whose doubles were looked for in this run."""
     absences: Counter[BatchId] = field(default_factory=Counter[BatchId])
     """Looks in this run at a result file that the provider did not have."""
     unreadable: dict[BatchId, str] = field(default_factory=dict[BatchId, str])

@@ -54,7 +54,8 @@ def test_a_batch_that_goes_on_is_looked_at_once_whatever_the_time(world: Account
     found = refresh(world)
     assert found.exit_code == ExitCode.IN_PROGRESS
     assert sentences(found) == ["is validating, 0 of 2 requests done"]
-    assert world.wire.calls[before:] == [("GET", f"/batches/{world.remote()[0]['id']}")]
+    asked = [("GET", f"/batches/{world.remote()[0]['id']}"), ("GET", "/batches")]
+    assert world.wire.calls[before:] == asked, "how far it is, and whether it has a double"
     assert world.clock() == now, "it waited"
     assert isinstance(world.hook.events[-1], BatchObserved)
 
