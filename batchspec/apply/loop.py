@@ -107,6 +107,8 @@ class Loop:
         self._reported = self.world.clock.now()
         if not self.once:
             await cancel_unneeded(self.world)
+        # Who tells events learns first how the provider calls the batches that exist already.
+        self.world.hook.progress((), await self.world.db(self.world.store.open_batches))
         while True:
             self._changed = anyio.Event()
             snapshot = await self._snapshot()

@@ -1,6 +1,6 @@
-"""Requests that are fewer than a provider takes in a batch, as a plan tells them."""
+"""Requests that go in another way than most, as a plan tells them: too few, or ahead of others."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from batchspec.ports import Provider
 from batchspec.state.records import LoneRequest
@@ -21,15 +21,45 @@ def lone_notes(
         lanes: (`provider:model`, requests, bytes) of each job.
         providers: By name.
     """
-    totals: dict[str, int] = {}
-    for model, requests, _ in lanes:
-        totals[model] = totals.get(model, 0) + requests
     return tuple(
         _note(model, requests, provider)
-        for model, requests in totals.items()
+        for model, requests in _totals(lanes).items()
         for provider in [providers[model.partition(":")[0]]]
         if 0 < requests < provider.min_requests
     )
+
+
+def canary_notes(
+    lanes: Iterable[tuple[str, int, int]],
+    providers: Mapping[str, Provider],
+    proven: Collection[str],
+) -> tuple[str, ...]:
+    """Say, by model, that a few requests go first.
+
+    Args:
+        lanes: (`provider:model`, requests, bytes) of each job.
+        providers: By name.
+        proven: The models that have answered before, for which nothing has to be found out.
+    """
+    firsts = (
+        (model, requests, max(provider.canary, provider.min_requests) if provider.canary else 0)
+        for model, requests in _totals(lanes).items()
+        for provider in [providers[model.partition(":")[0]]]
+        if model not in proven
+    )
+    return tuple(
+        f"{first} of {requests} requests of {model} go first, in a batch of their own; the others "
+        f"wait until one of them is answered (canary)."
+        for model, requests, first in firsts
+        if 0 < first < requests
+    )
+
+
+def _totals(lanes: Iterable[tuple[str, int, int]]) -> dict[str, int]:
+    totals: dict[str, int] = {}
+    for model, requests, _ in lanes:
+        totals[model] = totals.get(model, 0) + requests
+    return totals
 
 
 def _note(model: str, requests: int, provider: Provider) -> str:

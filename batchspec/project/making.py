@@ -12,7 +12,7 @@ from batchspec.plan.drift import shares, with_drift
 from batchspec.project import wiring
 from batchspec.project.jobs import unfinished_jobs
 from batchspec.project.leaving import renamed, unwanted
-from batchspec.project.lone import lone_notes
+from batchspec.project.lone import canary_notes, lone_notes
 from batchspec.project.looking import Looked
 from batchspec.project.planning import Planner, with_unknown
 from batchspec.store.reader import StateReader
@@ -66,10 +66,15 @@ def make_plan(
             *looked.warnings,
             *(limits.told() if limits else ()),
         ),
-        notes=lone_notes(planner.lanes, project.providers),
+        notes=(*lone_notes(planner.lanes, project.providers), *_canaries(project, planner, reader)),
         findings=tuple(findings),
         chores=reader.chores(),
     )
+
+
+def _canaries(project: "OpenedProject", planner: Planner, reader: StateReader) -> tuple[str, ...]:
+    proven = {f"{one.lane.provider}:{one.lane.model}" for one in reader.lanes() if one.proven}
+    return canary_notes(planner.lanes, project.providers, proven)
 
 
 def _jobs(planner: Planner, reader: StateReader) -> dict[JobAddress, JobPlan]:

@@ -164,9 +164,12 @@ def test_failure_19_a_model_that_takes_no_batches_costs_the_first_few_rows_only(
 def test_failure_19_a_model_that_answered_is_known_for_good(world: World) -> None:
     limited(world, canary=1)
     world.job("a", "b", "c")
+    (note,) = world.plan().notes
+    assert note.startswith("1 of 3 requests of openai:gpt-5-mini go first")
     assert world.apply().exit_code == ExitCode.DONE
     assert [batch["request_counts"]["total"] for batch in world.remote()] == [2, 1]
     world.job("a", "b", "c", "d", "e")
+    assert world.plan().notes == ()
     world.apply()
     assert world.remote()[0]["request_counts"]["total"] == 2
 

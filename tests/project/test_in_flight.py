@@ -1,5 +1,6 @@
 """Specs and data that change while batches run, and names that change at any time."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,6 +10,9 @@ from batchspec.errors import ExitCode, RefusedError
 from batchspec.ids import JobAddress
 from batchspec.plan.changes import Kind, Plan
 from batchspec.project import Project
+from batchspec.project.applying import SilentHook
+from batchspec.state.events import Event
+from batchspec.state.records import BatchRecord, JobProgress
 
 JOB = JobAddress("m.j")
 
@@ -312,3 +316,33 @@ def test_an_old_answer_outlives_two_replacements(world: World, detach: bool) -> 
     world.apply(detach=detach)
     assert world.texts() == {"a": "SAY A"}
     assert world.items()["a"].previous
+
+
+# --- what a run that goes on tells
+
+
+class _Names(SilentHook):
+    """Notes which batches were shown before the first event about one."""
+
+    def __init__(self) -> None:
+        self.shown: list[str | None] = []
+        self.events = 0
+
+    def event(self, event: Event) -> None:
+        self.events += 1
+
+    def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None:
+        if not self.events:
+            self.shown += [batch.remote_id for batch in batches]
+
+
+def test_a_run_that_goes_on_knows_the_providers_names_before_it_tells(world: World) -> None:
+    """One batch has one name from the first sentence on."""
+    world.job("a")
+    world.apply(detach=True)
+    world.clock.advance(500)  # the first thing done is a look
+    hook = _Names()
+    with world.project() as project:
+        project.apply(project.plan(), hook=hook)
+        (batch,) = project.state.batches(every=True)
+    assert hook.shown[:1] == [batch.batch.remote_id]

@@ -167,7 +167,7 @@ class PlainProgress:
         for batch in batches:
             self._narrator.known(batch)
         self._now = {job.address: standing(job) for job in jobs if job.final}
-        if self._clock() >= self._next:
+        if jobs and self._clock() >= self._next:
             self._tell()
         if self._clock() >= self._next_counts:
             self._count(batches)
@@ -249,7 +249,7 @@ class JsonEvents:
         for batch in batches:
             self._narrator.known(batch)
         self._last = jobs, batches
-        if self._clock() >= self._next:
+        if jobs and self._clock() >= self._next:
             self._progress()
 
     def warning(self, message: str) -> None:
