@@ -13,6 +13,7 @@ from batchspec.ports import (
     Body,
 )
 from batchspec.store import lease
+from batchspec.store.rules import used_segments
 from batchspec.store.schema import explain, immediate, open_database
 from batchspec.store.segments import SegmentReader, SegmentWriter, segment_path, sync_folder
 from batchspec.store.waiting import Patience
@@ -219,9 +220,14 @@ class LeasedState:
             else:
                 leftover.unlink(missing_ok=True)
         known = {row[0] for row in self.db.execute("SELECT id FROM artifacts WHERE records > 0")}
-        for path in self.artifacts.glob("*.jsonl.zst"):
-            if int(path.name.partition(".")[0]) not in known:
-                path.unlink()
+        left = {
+            number: path
+            for path in self.artifacts.glob("*.jsonl.zst")
+            if (number := int(path.name.partition(".")[0])) not in known
+        }
+        # Where a row points at a file, the record of the file is what is wrong.
+        for number in left.keys() - used_segments(self.db) if left else ():
+            left[number].unlink()
 
     def close(self) -> None:
         """Release the lease and close the file."""

@@ -6,12 +6,10 @@ from typing import NamedTuple
 
 from batchspec.ids import BatchId, FileId
 from batchspec.state.housekeeping import BodiesDeleted
-from batchspec.store.rules import body_references
-from batchspec.store.segments import pack_ref, segment_path
+from batchspec.store.rules import SEGMENT, body_references
+from batchspec.store.segments import segment_path
 from batchspec.store.sqlite import StateStore
 
-_SEGMENT = pack_ref(1, 0, 0)
-"""A pointer divided by this is the number of its segment."""
 _INPUTS = """
 SELECT b.id, l.provider, b.account, b.bytes, b.input_file_id, NULL FROM batches b
 JOIN lanes l ON l.id = b.lane WHERE b.phase IN ('collected', 'rejected', 'lost')
@@ -80,7 +78,7 @@ def _remote(db: sqlite3.Connection, sql: str, before: float) -> list[RemoteLitte
 
 
 def _segments(db: sqlite3.Connection) -> list[tuple[int, int]]:
-    used = f"SELECT ref / {_SEGMENT} FROM ({body_references()})"  # noqa: S608 - constants
+    used = f"SELECT ref / {SEGMENT} FROM ({body_references()})"  # noqa: S608 - constants
     return db.execute(
         f"SELECT id, bytes FROM artifacts WHERE records > 0 AND id NOT IN ({used}) ORDER BY id"  # noqa: S608 - constants
     ).fetchall()

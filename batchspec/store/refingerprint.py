@@ -14,12 +14,13 @@ Compute = Callable[[bytes, bytes, str | None], bytes]
 
 _VERSION = "SELECT value FROM meta WHERE key = 'fingerprints'"
 _NOTE = "INSERT OR REPLACE INTO meta VALUES ('fingerprints', ?)"
-_FIRST_TURNS = """
+FIRST_TURNS = """
 SELECT c.id, c.contract, c.scope, coalesce(
   (SELECT t.request FROM turns t WHERE t.conversation = c.id AND t.turn = 1 ORDER BY try LIMIT 1),
-  c.request)
+  c.request), c.fingerprint
 FROM conversations c ORDER BY 4
 """
+"""All that is hashed of every conversation, and its fingerprint, in the order of the disk."""
 # The provider knows the members of open batches by names made from the fingerprints they had.
 _KEEP_NAMES = """
 INSERT OR IGNORE INTO foreign_ids (batch, custom_id, conversation, line)
@@ -74,7 +75,7 @@ def _computed(
     compute: Compute,
 ) -> Iterator[tuple[int, bytes]]:
     contracts: dict[int, bytes] = {}
-    for id_, number, scope, request in db.execute(_FIRST_TURNS):
+    for id_, number, scope, request, _ in db.execute(FIRST_TURNS):
         if number not in contracts:
             contracts[number] = contract(number)
         messages = body(RecordRef(request)).partition(b"\t")[0]

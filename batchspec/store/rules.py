@@ -1,8 +1,35 @@
 """What must be true of the rows of a state, as queries that find what is broken."""
 
+import sqlite3
 from collections.abc import Mapping
+from typing import get_args
+
+from batchspec.messages import Outcome
+from batchspec.state.records import CancelReason
+from batchspec.store.segments import pack_ref
+
+
+def _words(closed: object) -> str:
+    return ", ".join(f"'{word}'" for word in get_args(closed))
+
 
 RULES: dict[str, str] = {
+    "conversation {} has an unknown outcome": f"""
+        SELECT id FROM conversations WHERE outcome NOT IN ({_words(Outcome)})
+    """,  # noqa: S608 - constants
+    "batch {} is cancelled for an unknown reason": f"""
+        SELECT id FROM batches WHERE cancel_reason NOT IN ({_words(CancelReason)})
+    """,  # noqa: S608 - constants
+    "batch {} is open and does not say whose its members are": """
+        SELECT b.id FROM batches b WHERE b.phase IN ('intended', 'submitted', 'ended') AND
+        json_type(b.jobs) = 'object' AND
+        b.members <> (SELECT coalesce(SUM(value), 0) FROM json_each(b.jobs))
+    """,
+    "batch {} is open at an account, and its provider is bound to none": """
+        SELECT b.id FROM batches b JOIN lanes l ON l.id = b.lane WHERE b.phase IN ('intended',
+        'submitted', 'ended') AND b.account IS NOT NULL AND NOT EXISTS (SELECT 1 FROM accounts a
+        WHERE a.provider = l.provider)
+    """,
     "the state has no lineage": """
         SELECT 0 WHERE EXISTS (SELECT 1 FROM journal) AND NOT EXISTS (SELECT 1 FROM meta
         WHERE key = 'lineage' AND typeof(value) = 'text' AND value <> '')
@@ -92,3 +119,13 @@ def body_references() -> str:
         for n, (table, column) in enumerate(BODY_COLUMNS)
     )
     return " UNION ALL ".join(parts)
+
+
+SEGMENT = pack_ref(1, 0, 0)
+"""A pointer divided by this is the number of its segment."""
+
+
+def used_segments(db: sqlite3.Connection) -> set[int]:
+    """Return the numbers of the files of bodies that rows point at; looks at every row."""
+    rows = db.execute(f"SELECT DISTINCT ref / {SEGMENT} FROM ({body_references()})")  # noqa: S608 - constants
+    return {number for (number,) in rows}

@@ -14,6 +14,7 @@ PAGE_SIZE = 16 * 1024
 """Bytes; a fifth less work than with 4 KiB where rows are written by the ten thousand."""
 _WRITER_CACHE, _READER_CACHE = 32 * 1024, 8 * 1024
 """KiB of pages a connection keeps; a writer of a million rows needs the index at hand."""
+_INDEX = re.compile(r"^CREATE (?:UNIQUE )?INDEX (\w+)", re.MULTILINE)
 _NUMBER = re.compile(r"(\d{4})_\w+\.sql\Z")
 
 
@@ -25,6 +26,11 @@ def migrations() -> list[tuple[int, str]]:
         for entry in folder.iterdir()
         if (match := _NUMBER.match(entry.name))
     )
+
+
+def index_names() -> set[str]:
+    """Return the names of the indexes that a state has."""
+    return {name for _, sql in migrations() for name in _INDEX.findall(sql)}
 
 
 def open_database(path: Path, *, read_only: bool = False) -> sqlite3.Connection:

@@ -5,14 +5,15 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from batchspec.errors import StateError
-from batchspec.ids import RecordRef
-from batchspec.state.events import Event
+from batchspec.ids import BatchId
+from batchspec.state.events import BatchIntended, Event
 from batchspec.state.folding import differences as differ
 from batchspec.state.folding import folded
 from batchspec.state.journal import event_from_json
+from batchspec.store.contents import bodies, contracts
 from batchspec.store.reader import StateReader
-from batchspec.store.rules import BODY_COLUMNS, RULES, body_references
+from batchspec.store.rules import RULES
+from batchspec.store.schema import index_names
 from batchspec.store.segments import segment_path
 
 _RULES: dict[str, str] = {
@@ -120,19 +121,26 @@ def verify(directory: Path) -> list[str]:
     found: list[str] = []
     with StateReader(directory) as reader:
         try:
-            for problems in (_rows(reader.db), _journal(reader), _files(reader), _bodies(reader)):
-                found += problems
+            checks = _rows, _journal, _files, contracts, bodies
+            for check in checks:
+                found += check(reader)
         except sqlite3.DatabaseError as error:
             found.append(f"the file is damaged, and was not read to the end: {error}")
     return found
 
 
-def _rows(db: sqlite3.Connection) -> Iterator[str]:
+def _rows(reader: StateReader) -> Iterator[str]:
+    db = reader.db
     (health,) = db.execute("PRAGMA quick_check(1)").fetchone()
     if health != "ok":
         yield f"the file is damaged: {health}"
     for table, row, other, _ in db.execute("PRAGMA foreign_key_check"):
         yield f"row {row or 'without a number'} of {table} points at a row of {other} that is gone"
+    present = {
+        name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'index'")
+    }
+    for missing in sorted(index_names() - present):
+        yield f"the index {missing} is gone"
     for told, sql in EVERY_RULE.items():
         for (what,) in db.execute(sql):
             yield told.format(what)
@@ -141,17 +149,8 @@ def _rows(db: sqlite3.Connection) -> Iterator[str]:
 def _journal(reader: StateReader) -> Iterator[str]:
     """Compare the batches with what the journal says happened to them."""
     unknown: Counter[str] = Counter()
-
-    def events() -> Iterator[Event]:
-        rows = reader.db.execute("SELECT kind, payload FROM journal ORDER BY seq")
-        for kind, payload in rows:
-            event = event_from_json(kind, payload)
-            if event is None:
-                unknown[kind] += 1
-            else:
-                yield event
-
-    told, problems = folded(events())
+    older: set[BatchId] = set()
+    told, problems = folded(_events(reader, unknown, older))
     yield from problems
     for kind, n in unknown.items():
         yield f"the journal has {n} events of kind {kind} that cannot be read"
@@ -162,9 +161,23 @@ def _journal(reader: StateReader) -> Iterator[str]:
         return
     for lost in told.keys() - recorded.keys():
         yield f"batch {lost} is in the journal and not among the batches"
+    for untold in recorded.keys() - told.keys() - older:
+        yield f"batch {untold} is on record and not in the journal"
     for name, batch in recorded.items():
         if name in told and (differences := differ(told[name], batch)):
             yield f"batch {name} is not what the journal says: {'; '.join(differences)}"
+
+
+def _events(reader: StateReader, unknown: Counter[str], older: set[BatchId]) -> Iterator[Event]:
+    """Yield the events of the journal; notes kinds it cannot read, and batches of schema 1."""
+    for kind, payload in reader.db.execute("SELECT kind, payload FROM journal ORDER BY seq"):
+        event = event_from_json(kind, payload)
+        if event is None:
+            unknown[kind] += 1
+            continue
+        if isinstance(event, BatchIntended) and not event.parts:
+            older.add(event.id)
+        yield event
 
 
 def _files(reader: StateReader) -> Iterator[str]:
@@ -179,13 +192,3 @@ def _files(reader: StateReader) -> Iterator[str]:
             continue
         if found != size:
             yield f"the file {path.name} of bodies has {found} bytes and should have {size}"
-
-
-def _bodies(reader: StateReader) -> Iterator[str]:
-    """Read every body, in the order of the disk."""
-    names = tuple(BODY_COLUMNS.values())
-    for column, owner, ref in reader.db.execute(f"{body_references()} ORDER BY ref"):
-        try:
-            reader.bodies.get(RecordRef(ref))
-        except (StateError, OSError, IndexError) as error:
-            yield f"the {names[int(column)].format(owner)} cannot be read: {error}"

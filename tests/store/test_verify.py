@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from batchspec.state.events import BatchIntended
 from batchspec.store.browse import journal
 from batchspec.store.reader import StateReader
 from batchspec.store.rules import BODY_COLUMNS, RULES
+from batchspec.store.sqlite import StateStore
 from batchspec.store.verify import EVERY_RULE, verify
 
 pytestmark = pytest.mark.damages_state
@@ -57,6 +59,45 @@ def state(sound: Path, tmp_path: Path) -> Path:
 
 
 BROKEN = {
+    "conversation 1 has an unknown outcome": (
+        "UPDATE conversations SET outcome = 'banana' WHERE id = 1"
+    ),
+    "is cancelled for an unknown reason": (
+        "UPDATE batches SET cancel_at = 1, cancel_reason = 'odd' WHERE phase = 'submitted'"
+    ),
+    "is open and does not say whose its members are": (
+        "UPDATE batches SET jobs = '{}' WHERE phase = 'submitted'"
+    ),
+    "is open at an account, and its provider is bound to none": (
+        "UPDATE batches SET account = 'mine' WHERE phase = 'submitted'; DELETE FROM accounts"
+    ),
+    "is on record and not in the journal": "DELETE FROM journal WHERE kind = 'BatchIntended'",
+    "the index conversations_pending is gone": "DROP INDEX conversations_pending",
+    "contract 1 cannot be read": "UPDATE contracts SET body = '{}' WHERE id = 1",
+    "contract 1 is not what its fingerprint says": (
+        "UPDATE contracts SET body = replace(body, 'look', 'peep') WHERE id = 1"
+    ),
+    "contract 1 is in the lane of another model": "UPDATE lanes SET model = 'gpt-4o'",
+    "conversation 1 has another request than its fingerprint says": (
+        "UPDATE conversations SET fingerprint = randomblob(32) WHERE id = 1"
+    ),
+    "conversation 3 has another request than its fingerprint says": (
+        "UPDATE conversations SET request = (SELECT o.request FROM conversations o "
+        "WHERE o.id = 4) WHERE id = 3"
+    ),
+    "conversation 2 has another request than its fingerprint says": (
+        "UPDATE turns SET request = (SELECT o.request FROM turns o WHERE o.conversation = 1 "
+        "AND o.turn = 1) WHERE conversation = 2 AND turn = 1"
+    ),
+    "conversation 4 has another request than its fingerprint says": (
+        "UPDATE conversations SET scope = 'x' WHERE id = 4"
+    ),
+    "rows point at 2 bodies of the file 00000001.jsonl.zst, which has 0": (
+        "UPDATE artifacts SET records = 0 WHERE id = 1"
+    ),
+    "rows point at 2 bodies of the file 00000001.jsonl.zst, which has 1": (
+        "UPDATE artifacts SET records = 1 WHERE id = 1"
+    ),
     "has no conversation": "UPDATE items SET conversation = 99 WHERE id = 1",
     "row 1 of items points at a row of conversations that is gone": (
         "UPDATE items SET conversation = 99 WHERE id = 1"
@@ -278,6 +319,29 @@ def test_batches_of_an_older_schema_are_not_held_against_the_journal(state: Path
     with StateReader(state) as reader:
         events = [entry.event for entry in journal(reader) if entry.kind == "BatchIntended"]
     assert all(isinstance(event, BatchIntended) and event.members for event in events)
+
+
+def test_a_file_that_rows_point_at_is_never_removed(state: Path) -> None:
+    """Whoever takes the lease removes what a killed process left; a wrong record is not that."""
+    left = state / "artifacts" / "00000099.jsonl.zst"
+    left.write_bytes(b"half")
+    files = set((state / "artifacts").iterdir()) - {left}
+    with closing(sqlite3.connect(state / "batchspec.db")) as db:
+        db.executescript("UPDATE artifacts SET records = 0")
+    with closing(StateStore(state, time.time)) as store:
+        store.acquire("me", "test")
+        store.release()
+    assert set((state / "artifacts").iterdir()) == files
+
+
+def test_requests_of_a_state_fingerprinted_anew_are_taken_as_they_are(state: Path) -> None:
+    """Those that became equal keep what they had."""
+    with closing(sqlite3.connect(state / "batchspec.db")) as db:
+        db.executescript(
+            "UPDATE meta SET value = 2 WHERE key = 'fingerprints'; "
+            "UPDATE conversations SET fingerprint = randomblob(32)"
+        )
+    assert verify(state) == []
 
 
 def test_a_file_that_no_row_knows_is_no_harm(state: Path) -> None:
