@@ -62,6 +62,10 @@ class Seen:
     text: str | None
     previous: bool
 
+    @property
+    def accepted(self) -> bool:
+        return self.text is not None and self.outcome == "succeeded"
+
 
 def step(method: Step[P]) -> Step[P]:
     """Write a step down; one that fails says the whole walk, as a program."""
@@ -459,6 +463,7 @@ class Walk:
         """Make a plan and apply it, and see that no more is done than it says."""
         world, reaper = self.world, self.world.reaper
         before, waiting, under_way = self._items(), self._count(_UNSENT), self._count(_UNDER_WAY)
+        asked = self._asked()
         last = self._last_batch()
         reaper.sent.clear()
         plan: Plan | None = None
@@ -469,7 +474,7 @@ class Walk:
             project.apply(plan, hook=world.hook, detach=detach)
 
         self._run(act, dies)
-        self._check_old_answers(before)
+        self._check_old_answers(before, asked)
         if plan is not None:
             self._check_within(plan, waiting)
             self._check_ceiling(plan, last)
@@ -515,18 +520,44 @@ class Walk:
                 found |= _seen(project, address)
         return found
 
-    def _check_old_answers(self, before: dict[tuple[str, str], Seen]) -> None:
-        """See that every answer is readable until another one is accepted."""
-        after = self._items()
+    def _asked(self) -> dict[tuple[str, str], tuple[int, str | None, int]]:
+        """Return of every item whose answer it wants, how that ended, and in how many tries."""
+        sql = (
+            "SELECT j.address, i.key, c.id, c.outcome, c.tries FROM items i "
+            "JOIN conversations c ON c.id = i.conversation JOIN jobs j ON j.id = i.job"
+        )
+        return {(address, key): tuple(rest) for address, key, *rest in self._rows(sql)}
+
+    def _check_old_answers(
+        self,
+        before: dict[tuple[str, str], Seen],
+        asked: dict[tuple[str, str], tuple[int, str | None, int]],
+    ) -> None:
+        """See that every accepted answer is readable, as it was, until another one is accepted.
+
+        Under the name its row has now: a row that is there under no old name and asks what a row
+        asked that is gone is that one.
+        """
+        after, now = self._items(), self._asked()
         wanted = {w.address: {key for key, _ in w.rows} for w in self.desires.wishes.values()}
         for (address, key), old in before.items():
-            new = after.get((address, key))
             if old.text is None or key not in wanted.get(address, ()):
                 continue
+            new = after.get((address, key))
             assert new is not None, f"{address}[{key}] is gone"
             assert new.text is not None or new.outcome is not None, f"{address}[{key}]: no answer"
-            if new.previous:  # it may be that of another row, whose request this one has now
-                assert new.text in {item.text for item in before.values()}
+            if old.accepted and now[address, key][1] != "succeeded":
+                # A new judgement of the same reply is no loss.
+                judged = now[address, key] != asked[address, key] and (
+                    now[address, key][::2] == asked[address, key][::2]
+                )
+                assert judged or new.text == old.text, f"{address}[{key}]: {old} became {new}"
+        left = {asked[name][0]: before[name] for name in before.keys() - after.keys()}
+        for name in after.keys() - before.keys():
+            old = left.get(now[name][0])
+            if old and old.accepted and now[name][1] != "succeeded":
+                same = [before[n].text for n in before if asked[n][0] == now[name][0]]
+                assert after[name].text in same, f"{name}: {old} became {after[name]}"
 
     def _check_within(self, plan: Plan, waiting: int) -> None:
         """See that no more was sent for the first time than this plan and earlier ones said."""
