@@ -46,33 +46,6 @@ def test_what_failed_in_passing_goes_again_after_a_while_and_together(world: Wor
     assert 2 * poll <= second <= 2.4 * poll + 1, "it lengthens"
 
 
-def test_other_rows_do_not_wait_for_those_that_failed(world: World) -> None:
-    """New turns of a lane are sent meanwhile."""
-    world.spec("""
-        from batchspec import rows
-
-        first = Job(model="openai:gpt-5-mini", rows=rows.inline([{"id": "bad"}, {"id": "a"}]),
-                    prompt="say {id}", output_retries=1,
-                    output_validators=[lambda value: check(value)])
-
-        def check(value):
-            if value == "again":
-                raise ModelRetry("once more")
-            return value
-    """)
-    base = failing(1)
-
-    def model(body: dict[str, Any]) -> str:
-        said = base({"messages": body["messages"][:1]})
-        return "again" if len(body["messages"]) == 1 and "a" in str(body["messages"]) else said
-
-    world.model = model
-    assert world.apply().exit_code == ExitCode.DONE
-    intended, collected = times_of(world, BatchIntended), times_of(world, BatchCollected)
-    assert intended[1] == pytest.approx(collected[0], abs=1), "the second turn goes at once"
-    assert len(intended) >= 3
-
-
 def test_a_process_that_ends_keeps_the_time(world: World) -> None:
     """The next one waits as long."""
     world.model = failing(1)
