@@ -25,12 +25,18 @@ def _every_state_is_sound(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture
-def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
+def world_type() -> type[World]:
+    """What `make_world` makes; a folder of tests may have worlds of its own."""
+    return World
+
+
+@pytest.fixture
+def make_world(tmp_path: Path, world_type: type[World]) -> Iterator[MakeWorld]:
     """Makes worlds; what they leave behind is checked at the end."""
     made: list[World] = []
 
     def make(**options: Any) -> World:
-        made.append(World(tmp_path, **options))
+        made.append(world_type(tmp_path, **options))
         return made[-1]
 
     yield make

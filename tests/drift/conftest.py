@@ -1,6 +1,6 @@
 """Worlds with two accounts at one provider: what a key sees is what was made with it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,20 +57,6 @@ MakeWorld = Callable[..., Accounts]
 
 
 @pytest.fixture
-def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
-    """Makes worlds; what they leave behind is checked at the end."""
-    made: list[Accounts] = []
-
-    def make(**options: Any) -> Accounts:
-        made.append(Accounts(tmp_path, **options))
-        return made[-1]
-
-    yield make
-    for world in made:
-        world.close()
-        world.check()
-
-
-@pytest.fixture
-def world(make_world: MakeWorld) -> Accounts:
-    return make_world()
+def world_type() -> type[Accounts]:
+    """Worlds with two accounts."""
+    return Accounts

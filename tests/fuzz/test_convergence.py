@@ -197,8 +197,9 @@ def test_strolls_converge(told: list[str]) -> None:
     """Other steps, more of them that do much."""
     patience, number, steps = Patience(0.5), SEED, 0
     while number < SEED + STROLLS or patience:
-        steps += stroll(number)
+        steps += stroll(number)  # which checks after every step
         number += 1
+    assert steps > number - SEED
     told.append(f"convergence, strolls of seeds {SEED} to {number - 1}: {steps} steps")
 
 

@@ -213,4 +213,5 @@ def test_another_thread_may_import_while_modules_are_put_aside(
 
     monkeypatch.setitem(sys.modules, "growing", Growing("growing"))
     with Imports(tmp_path, "specs")():
-        pass
+        assert "growing" in sys.modules
+    assert next(found) >= 2, "it grew while it was looked through, before and after"
