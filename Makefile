@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 LOWEST := $(VENV)-lowest
 UV := $(BIN)/uv
 LOCK := pip compile --quiet --universal --python-version 3.11 --group dev --group build \
-	--generate-hashes --no-emit-index-url --custom-compile-command "make lock"
+	--all-extras --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 # What `make demo` shows after applying; any address of specs/ will do.
 DEMO_RESULTS ?= analysis.reviews content.posts evaluation.sums
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

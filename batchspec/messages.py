@@ -66,6 +66,7 @@ class Contract:
     """All of a request but its messages: what every row of a job shares.
 
     `settings` are body parameters in the provider's own names (`temperature`, `max_tokens`, …).
+    With `json_mode` the provider is asked for JSON of any shape.
     """
 
     provider: str
@@ -74,10 +75,13 @@ class Contract:
     tools: tuple[ToolContract, ...] = ()
     output: OutputContract | None = None
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    json_mode: bool = False
 
     def to_json(self) -> JsonObject:
         """Return the contract as a JSON object; this is what fingerprints see."""
-        return {
+        # What is off is left out, so that requests from before it was there stay what they are.
+        json_mode = {"json_mode": True} if self.json_mode else {}
+        return json_mode | {
             "provider": self.provider,
             "endpoint": self.endpoint,
             "model": self.model,
@@ -116,6 +120,7 @@ class Contract:
             tools=tuple(ToolContract(**tool) for tool in data["tools"]),
             output=None if output is None else OutputContract(**output),
             settings=data["settings"],
+            json_mode=data.get("json_mode", False),
         )
 
 

@@ -144,8 +144,9 @@ class _Settling:
         self._further = further
         self._members = collection.members()
         self._chunk: list[Judged] = []
-        model = world.store.lane(record.lane).model
-        self._meter = world.prices.meter(provider.name, model, via=record.via)
+        lane = world.store.lane(record.lane)
+        self._wire = provider.wire(lane.endpoint)
+        self._meter = world.prices.meter(provider.name, lane.model, via=record.via)
         self._errors: dict[str, tuple[LineError, RecordRef]] = {}
         self._unmatched = 0
         self._orphaned: set[JobAddress] = set()
@@ -157,7 +158,7 @@ class _Settling:
 
     def read(self, body: Body) -> None:
         """Settle the members a result file has replies for; the first reply of a member counts."""
-        decode, judge = self._provider.wire.decode, self._judge
+        decode, judge = self._wire.decode, self._judge
         members, chunk = self._members, self._chunk
         for ref, line in self._world.store.scan(body.segment):
             custom_id, result = decode(line)
@@ -239,7 +240,7 @@ class _Settling:
         """Keep what a request got."""
         store = self._world.store
         messages = from_json(store.body(member.request).partition(b"\t")[0])
-        body = self._provider.wire.body(store.contract(member.contract), messages)
+        body = self._wire.body(store.contract(member.contract), messages)
         if self._recorder is not None:
             self._recorder.record(member.custom_id, body, line)
 
@@ -256,7 +257,7 @@ class _Settling:
     def _next(self, member: Member, line: bytes, feedback: str) -> tuple[Any, int]:
         """Write the messages of the next turn; returns where they are and their line's size."""
         stored = self._world.store.body(member.request).partition(b"\t")[0]
-        messages = after_feedback(from_json(stored), self._provider.wire.assistant(line), feedback)
+        messages = after_feedback(from_json(stored), self._wire.assistant(line), feedback)
         encoded = canonical_json(messages)
         return self._further.append(encoded), len(encoded) + self._overhead(member.contract)
 
@@ -298,7 +299,8 @@ def stored_row(world: World, ref: RecordRef) -> dict[str, Any]:
 
 def line_overhead(world: World, provider: Provider, contract: int) -> int:
     """Return the bytes of a line of an input file beside its messages."""
-    first, second = provider.wire.line_parts(world.store.contract(contract))
+    fixed = world.store.contract(contract)
+    first, second = provider.wire(fixed.endpoint).line_parts(fixed)
     return len(first) + len(second) + 36
 
 

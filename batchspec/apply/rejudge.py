@@ -26,7 +26,8 @@ def _rejudge(world: World, job: JobAddress) -> Event:
 
     def changes(local: LocalJob) -> Iterator[_Change]:
         nonlocal replies
-        wire = world.provider(local.desired.contract.provider).wire
+        contract = local.desired.contract
+        wire = world.provider(contract.provider).wire(contract.endpoint)
         for stored in world.store.final_replies(job):
             replies += 1
             result = wire.decode(world.store.body(stored.reply)).result

@@ -20,7 +20,7 @@ from batchspec.apply.world import LocalJob, World
 from batchspec.errors import ModelRetry
 from batchspec.fingerprint import canonical_json
 from batchspec.ids import ConversationId, JobAddress
-from batchspec.messages import Outcome
+from batchspec.messages import JsonObject, Outcome
 from batchspec.reconcile.converse import after_tools
 from batchspec.spec.context import RunContext
 from batchspec.spec.tool import ArgumentsInvalid, Tool
@@ -276,7 +276,10 @@ def _next_turn(
     fresh: Mapping[tuple[ConversationId, int], CallDone],
     append: Callable[[bytes], Any],
 ) -> NextTurn:
-    results: list[tuple[str, str]] = []
+    contract = world.store.contract(turn.contract)
+    provider = world.provider(contract.provider)
+    wire = provider.wire(contract.endpoint)
+    results: list[JsonObject] = []
     for call in turn.calls:
         ended = fresh.get((turn.conversation, call.position))
         status = ended.status if ended else call.status
@@ -284,11 +287,9 @@ def _next_turn(
         if status == "failed":
             outcome: Outcome = "cancelled" if turn.key is None else "failed"
             return NextTurn(turn.conversation, outcome=outcome, reason=result)
-        results.append((call.call_id, result))
-    contract = world.store.contract(turn.contract)
-    provider = world.provider(contract.provider)
+        results.append(wire.tool_answer(call.call_id, result))
     stored = world.store.body(turn.request).partition(b"\t")[0]
-    assistant = provider.wire.assistant(world.store.body(turn.reply))
+    assistant = wire.assistant(world.store.body(turn.reply))
     messages = canonical_json(after_tools(from_json(stored), assistant, results))
     size = len(messages) + line_overhead(world, provider, turn.contract)
     return NextTurn(turn.conversation, append(messages), size)

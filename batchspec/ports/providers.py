@@ -30,12 +30,24 @@ class Wire(Protocol):
         """Return the request body as the provider gets it."""
         ...
 
+    def encode(self, messages_json: bytes) -> bytes:
+        """Return stored messages, canonical JSON, as they stand in a line.
+
+        What a person wrote is stored in the neutral form; what `assistant` and `tool_answer`
+        gave is the endpoint's own already and stays as it is.
+        """
+        ...
+
     def decode(self, line: bytes) -> Line:
         """Judge one line of a result file alone; never raises."""
         ...
 
-    def assistant(self, line: bytes) -> JsonObject:
-        """Return the assistant's message of a line that `decode` read as a reply."""
+    def assistant(self, line: bytes) -> list[JsonObject]:
+        """Return what the model said in a line that `decode` read as a reply, to be sent back."""
+        ...
+
+    def tool_answer(self, call: str, content: str) -> JsonObject:
+        """Return what answers the call of a tool, by its id, in the next turn."""
         ...
 
 
@@ -84,7 +96,8 @@ class Provider:
 
     name: str
     client: Client
-    wire: Wire
+    wires: Mapping[str, Wire]
+    """By endpoint; that of chats comes first."""
     max_requests: int
     max_bytes: int
     canary: int = 0
@@ -107,6 +120,10 @@ class Provider:
     def place(self) -> str:
         """Return where its batches run, for people; the name of the provider as a rule."""
         return self.name if self.via == "batch" else live_place(self.name)
+
+    def wire(self, endpoint: str) -> Wire:
+        """Return the codec of one of its endpoints."""
+        return self.wires[endpoint]
 
     def cap(self, model: str) -> int | None:
         """Return the prompt tokens of a model that may be under way; None: no bound.

@@ -93,7 +93,9 @@ def render_item(  # noqa: PLR0913, PLR0917 - what a request is made of
                 "custom_id": custom_id(request.fingerprint, 1),
                 "method": "POST",
                 "url": job.contract.endpoint,
-                "body": provider.wire.body(job.contract, expander.render_messages(row.data)),
+                "body": provider.wire(job.contract.endpoint).body(
+                    job.contract, expander.render_messages(row.data)
+                ),
             },
             request.fingerprint.hex(),
         )

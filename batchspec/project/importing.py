@@ -219,7 +219,7 @@ class Importing:
                 "that the names of its lines are not known yet. Try again once it has ended."
             )
         number = 0
-        decode = provider.wire.decode
+        decode = provider.wire(self._job.contract.endpoint).decode
         for file in filter(None, (remote.output_file_id, remote.error_file_id)):
             try:
                 async for lines in split_lines(provider.client.content(file)):
@@ -256,13 +256,14 @@ class Importing:
     def _put_turns(self, provider: Provider, reader: StateReader, foreign: ForeignBatch) -> None:
         """Put the further turns that wait to be sent beside the lines."""
         for turn in later_turns(reader, self._job.address):
-            parts = provider.wire.line_parts(reader.contract(turn.contract))
+            contract = reader.contract(turn.contract)
+            parts = provider.wire(contract.endpoint).line_parts(contract)
             foreign.later(turn, our_request(parts, turn.messages_json))
 
     def _put_rows(self, provider: Provider, planner: Planner, foreign: ForeignBatch) -> None:
         """Put the rows of the job beside the lines, and those a line may be for into the plan."""
         job, draft = self._job, planner.draft
-        parts = provider.wire.line_parts(job.contract)
+        parts = provider.wire(job.contract.endpoint).line_parts(job.contract)
         known = draft.begin(job.address, job.contract, job.policy, partial=True)
         expanded = Expander(job).expand(self._source(planner))
         while chunk := list(islice(expanded, _CHUNK)):

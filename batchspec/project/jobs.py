@@ -35,8 +35,8 @@ def derived_rows(
     source = job.rows
     assert isinstance(source, DerivedSource)  # noqa: S101 - the callers look
     upstream = desired[job.depends_on[0]]
-    wire = providers[upstream.contract.provider].wire
-    answers = Answers(upstream.address, wire, upstream)
+    wires = providers[upstream.contract.provider].wires
+    answers = Answers(upstream.address, wires, upstream)
     items = (Item(stored, answers) for stored in reader.items(upstream.address))
     answered = (
         Answered(item.key, item.row, item.output_json())

@@ -196,9 +196,9 @@ class OpenedProject:
             return None
 
     @property
-    def wire(self) -> Wire:
-        """Return the codec of the replies on record; all providers speak the same."""
-        return next(iter(self.providers.values())).wire
+    def wires(self) -> Mapping[str, Wire]:
+        """Return the codecs of the replies on record, by endpoint; all providers speak the same."""
+        return wiring.WIRES
 
     def mint(self) -> str:
         """Make a new id."""

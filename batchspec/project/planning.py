@@ -22,6 +22,7 @@ from batchspec.ports import (
     Prices,
     Provider,
     Reader,
+    Wire,
 )
 from batchspec.project.constraint import Constraint
 from batchspec.project.jobs import derived_rows, max_tokens, most_turns
@@ -89,6 +90,10 @@ class Planner:
     )
     unknown: set[JobAddress] = field(default_factory=set[JobAddress])
     loads: dict[JobAddress, Load] = field(default_factory=dict[JobAddress, Load])
+
+    def wire(self, job: DesiredJob) -> Wire:
+        """Return the codec of a job's requests."""
+        return self.providers[job.contract.provider].wire(job.contract.endpoint)
 
     def plan_job(self, job: DesiredJob) -> JobPlan:
         """Plan a job whose rows can be read now, from its source or from answers."""

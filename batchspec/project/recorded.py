@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def read_items(project: "Project", address: str, *, failed: bool) -> Iterator[Item]:
     """Return the items of a job, or the one item of an address; see `Project.results`."""
     job, key = _known(project, address)
-    answers = Answers(job, project.wire, _job_if_loadable(project, job))
+    answers = Answers(job, project.wires, _job_if_loadable(project, job))
     return _items(project, answers, key, failed=failed)
 
 
@@ -26,7 +26,7 @@ def read_turns(project: "Project", address: str) -> tuple[Turn, ...]:
     if key is None:
         raise UsageError(f'{address!r} is a job. The address of one item is {address}["key"].')
     with project.reader() as reader:
-        found = turns(reader, project.wire, job, key)
+        found = turns(reader, project.wires, job, key)
     if not found:
         raise _missing(job, key)
     return found

@@ -40,7 +40,7 @@ class RowPass:
         self._only = planner.selection.only_rows(job.address)
         self._reasons: dict[int | None, Any] = {}
         self._oversize: dict[bool, tuple[Diagnostic, int]] = {}
-        first, second = planner.providers[job.contract.provider].wire.line_parts(job.contract)
+        first, second = planner.wire(job).line_parts(job.contract)
         self._overhead = len(first) + len(second) + 36
         provider = planner.providers[job.contract.provider]
         self._limit = provider.max_bytes

@@ -14,6 +14,7 @@ from batchspec.plan.changes import JobPlan
 from batchspec.ports import (
     Client,
     Provider,
+    Wire,
 )
 from batchspec.ports.providers import live_place
 from batchspec.pricing import PriceList
@@ -45,9 +46,17 @@ _FOREVER = 10 * 365 * 86_400.0
 """Seconds until a batch against an endpoint of the user's own expires."""
 
 
+WIRES: Mapping[str, Wire] = {ChatCompletionsWire.endpoint: ChatCompletionsWire()}
+"""What providers speak, by endpoint; that of chats comes first."""
+
+
+def _wires(own: ProviderSettings) -> Mapping[str, Wire]:
+    return {_LIVE_WIRE.endpoint: _LIVE_WIRE} if isinstance(own, LiveSettings) else WIRES
+
+
 def endpoints(settings: Settings) -> dict[str, str]:
-    """Return the endpoint of every provider's requests."""
-    return dict.fromkeys(settings.providers, ChatCompletionsWire.endpoint)
+    """Return the endpoint of every provider's chats."""
+    return {name: next(iter(_wires(own))) for name, own in settings.providers.items()}
 
 
 def make_providers(settings: Settings) -> dict[str, Provider]:
@@ -56,7 +65,7 @@ def make_providers(settings: Settings) -> dict[str, Provider]:
         name: Provider(
             name=name,
             client=cast("Client", Unconnected(name)),
-            wire=_LIVE_WIRE if isinstance(own, LiveSettings) else ChatCompletionsWire(),
+            wires=_wires(own),
             max_requests=min(own.limits.max_requests, ChatCompletionsWire.max_requests),
             max_bytes=min(own.limits.max_bytes, ChatCompletionsWire.max_bytes),
             canary=own.limits.canary,

@@ -7,21 +7,20 @@ from batchspec.messages import JsonObject
 
 
 def after_tools(
-    messages: Sequence[Any], assistant: JsonObject, results: Sequence[tuple[str, str]]
+    messages: Sequence[Any], assistant: Sequence[JsonObject], answers: Sequence[JsonObject]
 ) -> list[Any]:
     """Return the messages of the next turn after tool calls.
 
     Args:
         messages: The messages of the turn that was answered.
-        assistant: The assistant's message with its tool calls, unchanged.
-        results: (call id, content) for every call of that message, in order.
+        assistant: What the model said, its tool calls among it, unchanged.
+        answers: One for every call, in order, as the endpoint wants them.
     """
-    answers: list[Any] = [
-        {"role": "tool", "tool_call_id": call, "content": content} for call, content in results
-    ]
-    return [*messages, assistant, *answers]
+    return [*messages, *assistant, *answers]
 
 
-def after_feedback(messages: Sequence[Any], assistant: JsonObject, feedback: str) -> list[Any]:
+def after_feedback(
+    messages: Sequence[Any], assistant: Sequence[JsonObject], feedback: str
+) -> list[Any]:
     """Return the messages of the next turn after an output that was not accepted."""
-    return [*messages, assistant, {"role": "user", "content": feedback}]
+    return [*messages, *assistant, {"role": "user", "content": feedback}]

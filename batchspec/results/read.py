@@ -1,6 +1,6 @@
 """Answers, read back from the raw replies that are kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import cache, partial
 from typing import Any
@@ -28,7 +28,7 @@ class Answers:
 
     Args:
         address: Of the job.
-        wire: Reads the provider's lines.
+        wires: Read the provider's lines, by endpoint.
         desired: The job as the specs have it; None where they do not load or lack it, then outputs
             are JSON values or text instead of validated types.
     """
@@ -41,12 +41,17 @@ class Answers:
         "_validators",
         "address",
         "problem",
-        "wire",
+        "wires",
     )
 
-    def __init__(self, address: JobAddress, wire: Wire, desired: DesiredJob | None = None) -> None:
+    def __init__(
+        self,
+        address: JobAddress,
+        wires: Mapping[str, Wire],
+        desired: DesiredJob | None = None,
+    ) -> None:
         self.address = address
-        self.wire = wire
+        self.wires = wires
         self.problem: Diagnostic | None = None
         self._desired = desired
         self._native = desired is not None and isinstance(desired.output, NativeMode)
@@ -55,11 +60,11 @@ class Answers:
         grades = desired is not None and desired.job.grade is not None
         self._expander = Expander(desired) if desired is not None and grades else None
 
-    def text(self, line: bytes | None) -> str | None:
-        """Return the text of a reply line, None where there is none."""
-        if line is None:
+    def text(self, item: StoredItem) -> str | None:
+        """Return the text of an item's last reply line, None where there is none."""
+        if item.line is None:
             return None
-        result = self.wire.decode(line).result
+        result = self.wires[item.endpoint].decode(item.line).result
         return (result.text or result.refusal) if isinstance(result, Reply) else None
 
     def value(self, text: str, item: StoredItem) -> Any:
@@ -198,7 +203,7 @@ class Item:
         if self._text is False:
             stored = self._stored
             self._text = (
-                self._answers.text(stored.line) if stored.text is None else from_json(stored.text)
+                self._answers.text(stored) if stored.text is None else from_json(stored.text)
             )
         return self._text if isinstance(self._text, str) else None
 

@@ -1,5 +1,6 @@
 """The turns of one item, read back: each request with its reply and its tool calls."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -59,13 +60,16 @@ class Turn:
     cost: Decimal | None = None
 
 
-def turns(reader: Reader, wire: Wire, job: JobAddress, key: RowKey) -> tuple[Turn, ...]:
+def turns(
+    reader: Reader, wires: Mapping[str, Wire], job: JobAddress, key: RowKey
+) -> tuple[Turn, ...]:
     """Return the turns of an item in the order of their replies; none: there is no such item."""
-    return tuple(_turn(reader, wire, stored) for stored in reader.turns(job, key))
+    return tuple(_turn(reader, wires, stored) for stored in reader.turns(job, key))
 
 
-def _turn(reader: Reader, wire: Wire, stored: StoredTurn) -> Turn:
+def _turn(reader: Reader, wires: Mapping[str, Wire], stored: StoredTurn) -> Turn:
     contract = reader.contract(stored.contract)
+    wire = wires[contract.endpoint]
     return Turn(
         number=stored.turn,
         request=wire.body(contract, from_json(stored.messages_json)),

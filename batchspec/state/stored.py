@@ -189,5 +189,7 @@ class StoredItem(NamedTuple):
     usage: Usage
     cost: float | None
     """US dollars of all turns; None: a price is unknown."""
+    endpoint: str
+    """What the last reply line is of."""
     previous: bool = False
     """True when this is the old answer of an item whose new request is not answered yet."""

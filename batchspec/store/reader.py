@@ -41,6 +41,7 @@ SELECT i.id, i.key, i.row, c.phase,
   CASE WHEN {kept} THEN c.kept ELSE c.reply END,
   CASE WHEN c.phase = 'final' AND c.outcome = 'succeeded' THEN c.answer END,
   c.turn, c.input_tokens, c.cached_tokens, c.output_tokens, c.reasoning_tokens, c.cost,
+  (SELECT endpoint FROM lanes WHERE id = c.lane),
   c.id <> wanted.id OR {kept}
 FROM items i
 JOIN conversations wanted ON wanted.id = i.conversation
@@ -232,7 +233,8 @@ class StateReader:
                 row[8],
                 Usage(row[9], row[10], row[11], row[12]),
                 row[13],
-                bool(row[14]),
+                row[14],
+                bool(row[15]),
             )
 
     def _in_order(self, refs: Iterable[RecordRef | None]) -> dict[RecordRef, bytes]:

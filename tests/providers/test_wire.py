@@ -130,7 +130,7 @@ def test_content_in_parts_is_joined() -> None:
 def test_a_body_that_is_encoded_twice_is_read() -> None:
     raw = line(json.dumps(completion(content="twice")))
     assert reply(raw).text == "twice"
-    assert WIRE.assistant(raw) == {"role": "assistant", "content": "twice"}
+    assert WIRE.assistant(raw) == [{"role": "assistant", "content": "twice"}]
 
 
 @pytest.mark.parametrize(
@@ -157,19 +157,19 @@ def test_a_byte_order_mark_and_the_end_of_a_line_do_not_matter(mark: bytes, end:
     raw = mark + line(completion(content="x")) + end
     assert WIRE.decode(raw).custom_id == "k"
     assert reply(raw).text == "x"
-    assert WIRE.assistant(raw)["content"] == "x"
+    assert WIRE.assistant(raw)[0]["content"] == "x"
 
 
 def test_the_assistant_s_message_is_what_the_next_turn_needs() -> None:
     """Tool calls unchanged, and nothing the API would refuse in a request."""
-    found = WIRE.assistant(line(completion("tool_calls", tool_calls=[CALL], annotations=[])))
+    (found,) = WIRE.assistant(line(completion("tool_calls", tool_calls=[CALL], annotations=[])))
     assert found == {"role": "assistant", "content": None, "tool_calls": [CALL]}
 
 
 def test_a_call_that_could_be_read_can_be_sent_back() -> None:
     """NaN is no JSON, and the service wants texts where the model wrote something else."""
     odd = {"id": 7, "type": math.nan, "extra": {"n": math.inf}, "function": {"name": "f"}}
-    assert WIRE.assistant(line(completion(tool_calls=[odd])))["tool_calls"] == [
+    assert WIRE.assistant(line(completion(tool_calls=[odd])))[0]["tool_calls"] == [
         {
             "id": "7",
             "type": "function",
@@ -182,7 +182,7 @@ def test_a_call_that_could_be_read_can_be_sent_back() -> None:
 @pytest.mark.parametrize("calls", [None, []])
 def test_an_assistant_s_message_without_anything_has_an_empty_text(calls: Any) -> None:
     """The service takes null only beside tool calls."""
-    found = WIRE.assistant(line(completion(tool_calls=calls)))
+    (found,) = WIRE.assistant(line(completion(tool_calls=calls)))
     assert found == {"role": "assistant", "content": ""}
 
 
@@ -332,7 +332,7 @@ def test_any_message_and_usage_are_judged(message: Any, usage: Any) -> None:
 def test_what_is_read_as_a_reply_can_be_continued(message: dict[str, Any]) -> None:
     raw = line(completion(**message))
     if isinstance(decoded(raw), Reply):
-        assert WIRE.assistant(raw)["role"] == "assistant"
+        assert WIRE.assistant(raw)[0]["role"] == "assistant"
 
 
 # --- requests
@@ -454,3 +454,9 @@ def test_a_sample_line_is_judged(name: str) -> None:
 @pytest.mark.skipif(not SAMPLES.exists(), reason="the sample bodies are not at hand")
 def test_every_sample_line_is_expected() -> None:
     assert set(json.loads(SAMPLES.read_bytes())["lines"]) == set(EXPECTED)
+
+
+def test_json_of_any_shape_is_asked_for() -> None:
+    contract = Contract(provider="openai", endpoint=WIRE.endpoint, model="m", json_mode=True)
+    assert WIRE.body(contract, [])["response_format"] == {"type": "json_object"}
+    assert Contract.from_json(contract.to_json()) == contract

@@ -1,16 +1,19 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchspec.providers.openai.wire import ChatCompletionsWire
 from batchspec.reconcile.converse import after_feedback, after_tools
 from batchspec.reconcile.retry import backoff, poll_wait
 
+WIRE = ChatCompletionsWire()
 ASKED = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
 REPLY = {"role": "assistant", "content": None, "tool_calls": [{"id": "a"}, {"id": "b"}]}
 FIRST, CAP = st.floats(0.1, 30), st.floats(30, 600)
 
 
 def test_every_tool_call_is_answered_in_its_order_after_the_reply() -> None:
-    turn = after_tools(ASKED, REPLY, [("a", "1"), ("b", '{"error": "no"}')])
+    answers = [WIRE.tool_answer("a", "1"), WIRE.tool_answer("b", '{"error": "no"}')]
+    turn = after_tools(ASKED, [REPLY], answers)
     assert turn == [
         *ASKED,
         REPLY,
@@ -21,14 +24,14 @@ def test_every_tool_call_is_answered_in_its_order_after_the_reply() -> None:
 
 def test_feedback_is_a_user_s_message_after_the_reply() -> None:
     reply = {"role": "assistant", "content": "x"}
-    turn = after_feedback(ASKED, reply, "Try again.")
+    turn = after_feedback(ASKED, [reply], "Try again.")
     assert turn == [*ASKED, reply, {"role": "user", "content": "Try again."}]
 
 
 def test_the_conversation_so_far_is_not_touched() -> None:
     before = [*ASKED]
-    after_tools(before, REPLY, [("a", "1")])
-    after_feedback(before, REPLY, "f")
+    after_tools(before, [REPLY], [WIRE.tool_answer("a", "1")])
+    after_feedback(before, [REPLY], "f")
     assert before == ASKED
 
 

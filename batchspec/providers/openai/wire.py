@@ -57,6 +57,10 @@ class ChatCompletionsWire:
         """Return the request body as the provider gets it."""
         return {**self._fixed(contract), "messages": list(messages)}
 
+    def encode(self, messages_json: bytes) -> bytes:
+        """Return stored messages as they stand in a line: their neutral form is this one."""
+        return messages_json
+
     def line_parts(self, contract: Contract) -> tuple[bytes, bytes]:
         """Return what stands in a line between the custom_id and the messages, and after them.
 
@@ -98,6 +102,8 @@ class ChatCompletionsWire:
             if contract.output.description:
                 schema["description"] = contract.output.description
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        elif contract.json_mode:
+            body["response_format"] = {"type": "json_object"}
         return {**body, **extra}
 
     def decode(self, line: bytes) -> Line:
@@ -126,7 +132,7 @@ class ChatCompletionsWire:
             problem = f"the reply has an unknown shape ({type(error).__name__}: {error})"
             return Line(key, LineError("unreadable", "unknown_shape", problem))
 
-    def assistant(self, line: bytes) -> JsonObject:
+    def assistant(self, line: bytes) -> list[JsonObject]:
         """Return the assistant's message of a line that `decode` read as a reply."""
         # NaN can be read but not sent: where a number is none, nothing stands in its place.
         sendable = to_json(_body(_parse(line))["choices"][0]["message"], inf_nan_mode="null")
@@ -134,9 +140,13 @@ class ChatCompletionsWire:
         content, calls = message.get("content"), message.get("tool_calls")
         if calls:
             calls = [_sent_back(call) for call in calls]
-            return {"role": "assistant", "content": content, "tool_calls": calls}
+            return [{"role": "assistant", "content": content, "tool_calls": calls}]
         # The service takes null only beside tool calls.
-        return {"role": "assistant", "content": "" if content is None else content}
+        return [{"role": "assistant", "content": "" if content is None else content}]
+
+    def tool_answer(self, call: str, content: str) -> JsonObject:
+        """Return the message that answers the call of a tool."""
+        return {"role": "tool", "tool_call_id": call, "content": content}
 
 
 def blot(text: str) -> str:
