@@ -7,8 +7,8 @@ The neutral form of a message has the shape of a chat message (`role`, `content`
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict, TypeGuard, cast
 
 from batchspec.fingerprint import canonical_json
 
@@ -66,7 +66,8 @@ class Contract:
     """All of a request but its messages: what every row of a job shares.
 
     `settings` are body parameters in the provider's own names (`temperature`, `max_tokens`, …).
-    With `json_mode` the provider is asked for JSON of any shape.
+    With `json_mode` the provider is asked for JSON of any shape. `later_tool_choice` takes the
+    place of a `tool_choice` that demands a call in every turn but the first; None: `auto`.
     """
 
     provider: str
@@ -76,12 +77,27 @@ class Contract:
     output: OutputContract | None = None
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     json_mode: bool = False
+    later_tool_choice: Any = None
+
+    def at(self, turn: int) -> "Contract":
+        """Return the contract as it is sent in a turn, from 1.
+
+        A demand to call a tool holds for the first turn: in every turn, it would have the model
+        call tools for ever.
+        """
+        choice = self.settings.get("tool_choice")
+        if turn == 1 or not _demands(choice):
+            return self
+        later = self.later_tool_choice or _undemanding(choice)
+        return replace(self, settings={**self.settings, "tool_choice": later})
 
     def to_json(self) -> JsonObject:
         """Return the contract as a JSON object; this is what fingerprints see."""
         # What is off is left out, so that requests from before it was there stay what they are.
-        json_mode = {"json_mode": True} if self.json_mode else {}
-        return json_mode | {
+        optional: JsonObject = {"json_mode": True} if self.json_mode else {}
+        if self.later_tool_choice is not None:
+            optional["later_tool_choice"] = self.later_tool_choice
+        return optional | {
             "provider": self.provider,
             "endpoint": self.endpoint,
             "model": self.model,
@@ -121,7 +137,25 @@ class Contract:
             output=None if output is None else OutputContract(**output),
             settings=data["settings"],
             json_mode=data.get("json_mode", False),
+            later_tool_choice=data.get("later_tool_choice"),
         )
+
+
+def _demands(choice: object) -> TypeGuard[str | JsonObject]:
+    """Tell whether a `tool_choice`, in the form of chats, leaves the model no other way."""
+    if isinstance(choice, dict):
+        allowed = cast("JsonObject", choice).get("allowed_tools")
+        if isinstance(allowed, dict):
+            return cast("JsonObject", allowed).get("mode") == "required"
+        return True
+    return choice == "required"
+
+
+def _undemanding(choice: str | JsonObject) -> str | JsonObject:
+    """Return a choice that lets the model answer; where tools were chosen among, still those."""
+    if isinstance(choice, dict) and "allowed_tools" in choice:
+        return {**choice, "allowed_tools": {**choice["allowed_tools"], "mode": "auto"}}
+    return "auto"
 
 
 class ToolCall(NamedTuple):

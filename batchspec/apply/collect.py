@@ -240,7 +240,7 @@ class _Settling:
         """Keep what a request got."""
         store = self._world.store
         messages = from_json(store.body(member.request).partition(b"\t")[0])
-        body = self._wire.body(store.contract(member.contract), messages)
+        body = self._wire.body(store.contract(member.contract).at(member.turn), messages)
         if self._recorder is not None:
             self._recorder.record(member.custom_id, body, line)
 
@@ -298,8 +298,8 @@ def stored_row(world: World, ref: RecordRef) -> dict[str, Any]:
 
 
 def line_overhead(world: World, provider: Provider, contract: int) -> int:
-    """Return the bytes of a line of an input file beside its messages."""
-    fixed = world.store.contract(contract)
+    """Return the bytes of a line of a further turn, in an input file, beside its messages."""
+    fixed = world.store.contract(contract).at(2)
     first, second = provider.wire(fixed.endpoint).line_parts(fixed)
     return len(first) + len(second) + 36
 

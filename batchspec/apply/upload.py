@@ -73,15 +73,16 @@ def write_input(world: World, provider: Provider, batch: BatchId, path: Path) ->
 
 
 def _written(world: World, provider: Provider, batch: BatchId, path: Path) -> Path:
-    parts: dict[int, tuple[bytes, bytes]] = {}
+    parts: dict[tuple[int, int], tuple[bytes, bytes]] = {}
     wire = provider.wire(world.store.lane(world.store.batch(batch).lane).endpoint)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb", buffering=1 << 20) as file:
         for request in world.store.requests(batch):
-            if request.contract not in parts:
+            shared = (request.contract, request.turn)
+            if shared not in parts:
                 contract = world.store.contract(request.contract)
-                parts[request.contract] = wire.line_parts(contract)
-            first, second = parts[request.contract]
+                parts[shared] = wire.line_parts(contract.at(request.turn))
+            first, second = parts[shared]
             file.write(
                 b'{"custom_id":"%b%b%b%b\n'
                 % (request.custom_id.encode(), first, wire.encode(request.messages_json), second)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from batchspec.desired.expand import Expander
 from batchspec.desired.graph import Desired, DesiredJob, cycles, in_order
@@ -16,6 +16,7 @@ from batchspec.load.modules import Loaded, load_modules
 from batchspec.load.policy import Sources, policy_of
 from batchspec.load.rows import read_rows
 from batchspec.messages import Contract
+from batchspec.spec.choice import choice_problems
 from batchspec.spec.job import Job
 from batchspec.spec.model import parse_model
 from batchspec.spec.output import NativeMode, OutputMode, output_mode
@@ -151,6 +152,9 @@ class _Builder:
             output=None if output is None else output.contract,
             settings=body_settings(job.settings or {}),
         )
+        names = {tool.name for tool in contract.tools} | {cast("Any", t).name for t in job.tools}
+        for problem in choice_problems(contract.settings.get("tool_choice"), names):
+            self._tell(address, "tool choice is not possible", problem)
         desired = DesiredJob(
             address=address,
             job=job,

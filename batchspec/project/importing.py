@@ -256,7 +256,7 @@ class Importing:
     def _put_turns(self, provider: Provider, reader: StateReader, foreign: ForeignBatch) -> None:
         """Put the further turns that wait to be sent beside the lines."""
         for turn in later_turns(reader, self._job.address):
-            contract = reader.contract(turn.contract)
+            contract = reader.contract(turn.contract).at(turn.turn)
             parts = provider.wire(contract.endpoint).line_parts(contract)
             foreign.later(turn, our_request(parts, turn.messages_json))
 

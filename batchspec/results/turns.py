@@ -72,7 +72,7 @@ def _turn(reader: Reader, wires: Mapping[str, Wire], stored: StoredTurn) -> Turn
     wire = wires[contract.endpoint]
     return Turn(
         number=stored.turn,
-        request=wire.body(contract, from_json(stored.messages_json)),
+        request=wire.body(contract.at(stored.turn), from_json(stored.messages_json)),
         reply=None if stored.line is None else wire.decode(stored.line).result,
         line=stored.line,
         batch=stored.batch,

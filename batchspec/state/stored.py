@@ -58,6 +58,7 @@ class StoredRequest(NamedTuple):
 
     custom_id: str
     contract: int
+    turn: int
     messages_json: bytes
 
 

@@ -123,15 +123,15 @@ class RecordedState(LeasedState):
     def requests(self, batch: BatchId) -> Iterator[StoredRequest]:
         """Yield the members of a batch with their messages, in order."""
         rows = self.db.execute(
-            "SELECT lower(hex(substr(fingerprint, 1, 8))) || '-' || turn, contract, request "
+            "SELECT lower(hex(substr(fingerprint, 1, 8))) || '-' || turn, contract, turn, request "
             "FROM conversations WHERE phase = 'batched' AND "
             "batch = (SELECT number FROM batches WHERE id = ?) ORDER BY id",
             (batch,),
         )
         get = self.bodies.get
         while chunk := rows.fetchmany(1000):
-            for key, contract, request in chunk:
-                yield StoredRequest(key, contract, get(request).partition(b"\t")[0])
+            for key, contract, turn, request in chunk:
+                yield StoredRequest(key, contract, turn, get(request).partition(b"\t")[0])
 
     def progress(self) -> Sequence[JobProgress]:
         """Count the items of every job by phase and outcome."""
