@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from batchspec.spec import rows
     from batchspec.spec.context import RunContext
     from batchspec.spec.job import Job
-    from batchspec.spec.output import NativeOutput
+    from batchspec.spec.output import NativeOutput, PromptedOutput, TextOutput, ToolOutput
     from batchspec.spec.tool import Tool, tool
 
 __all__ = [
@@ -20,8 +20,11 @@ __all__ = [
     "ModelRetry",
     "NativeOutput",
     "Project",
+    "PromptedOutput",
     "RunContext",
+    "TextOutput",
     "Tool",
+    "ToolOutput",
     "rows",
     "tool",
 ]
@@ -36,8 +39,11 @@ __getattr__ = lazy_names(
         "ModelRetry": "batchspec.errors:ModelRetry",
         "NativeOutput": "batchspec.spec.output:NativeOutput",
         "Project": "batchspec.project:Project",
+        "PromptedOutput": "batchspec.spec.output:PromptedOutput",
         "RunContext": "batchspec.spec.context:RunContext",
+        "TextOutput": "batchspec.spec.output:TextOutput",
         "Tool": "batchspec.spec.tool:Tool",
+        "ToolOutput": "batchspec.spec.output:ToolOutput",
         "rows": "batchspec.spec.rows",
         "tool": "batchspec.spec.tool:tool",
     },

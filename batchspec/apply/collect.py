@@ -25,9 +25,8 @@ from batchspec.ports import (
 )
 from batchspec.reconcile.converse import after_feedback
 from batchspec.reconcile.retry import again_at
-from batchspec.reconcile.settle import SUCCEEDED, Judge, settle
+from batchspec.reconcile.settle import Judge, settle
 from batchspec.spec.context import RunContext
-from batchspec.spec.output import TextMode
 from batchspec.state.events import BatchCollected
 from batchspec.state.records import BatchRecord
 from batchspec.state.remote import CallError, Throttled
@@ -38,7 +37,7 @@ from batchspec.state.stored import (
 )
 
 _CHUNK = 1000
-_ORPHAN = Judge(parse=TextMode().parse, output_retries=0, max_turns=1)
+_ORPHAN = Judge(output_retries=0, max_turns=1)
 """For conversations whose job was removed by agreement: the reply is kept, nothing is sent."""
 _NO_USAGE = Usage()
 _UNWANTED = Answered("cancelled", "No row wants it any more.")
@@ -228,11 +227,11 @@ class _Settling:
         if not isinstance(result, Reply):
             return Judged(member, settlement, ref, _NO_USAGE, 0.0)
         cost = None if self._meter is None else self._meter(result.usage)
-        if settlement is SUCCEEDED:
-            answer = self._further.append(to_json(result.text))
+        if isinstance(settlement, Answered) and settlement.outcome == "succeeded":
+            answer = self._further.append(to_json(settlement.text))
             return Judged(member, settlement, ref, result.usage, cost, answer)
         if isinstance(settlement, AskAgain):
-            request, size = self._next(member, line, settlement.feedback)
+            request, size = self._next(member, line, settlement)
             return Judged(member, settlement, ref, result.usage, cost, request, size)
         return Judged(member, settlement, ref, result.usage, cost)
 
@@ -254,10 +253,12 @@ class _Settling:
             turn=member.turn,
         )
 
-    def _next(self, member: Member, line: bytes, feedback: str) -> tuple[Any, int]:
+    def _next(self, member: Member, line: bytes, ask: AskAgain) -> tuple[Any, int]:
         """Write the messages of the next turn; returns where they are and their line's size."""
         stored = self._world.store.body(member.request).partition(b"\t")[0]
-        messages = after_feedback(from_json(stored), self._wire.assistant(line), feedback)
+        answers = [self._wire.tool_answer(call, content) for call, content in ask.answers]
+        assistant = self._wire.assistant(line)
+        messages = after_feedback(from_json(stored), assistant, ask.feedback, answers)
         encoded = canonical_json(messages)
         return self._further.append(encoded), len(encoded) + self._overhead(member.contract)
 

@@ -6,8 +6,9 @@ from batchspec.apply.collect import stored_row
 from batchspec.apply.world import LocalJob, World
 from batchspec.ids import ConversationId, JobAddress
 from batchspec.messages import Outcome, Reply
-from batchspec.reconcile.settle import settle, without_preamble
+from batchspec.reconcile.settle import settle
 from batchspec.spec.context import RunContext
+from batchspec.spec.feedback import for_people
 from batchspec.state.events import Event, RepliesRejudged
 from batchspec.state.settlement import Answered, AskAgain
 from batchspec.state.stored import FinalReply
@@ -58,13 +59,18 @@ def _verdict(
         )
 
     settlement = settle(
-        reply, local.judge, turn=stored.turn, attempts=0, output_retries=0, context=context
+        reply,
+        local.judge,
+        turn=stored.turn,
+        attempts=0,
+        output_retries=stored.output_retries,
+        context=context,
     )
     if isinstance(settlement, Answered):
         return settlement.outcome, settlement.reason
-    if isinstance(settlement, AskAgain):
+    if isinstance(settlement, AskAgain) and stored.outcome != "exhausted":
         return (
             "failed",
-            f"The output is not accepted any more: {without_preamble(settlement.feedback)}",
+            f"The output is not accepted any more: {for_people(settlement.feedback)}",
         )
     return stored.outcome, stored.reason

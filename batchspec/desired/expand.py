@@ -52,8 +52,8 @@ class Expander:
         self._desired = desired
         self._fingerprint = Fingerprinter(desired.contract.canonical())
         self._scoped = sees_rows(desired)
-        self._encode = encoder(desired.job)
-        self._render = renderer(desired.job)
+        self._encode = encoder(desired.job, desired.output.instructions)
+        self._render = renderer(desired.job, desired.output.instructions)
         self._validate: Callable[[Any], Any] | None = (
             None if row_type is None else row_type.__pydantic_validator__.validate_python
         )
@@ -119,9 +119,11 @@ class Expander:
 
 
 def sees_rows(desired: DesiredJob) -> bool:
-    """Tell whether tools or validators may see the row; then equal requests are not shared."""
+    """Tell whether code that runs here may see the row; then equal requests are not shared."""
     tools = any(tool.takes_context for tool in desired.tools.values())
-    return tools or any(takes_context(check) for check in desired.job.output_validators)
+    if tools or desired.output.takes_context:
+        return True
+    return any(takes_context(check) for check in desired.job.output_validators)
 
 
 def _validation(error: ValidationError) -> str:

@@ -14,24 +14,32 @@ Part = Callable[[Any], str | list[Message]]
 Encode = Callable[[Any], bytes]
 
 
-def renderer(job: Job) -> Callable[[Any], list[Message]]:
-    """Return the function from a row to its messages, for people to read."""
+def renderer(job: Job, told: str | None = None) -> Callable[[Any], list[Message]]:
+    """Return the function from a row to its messages, for people to read.
+
+    Args:
+        job: Whose instructions and prompt are rendered.
+        told: What the output mode adds to the system message.
+    """
     prompt = _part(job.prompt, job)
     instructions = _part(job.instructions, job) if job.instructions is not None else None
 
     def render(row: Any) -> list[Message]:
         system = _messages(instructions(row), "system") if instructions else []
-        return [*system, *_messages(prompt(row), "user")]
+        messages = [*system, *_messages(prompt(row), "user")]
+        return messages if told is None else _with(messages, told)
 
     return render
 
 
-def encoder(job: Job) -> Encode:
+def encoder(job: Job, told: str | None = None) -> Encode:
     """Return the function from a row to the canonical JSON of its messages.
 
-    The bytes are those of `canonical_json(renderer(job)(row))`, put together from fragments: a
-    dict per message would cost more than the rest of the work on a row.
+    The bytes are those of `canonical_json(renderer(job, told)(row))`, put together from fragments:
+    a dict per message would cost more than the rest of the work on a row.
     """
+    if told is not None:
+        return _told_encoder(job, told)
     user = _fragment(_part(job.prompt, job), "user")
     if job.instructions is None:
         return lambda row: b"[" + user(row) + b"]"
@@ -40,6 +48,27 @@ def encoder(job: Job) -> Encode:
         head = b"[" + system(None) + b","
         return lambda row: head + user(row) + b"]"
     return lambda row: b"[" + system(row) + b"," + user(row) + b"]"
+
+
+def _told_encoder(job: Job, told: str) -> Encode:
+    """Return `encoder` for a job whose output mode adds to the system message."""
+    constant = None
+    if isinstance(job.instructions, str):
+        constant = Template(job.instructions).constant
+    if not isinstance(job.prompt, str) or (job.instructions is not None and not constant):
+        render = renderer(job, told)
+        return lambda row: canonical_json(render(row))
+    head = canonical_json(_with(_messages(constant, "system") if constant else [], told))[:-1]
+    user = _fragment(_part(job.prompt, job), "user")
+    return lambda row: b"%s,%s]" % (head, user(row))
+
+
+def _with(messages: list[Message], told: str) -> list[Message]:
+    """Return messages whose first system message says more; some models take only one."""
+    first = messages[0] if messages else None
+    if first is None or first["role"] != "system" or not isinstance(first["content"], str):
+        return [{"role": "system", "content": told}, *messages]
+    return [{**first, "content": f"{first['content']}\n\n{told}"}, *messages[1:]]
 
 
 def _part(given: Any, job: Job) -> Part:

@@ -19,11 +19,11 @@ from batchspec.messages import Contract
 from batchspec.spec.choice import choice_problems
 from batchspec.spec.job import Job
 from batchspec.spec.model import parse_model
-from batchspec.spec.output import NativeMode, OutputMode, output_mode
+from batchspec.spec.output import NativeMode, OutputMode, ToolMode, output_mode
 from batchspec.spec.rows import Collect, DerivedSource, OutputsOf
 from batchspec.spec.settings import body_settings
 from batchspec.spec.suggest import did_you_mean
-from batchspec.spec.tool import Tool
+from batchspec.spec.tool import Tool, refusals
 
 MAX_DIAGNOSTICS = 20
 """Per job; a mistake in a column would otherwise be told ten million times."""
@@ -144,13 +144,16 @@ class _Builder:
                 "provider is not known",
                 f"{name.provider!r} is not among the providers of batchspec.toml. {hint}",
             )
+        output = output or output_mode(None)
+        self._output_tools(address, output, tools)
         contract = Contract(
             provider=name.provider,
             endpoint=self.providers.get(name.provider, ""),
             model=name.model,
-            tools=tuple(tool.contract for tool in tools.values()),
-            output=None if output is None else output.contract,
-            settings=body_settings(job.settings or {}),
+            tools=(*(tool.contract for tool in tools.values()), *output.tools),
+            output=output.contract,
+            settings=_settings(job, output),
+            json_mode=output.json_mode,
         )
         names = {tool.name for tool in contract.tools} | {cast("Any", t).name for t in job.tools}
         for problem in choice_problems(contract.settings.get("tool_choice"), names):
@@ -159,7 +162,7 @@ class _Builder:
             address=address,
             job=job,
             contract=contract,
-            output=output or output_mode(None),
+            output=output,
             tools=tools,
             depends_on=self._needs(address, job),
             source=relative(job.source, self.root),
@@ -191,6 +194,8 @@ class _Builder:
         try:
             mode = output_mode(job.output)
             problems = mode.problems
+            # Schemas are made late: here is where a type that has none is told.
+            _ = mode.instructions, mode.tools, mode.contract
         except Exception as error:  # noqa: BLE001 - pydantic has many ways to say no
             self._tell(
                 address,
@@ -202,10 +207,25 @@ class _Builder:
             self._tell(
                 address,
                 "output type does not fit strict mode",
-                f"{problem}. Or write `NativeOutput({_type_name(mode)}, strict=False)`, which only"
-                " asks for the schema.",
+                f"{problem}. Or write `{_loose(mode)}`, which only asks for the schema.",
             )
         return mode
+
+    def _output_tools(
+        self, address: JobAddress, output: OutputMode, tools: Mapping[str, Tool[..., Any]]
+    ) -> None:
+        """Note what a provider would refuse in the names and descriptions of output tools."""
+        names = [tool.name for tool in output.tools]
+        for tool in output.tools:
+            if tool.name in tools or names.count(tool.name) > 1:
+                self._tell(
+                    address,
+                    "tool name is not unique",
+                    f"An output tool is called {tool.name!r}, as another tool is; set"
+                    " `ToolOutput(…, name=…)`.",
+                )
+            for summary, detail in refusals(tool):
+                self._tell(address, f"output {summary}", detail.replace("@tool(", "ToolOutput(…, "))
 
     def _needs(self, address: JobAddress, job: Job) -> tuple[JobAddress, ...]:
         if not isinstance(job.rows, OutputsOf | Collect):
@@ -245,9 +265,20 @@ class _Builder:
         )
 
 
-def _type_name(mode: OutputMode) -> str:
+def _settings(job: Job, output: OutputMode) -> dict[str, Any]:
+    """Return the body parameters of a job, with those its output mode needs."""
+    settings = body_settings(job.settings or {})
+    if output.tool_choice is not None:
+        settings.setdefault("tool_choice", output.tool_choice)
+    return settings
+
+
+def _loose(mode: OutputMode) -> str:
+    """Return how a person writes an output that the provider need not enforce."""
     kind = mode.marker.type if isinstance(mode, NativeMode) else None
-    return getattr(kind, "__name__", None) or str(kind)
+    word = "ToolOutput" if isinstance(mode, ToolMode) else "NativeOutput"
+    name = getattr(kind, "__name__", None) or ("…" if kind is None else str(kind))
+    return f"{word}({name}, strict=False)"
 
 
 def _place(found: Diagnostic) -> tuple[str, int]:

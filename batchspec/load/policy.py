@@ -15,7 +15,6 @@ from batchspec.desired.graph import DesiredJob
 from batchspec.desired.policy import canonical_ast, canonical_value, chains, policy
 from batchspec.spec.job import Job
 from batchspec.spec.origin import is_users
-from batchspec.spec.output import NativeMode
 from batchspec.spec.shapes import is_list
 from batchspec.spec.tool import Tool
 
@@ -45,11 +44,11 @@ def policy_of(desired: DesiredJob, sources: Sources) -> tuple[bytes, bytes]:
     job = desired.job
     roles: dict[str, Any] = {f"tool {name}": tool for name, tool in desired.tools.items()}
     roles |= {f"validator {n}": v for n, v in enumerate(job.output_validators, 1)}
-    if isinstance(desired.output, NativeMode):
-        roles["output"] = desired.output.marker.type
+    roles |= desired.output.runs
     reach = _Reach(sources)
     entries = {role: reach.form(thing) for role, thing in roles.items()}
     bounds = {"output_retries": job.output_retries, "max_turns": job.max_turns}
+    bounds |= {f"max_retries of {n}": most for n, most in desired.output.max_retries.items()}
     return policy(entries, reach.found, bounds)
 
 

@@ -34,6 +34,7 @@ from batchspec.project.values import ApplyResult
 from batchspec.project.wiring import Connections
 from batchspec.reconcile.settle import Judge
 from batchspec.spec.job import validated
+from batchspec.spec.output import finished
 from batchspec.state.events import AccountBound, Event
 from batchspec.state.records import BatchRecord, JobProgress
 from batchspec.store.sqlite import StateStore
@@ -259,7 +260,7 @@ class Applying:
         job = desired.job
 
         def check(value: Any, context: Any) -> Any:
-            return validated(job, value, context)
+            return validated(job, finished(value, context), context)
 
         @cache
         def deps() -> Any:
@@ -280,8 +281,8 @@ class Applying:
                 ) from error
 
         judge = Judge(
-            parse=desired.output.parse,
-            check=check if job.output_validators else None,
+            output=desired.output,
+            check=check if job.output_validators or desired.output.finishes else None,
             output_retries=job.output_retries,
             max_turns=job.max_turns,
             tools=bool(desired.tools),

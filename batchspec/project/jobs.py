@@ -9,7 +9,6 @@ from batchspec.errors import Diagnostic
 from batchspec.ids import JobAddress
 from batchspec.ports import Provider, Reader
 from batchspec.results.read import Answers, Item
-from batchspec.spec.output import TextMode
 from batchspec.spec.rows import DerivedSource
 
 
@@ -24,8 +23,9 @@ def most_turns(job: DesiredJob) -> int:
     """Return how many replies an item of a job may take."""
     if job.tools:
         return job.job.max_turns
-    checked = not isinstance(job.output, TextMode) or job.job.output_validators
-    return min(job.job.max_turns, 1 + (job.job.output_retries if checked else 0))
+    checked = job.output.typed or job.job.output_validators
+    retries = max([job.job.output_retries, *job.output.max_retries.values()])
+    return min(job.job.max_turns, 1 + (retries if checked else 0))
 
 
 def derived_rows(

@@ -20,7 +20,18 @@ def after_tools(
 
 
 def after_feedback(
-    messages: Sequence[Any], assistant: Sequence[JsonObject], feedback: str
+    messages: Sequence[Any],
+    assistant: Sequence[JsonObject],
+    feedback: str,
+    answers: Sequence[JsonObject] = (),
 ) -> list[Any]:
-    """Return the messages of the next turn after an output that was not accepted."""
-    return [*messages, *assistant, {"role": "user", "content": feedback}]
+    """Return the messages of the next turn after an output that was not accepted.
+
+    Args:
+        messages: The messages of the turn that was answered.
+        assistant: What the model said, unchanged.
+        feedback: What the model is told, as a message by itself.
+        answers: One for every call, in order; then they are what the model is told.
+    """
+    told = answers or [{"role": "user", "content": feedback}]
+    return [*messages, *assistant, *told]

@@ -3,14 +3,22 @@
 Pure functions of one item. `settle` never raises for what a provider or a model may write.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from batchspec.errors import ModelRetry
 from batchspec.messages import LineError, Outcome, Reply
-from batchspec.spec.output import FEEDBACK, OutputInvalid
-from batchspec.state.settlement import Answered, AskAgain, CallTools, SendAgain, Settlement
+from batchspec.spec.feedback import OutputInvalid, call_error, for_people
+from batchspec.spec.output import Candidate, OutputMode, TextMode
+from batchspec.state.settlement import (
+    Answered,
+    AskAgain,
+    CallAnswer,
+    CallTools,
+    SendAgain,
+    Settlement,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,17 +26,16 @@ class Judge:
     """What a job accepts as an answer.
 
     Attributes:
-        parse: Turns the text of a reply into the output, raising `OutputInvalid` with a message
-            for the model.
-        check: The job's validators, run on the parsed output with a `RunContext`; `ModelRetry`
-            asks the model again. None: there are none.
+        output: Finds the answer in a reply and parses it.
+        check: The job's output functions and validators, run on the parsed output with a
+            `RunContext`; `ModelRetry` asks the model again. None: there are none.
         output_retries: How often the model may be asked again.
         max_turns: Replies allowed per item.
         tools: Whether tools are offered.
         retries: Attempts allowed for a turn that fails in passing.
     """
 
-    parse: Callable[[str], Any]
+    output: OutputMode = field(default_factory=TextMode)
     check: Callable[[Any, Any], Any] | None = None
     output_retries: int = 1
     max_turns: int = 10
@@ -36,7 +43,7 @@ class Judge:
     retries: int = 3
 
 
-def settle(  # noqa: PLR0911, PLR0913 - a table of cases, and what they depend on
+def settle(  # noqa: PLR0911, PLR0913 - a table of cases, and what a judgement depends on
     result: Reply | LineError,
     judge: Judge,
     *,
@@ -61,28 +68,57 @@ def settle(  # noqa: PLR0911, PLR0913 - a table of cases, and what they depend o
         return Answered("refused", result.refusal)
     if result.finish in _CUT:
         return _CUT[result.finish]
-    if result.tool_calls and judge.tools:
+    candidates = judge.output.candidates(result)
+    offered = judge.tools or judge.output.tools
+    if result.tool_calls and offered and not any(c.call is not None for c in candidates):
         if turn >= judge.max_turns:
             return Answered("exhausted", f"The model still called tools in turn {turn} of {turn}.")
         return CallTools(result.tool_calls)
-    problem = _problem(result.text or "", judge, context)
-    if problem is None:
-        return SUCCEEDED
-    if output_retries >= judge.output_retries or turn >= judge.max_turns:
-        return Answered("failed", f"The output was not accepted: {without_preamble(problem)}")
-    return AskAgain(problem)
+    problems: list[tuple[Candidate, str]] = []
+    for candidate in candidates:
+        problem = _problem(candidate, judge, context)
+        if problem is None:
+            return Answered("succeeded", text=candidate.text)
+        problems.append((candidate, problem))
+    if not problems:
+        problems = [(Candidate(""), judge.output.nothing())]
+    return _asked_again(result, judge, problems, turn=turn, output_retries=output_retries)
 
 
-SUCCEEDED = Answered("succeeded")
 _CUT: Mapping[str, Answered] = {
     "content_filter": Answered("filtered", "The provider's content filter stopped the reply."),
     "length": Answered("truncated", "The reply reached the limit of output tokens."),
 }
 
 
-def without_preamble(problem: str) -> str:
-    """Return what was wrong with an output, without the line that addresses the model."""
-    return problem.removeprefix(FEEDBACK).strip()
+def _asked_again(
+    reply: Reply,
+    judge: Judge,
+    problems: Sequence[tuple[Candidate, str]],
+    *,
+    turn: int,
+    output_retries: int,
+) -> Settlement:
+    """Return what follows an answer that was not accepted: another turn, as long as there are."""
+    told = " ".join(dict.fromkeys(for_people(problem) for _, problem in problems))
+    limits = judge.output.max_retries
+    allowed = [limits.get(c.tool or "", judge.output_retries) for c, _ in problems]
+    if output_retries >= max(allowed):
+        return Answered("failed", f"The output was not accepted: {told}")
+    if turn >= judge.max_turns:
+        reason = f"The answer of turn {turn} of {turn} was not accepted: {told}"
+        return Answered("exhausted", reason)
+    answers = {c.call: problem for c, problem in problems if c.call is not None}
+    if not answers:
+        # Calls nobody offered have to be answered all the same.
+        refused = call_error(told)
+        return AskAgain(problems[0][1], tuple(CallAnswer(c.id, refused) for c in reply.tool_calls))
+    bound = tuple(
+        CallAnswer(call.id, answers[call.id]) for call in reply.tool_calls if call.id in answers
+    )
+    if len(bound) < len(reply.tool_calls):
+        return CallTools(reply.tool_calls, bound)
+    return AskAgain(told, bound)
 
 
 def _settle_error(error: LineError, judge: Judge, attempts: int) -> Settlement:
@@ -99,24 +135,32 @@ def _settle_error(error: LineError, judge: Judge, attempts: int) -> Settlement:
     return SendAgain(reason, wait=error.kind != "never_ran")
 
 
-def _problem(text: str, judge: Judge, context: Callable[[], Any]) -> str | None:
-    """Return why a text is not an acceptable output, in words for the model; None if it is."""
-    problem = _said_of(text, judge, context)
+def _problem(candidate: Candidate, judge: Judge, context: Callable[[], Any]) -> str | None:
+    """Return why an answer is not acceptable, in words for the model; None if it is."""
+    problem = _said_of(candidate, judge, context)
     # What users' code says may hold half a surrogate pair, which fits no column and no request.
     return problem and problem.encode("utf-8", "replace").decode()
 
 
-def _said_of(text: str, judge: Judge, context: Callable[[], Any]) -> str | None:
+def _said_of(candidate: Candidate, judge: Judge, context: Callable[[], Any]) -> str | None:
     # Made outside of what is caught: a context that fails is no fault of the model.
     given = context() if judge.check is not None else None
+    mode = judge.output
     try:
-        output = judge.parse(text)
-        if judge.check is not None:
-            judge.check(output, given)
+        output = mode.parse(candidate.text)
     except OutputInvalid as error:
         return error.message
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a type's bug costs this item only
+        return mode.retry(f"The output type raised {_named(error)}", candidate)
+    try:
+        if judge.check is not None:
+            judge.check(output, given)
     except ModelRetry as error:
-        return f"{FEEDBACK}\n{error.message}"
+        return mode.retry(error.message, candidate)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it costs this item, never the job
-        return f"{FEEDBACK}\nA validator raised {type(error).__name__}: {error}"
+        return mode.retry(f"A validator raised {_named(error)}", candidate)
     return None
+
+
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

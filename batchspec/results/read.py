@@ -1,6 +1,7 @@
 """Answers, read back from the raw replies that are kept."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from functools import cache, partial
 from typing import Any
@@ -17,7 +18,7 @@ from batchspec.ports import (
 )
 from batchspec.spec.context import RunContext, takes_context
 from batchspec.spec.job import graded, validated
-from batchspec.spec.output import NativeMode
+from batchspec.spec.output import finished
 from batchspec.state.stored import (
     StoredItem,
 )
@@ -34,11 +35,11 @@ class Answers:
     """
 
     __slots__ = (
+        "_checks",
         "_deps",
         "_desired",
         "_expander",
-        "_native",
-        "_validators",
+        "_typed",
         "address",
         "problem",
         "wires",
@@ -54,8 +55,10 @@ class Answers:
         self.wires = wires
         self.problem: Diagnostic | None = None
         self._desired = desired
-        self._native = desired is not None and isinstance(desired.output, NativeMode)
-        self._validators = desired is not None and bool(desired.job.output_validators)
+        self._typed = desired is not None and desired.output.typed
+        self._checks = desired is not None and bool(
+            desired.job.output_validators or desired.output.finishes
+        )
         self._deps = cache(partial(_deps, desired))
         grades = desired is not None and desired.job.grade is not None
         self._expander = Expander(desired) if desired is not None and grades else None
@@ -65,7 +68,13 @@ class Answers:
         if item.line is None:
             return None
         result = self.wires[item.endpoint].decode(item.line).result
-        return (result.text or result.refusal) if isinstance(result, Reply) else None
+        if not isinstance(result, Reply):
+            return None
+        if self._desired is not None and item.outcome == "succeeded":
+            # Accepted after it was judged again: what the state kept of it is the whole line.
+            with suppress(Exception):
+                return self._desired.output.read(result)
+        return result.text or result.refusal
 
     def value(self, text: str, item: StoredItem) -> Any:
         """Return the validated output of an item that succeeded.
@@ -87,15 +96,15 @@ class Answers:
             return _unvalidated(text), False
         try:
             value = desired.output.parse(text)
-            if self._validators:
+            if self._checks:
                 row: dict[str, Any] = from_json(item.row_json)
                 context = RunContext[Any](
                     deps=self._deps(), job=self.address, key=item.key, row=row
                 )
-                value = validated(desired.job, value, context)
+                value = validated(desired.job, finished(value, context), context)
         except Exception:  # noqa: BLE001 - users' validators may raise anything; see `value`
             return _unvalidated(text), False
-        return value, self._native
+        return value, self._typed
 
     def grade(self, item: StoredItem, value: Callable[[], Any]) -> float | None:
         """Return the score of an item that succeeded, None where the job does not grade.
@@ -122,7 +131,8 @@ def _deps(desired: DesiredJob | None) -> Any:
     """Make what the validators get as `ctx.deps`, if one of them takes a context."""
     if desired is None or desired.job.deps is None:
         return None
-    asked = any(takes_context(validator) for validator in desired.job.output_validators)
+    checks = desired.job.output_validators
+    asked = desired.output.takes_context or any(takes_context(check) for check in checks)
     return desired.job.deps() if asked else None
 
 

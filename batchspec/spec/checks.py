@@ -9,11 +9,11 @@ from pydantic import BaseModel
 
 from batchspec.spec import rows as row_sources
 from batchspec.spec.model import parse_model
+from batchspec.spec.output.declared import output_problems
 from batchspec.spec.prompt import PromptInvalid, Template
 from batchspec.spec.settings import setting_problems
 from batchspec.spec.shapes import is_list, is_mapping
 from batchspec.spec.suggest import did_you_mean
-from batchspec.spec.tool import Tool
 
 REQUIRED = ("model", "rows", "prompt")
 IGNORABLE = ("model", "instructions", "prompt", "settings", "tools", "output")
@@ -85,12 +85,7 @@ def _prompt(name: str) -> Check:
 
 
 def _output(value: Any) -> Iterable[str]:
-    if inspect.isroutine(value) or isinstance(value, Tool):
-        yield "`output` functions come in a later version; use a type and `output_validators`."
-    elif isinstance(value, str | int | float | list | dict | BaseModel):
-        yield (
-            f"`output` is None or str for text, a type, or NativeOutput(type); got {value!r:.80}."
-        )
+    yield from (f"`output`: {problem}" for problem in output_problems(value))
 
 
 def _functions(name: str, allowed: Sequence[int]) -> Check:

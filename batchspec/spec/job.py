@@ -11,6 +11,7 @@ from batchspec.spec import checks
 from batchspec.spec.collect import refuse
 from batchspec.spec.context import takes_context
 from batchspec.spec.origin import call_site, calling_module
+from batchspec.spec.output.members import awaited
 from batchspec.spec.rows import RowSource
 from batchspec.spec.settings import Settings
 from batchspec.spec.tool import Tool
@@ -149,6 +150,7 @@ def validated(job: Job, value: Any, context: Any) -> Any:
         ModelRetry: A validator asks for another answer.
     """
     for validator in job.output_validators:
-        result = validator(context, value) if takes_context(validator) else validator(value)
+        given = (context, value) if takes_context(validator) else (value,)
+        result = awaited(validator(*given))
         value = value if result is None else result
     return value

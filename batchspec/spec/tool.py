@@ -13,8 +13,8 @@ from batchspec.errors import Diagnostic, Source, SpecError
 from batchspec.messages import JsonObject, ToolContract
 from batchspec.spec.context import takes_context
 from batchspec.spec.docstring import Docstring, read_docstring
+from batchspec.spec.feedback import error_details
 from batchspec.spec.origin import call_site, code_source
-from batchspec.spec.output import error_details
 from batchspec.spec.strict import Strict, plain_schema, strict_schema
 
 P = ParamSpec("P")
@@ -108,6 +108,15 @@ class Tool(Generic[P, R]):
             bound = self._model.model_validate_json(arguments.strip() or "{}")
         except ValidationError as error:
             raise ArgumentsInvalid(error_details(error)) from error
+        return self.keywords(bound)
+
+    @property
+    def arguments(self) -> type[BaseModel]:
+        """The type of the arguments."""
+        return self._model
+
+    def keywords(self, bound: BaseModel) -> dict[str, Any]:
+        """Return validated arguments by the names of the function's parameters."""
         # Arguments the model left out stay out, so that the function's own defaults apply.
         return {
             cast("str", info.alias): getattr(bound, field)
@@ -123,18 +132,7 @@ class Tool(Generic[P, R]):
             return list(error.diagnostics)
 
     def _refusals(self) -> Iterator[tuple[str, str]]:
-        if not _NAME.match(self.name):
-            yield (
-                f"tool name {self.name!r} is out of bounds",
-                "1 to 64 letters, digits, _ and - are allowed; set `@tool(name=…)`.",
-            )
-        if len(self.description) > MAX_DESCRIPTION:
-            length = len(self.description)
-            detail = (
-                f"It has {length:_} characters, at most {MAX_DESCRIPTION:_} are allowed; shorten"
-                " the docstring or set `@tool(description=…)`."
-            )
-            yield f"description of tool {self.name!r} is too long", detail
+        yield from refusals(self.contract)
         for problem in self._schema.problems:
             yield (
                 f"parameters of tool {self.name!r} do not fit strict mode",
@@ -235,6 +233,22 @@ def _check_policy(tool: Tool[..., Any]) -> None:
     if tool.once and tool.retries:
         what = f"tool {tool.name!r} cannot have both `once` and `retries`"
         raise _refused(what, "A tool that runs once is not tried again.", tool.source)
+
+
+def refusals(contract: ToolContract) -> Iterator[tuple[str, str]]:
+    """Yield what a provider would refuse in a tool's name and description, and what to do."""
+    if not _NAME.match(contract.name):
+        yield (
+            f"tool name {contract.name!r} is out of bounds",
+            "1 to 64 letters, digits, _ and - are allowed; set `@tool(name=…)`.",
+        )
+    if len(contract.description) > MAX_DESCRIPTION:
+        length = len(contract.description)
+        detail = (
+            f"It has {length:_} characters, at most {MAX_DESCRIPTION:_} are allowed; shorten"
+            " the docstring or set `@tool(description=…)`."
+        )
+        yield f"description of tool {contract.name!r} is too long", detail
 
 
 def _refused(summary: str, detail: str, source: Source) -> SpecError:

@@ -107,6 +107,8 @@ class FinalReply(NamedTuple):
     turn: int
     outcome: Outcome
     reason: str | None
+    output_retries: int
+    """How often the model had been asked again."""
 
 
 class CallRecord(NamedTuple):

@@ -1,7 +1,7 @@
 """Settling the members of one batch: one transaction, in chunks."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from batchspec.ids import BatchId, JobAddress
 from batchspec.state.machine import conversation_phase
@@ -38,7 +38,7 @@ _ANSWERED = (
 )
 _TOOLS = (
     f"UPDATE conversations SET phase = '{conversation_phase('batched', 'ToolsCalled')}', "  # noqa: S608 - constants
-    f"tries = tries + 1, reply = ?, {_SPEND} WHERE id = ?"
+    f"tries = tries + 1, reply = ?, output_retries = output_retries + ?, {_SPEND} WHERE id = ?"
 )
 _CONTINUED = (
     f"UPDATE conversations SET phase = '{conversation_phase('batched', 'Continued')}', "  # noqa: S608 - constants
@@ -52,8 +52,9 @@ _RETURNED = (
 _WAITS = -1.0
 """Marks what is to wait until it is known, at the end of the batch, for how long."""
 _CALL = (
-    "INSERT OR IGNORE INTO tool_calls (conversation, turn, position, call_id, name, arguments) "
-    "VALUES (?, ?, ?, ?, ?, ?)"
+    "INSERT OR IGNORE INTO tool_calls "
+    "(conversation, turn, position, call_id, name, arguments, status, result) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _TURN = "INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
@@ -135,11 +136,14 @@ class Collection:
         elif isinstance(settlement, AskAgain):
             self._db.execute(_CONTINUED, (reply, request, size, *spent))
         elif isinstance(settlement, CallTools):
-            self._db.execute(_TOOLS, (reply, *spent))
-            self._db.executemany(
-                _CALL,
-                [
-                    (member.conversation, member.turn, n, c.id, c.name, c.arguments)
-                    for n, c in enumerate(settlement.calls)
-                ],
-            )
+            self._db.execute(_TOOLS, (reply, bool(settlement.answers), *spent))
+            self._db.executemany(_CALL, _calls(member, settlement))
+
+
+def _calls(member: Member, settlement: CallTools) -> Iterator[tuple[object, ...]]:
+    """Yield the calls of a reply; what the judge answered already is not run."""
+    answers = dict(settlement.answers)
+    for n, call in enumerate(settlement.calls):
+        content = answers.get(call.id)
+        status = "waiting" if content is None else "done"
+        yield (member.conversation, member.turn, n, *call, status, content)

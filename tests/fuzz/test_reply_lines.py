@@ -23,7 +23,7 @@ WIRE = ChatCompletionsWire()
 def _judges() -> list[Judge]:
     modes: list[OutputMode] = [output_mode(kind) for kind in (str, dict[str, int], list[str])]
     modes.append(output_mode(NativeOutput(int, strict=False)))
-    return [Judge(parse=mode.parse, tools=tools) for mode in modes for tools in (False, True)]
+    return [Judge(mode, tools=tools) for mode in modes for tools in (False, True)]
 
 
 def check(line: bytes, judge: Judge) -> str:

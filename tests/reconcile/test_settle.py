@@ -19,9 +19,9 @@ class Triage(BaseModel):
 
 
 CALL = ToolCall("call_1", "lookup", "{}")
-TEXT = Judge(parse=TextMode().parse)
-TYPED = Judge(parse=NativeMode(NativeOutput(Triage)).parse)
-TOOLS = Judge(parse=TextMode().parse, tools=True, max_turns=3)
+TEXT = Judge(TextMode())
+TYPED = Judge(NativeMode(NativeOutput(Triage)))
+TOOLS = Judge(TextMode(), tools=True, max_turns=3)
 GOOD = Reply('{"queue": "bug"}')
 BAD = Reply('{"queue": "sales"}')
 
@@ -85,12 +85,14 @@ def test_an_empty_text_is_asked_for_again(reply: Reply) -> None:
     assert isinstance(judged(reply), AskAgain)
 
 
-@pytest.mark.parametrize(("turn", "output_retries"), [(2, 1), (10, 0)])
-def test_a_model_is_not_asked_again_for_ever(turn: int, output_retries: int) -> None:
+@pytest.mark.parametrize(
+    ("turn", "output_retries", "outcome"), [(2, 1, "failed"), (10, 0, "exhausted")]
+)
+def test_a_model_is_not_asked_again_for_ever(turn: int, output_retries: int, outcome: str) -> None:
     """Its retries, or its turns, are used up."""
     found = judged(BAD, TYPED, turn=turn, output_retries=output_retries)
     assert isinstance(found, Answered)
-    assert found.outcome == "failed"
+    assert found.outcome == outcome
     assert FEEDBACK not in (found.reason or ""), "people are not told what the model is"
     assert "queue" in (found.reason or "")
 
@@ -99,7 +101,7 @@ def test_a_validator_can_ask_again() -> None:
     def check(value: Any, context: Any) -> None:
         raise ModelRetry(f"{value.queue} is closed, {context} says")
 
-    judge = Judge(parse=TYPED.parse, check=check)
+    judge = Judge(TYPED.output, check=check)
     found = settle(GOOD, judge, turn=1, attempts=0, output_retries=0, context=lambda: "the context")
     assert found == AskAgain(f"{FEEDBACK}\nbug is closed, the context says")
 
@@ -108,7 +110,7 @@ def test_a_validator_s_bug_costs_its_item_only() -> None:
     def check(value: Any, context: Any) -> None:
         raise KeyError("vip")
 
-    found = judged(GOOD, Judge(parse=TYPED.parse, check=check, output_retries=0))
+    found = judged(GOOD, Judge(TYPED.output, check=check, output_retries=0))
     assert isinstance(found, Answered)
     assert "KeyError" in (found.reason or "")
 
@@ -118,7 +120,7 @@ def test_half_a_surrogate_pair_of_a_validator_fits_into_the_state(error: Excepti
     def refuse(value: Any, context: Any) -> None:
         raise error
 
-    judge = Judge(parse=TextMode().parse, check=refuse)
+    judge = Judge(TextMode(), check=refuse)
     again, failed = judged(GOOD, judge), judged(GOOD, judge, output_retries=1)
     assert isinstance(again, AskAgain)
     assert isinstance(failed, Answered)
@@ -130,7 +132,7 @@ def test_a_validator_is_not_run_on_what_does_not_parse() -> None:
     def check(value: Any, context: Any) -> None:
         raise AssertionError
 
-    found = judged(BAD, Judge(parse=TYPED.parse, check=check))
+    found = judged(BAD, Judge(TYPED.output, check=check))
     assert isinstance(found, AskAgain)
     assert "AssertionError" not in found.feedback
 
@@ -141,7 +143,7 @@ def test_a_context_that_cannot_be_made_is_no_fault_of_the_model() -> None:
     def context() -> None:
         raise ConnectionError("no database")
 
-    judge = Judge(parse=TYPED.parse, check=lambda value, context: value)
+    judge = Judge(TYPED.output, check=lambda value, context: value)
     with pytest.raises(ConnectionError):
         settle(GOOD, judge, turn=1, attempts=0, output_retries=0, context=context)
 

@@ -1,0 +1,89 @@
+"""What `output=` accepts, checked as the job is made."""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from batchspec.spec.output.markers import NativeOutput, PromptedOutput, TextOutput, ToolOutput
+from batchspec.spec.output.members import is_function, is_several
+
+_ONE = "write output=[ToolOutput(A), ToolOutput(B)] for a tool each"
+
+
+def output_problems(output: Any) -> Iterator[str]:
+    """Yield what is wrong with an output, a sentence each."""
+    if is_several(output):
+        if not output:
+            yield "a list of outputs cannot be empty."
+        yield from _listed(output)
+    else:
+        yield from _single(output)
+
+
+def _single(output: Any) -> Iterator[str]:
+    match output:
+        case NativeOutput() | PromptedOutput():
+            yield from _of_schema(output)
+        case ToolOutput():
+            yield from _of_tool(output)
+        case TextOutput():
+            given: object = output.function
+            if not callable(given) or isinstance(given, type):
+                yield f"TextOutput takes a function of the text; got {given!r:.80}."
+        case _:
+            yield from _type(output)
+
+
+def _listed(outputs: Any) -> Iterator[str]:
+    for output in outputs:
+        if isinstance(output, NativeOutput | PromptedOutput):
+            kind = type(output).__name__
+            yield f"{kind} stands alone: write {kind}([A, B]), not [{kind}(A), B]."
+        elif output is None:
+            yield "None is no output; write `str` where text is allowed."
+        elif is_several(output):
+            yield "a list of outputs holds no other list."
+        else:
+            yield from _single(output)
+    texts = [each for each in outputs if each is str or isinstance(each, TextOutput)]
+    if len(texts) > 1:
+        yield "text can be read in one way only: keep one `str` or `TextOutput`."
+
+
+def _of_schema(output: NativeOutput | PromptedOutput) -> Iterator[str]:
+    members = output.type if is_several(output.type) else [output.type]
+    if not members:
+        yield "a list of outputs cannot be empty."
+    for member in members:
+        if isinstance(member, NativeOutput | PromptedOutput | ToolOutput | TextOutput):
+            name = type(member).__name__
+            yield f"{type(output).__name__} takes types and functions; got {name}(…)."
+        elif is_several(output.type) and member is str:
+            yield f"{type(output).__name__} asks for JSON; put `str` beside it in tool mode."
+        elif not (member is str or member is None):
+            yield from _type(member)
+    template = getattr(output, "template", None)
+    if template is not None and "{schema}" not in str(template):
+        yield "`template` of PromptedOutput needs `{schema}` in it."
+
+
+def _of_tool(output: ToolOutput) -> Iterator[str]:
+    if is_several(output.type):
+        yield f"ToolOutput takes one type; {_ONE}."
+    else:
+        yield from _type(output.type)
+    most: object = output.max_retries
+    if most is not None and (type(most) is not int or most < 0):
+        yield f"`max_retries` of ToolOutput is a whole number from 0; got {most!r:.80}."
+
+
+def _type(output: Any) -> Iterator[str]:
+    if isinstance(output, str | int | float | dict | set | BaseModel):
+        yield (
+            "it is None or str for text, a type, a function, a list of these, or NativeOutput(…),"
+            f" ToolOutput(…), PromptedOutput(…) or TextOutput(…); got {output!r:.80}."
+        )
+    elif is_function(output) and not inspect.signature(output).parameters:
+        yield f"an output function makes the output of its parameters; got {output!r:.80}."

@@ -1,0 +1,131 @@
+"""How types are written as one JSON object, and read back."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Annotated, Any, Literal, Union, cast
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
+from pydantic_core import to_json, to_jsonable_python
+
+from batchspec.spec.output.members import Member, names_of
+from batchspec.spec.strict import Strict, plain_schema, strict_schema
+
+
+class Form:
+    """One member; types that are no objects are wrapped in `{"response": …}`."""
+
+    def __init__(self, member: Member, *, strict: bool) -> None:
+        self.member = member
+        self._is_strict = strict
+
+    @cached_property
+    def adapter(self) -> TypeAdapter[Any]:
+        """Validates the type itself."""
+        return TypeAdapter(self.member.kind)
+
+    @cached_property
+    def _wrapper(self) -> type[BaseModel] | None:
+        schema = plain_schema(self.adapter.json_schema())
+        if schema.get("type") == "object":
+            return None
+        return create_model(
+            "Response", __config__=ConfigDict(extra="forbid"), response=(self.member.kind, ...)
+        )
+
+    @cached_property
+    def schema(self) -> Strict:
+        """The JSON schema, in the strict subset where that is wanted."""
+        root = self._wrapper
+        return as_sent(
+            root.model_json_schema() if root else self.adapter.json_schema(),
+            strict=self._is_strict,
+        )
+
+    def read(self, text: str) -> Any:
+        """Return what a text stands for; it may be unfinished.
+
+        Raises:
+            ValidationError: The text is not JSON, or does not fit.
+        """
+        wrapper = self._wrapper
+        if wrapper is None:
+            return self.member.value(self.adapter.validate_json(text))
+        return self.member.value(cast("Any", wrapper.model_validate_json(text)).response)
+
+    def dump(self, value: Any) -> Any:
+        """Return an output as JSON value, as the model would write it."""
+        if self.member.function is not None:
+            return plain_value(value)
+        return self.adapter.dump_python(value, mode="json", by_alias=True)
+
+    def load(self, value: Any) -> Any:
+        """Return what `dump` was given.
+
+        Raises:
+            ValidationError: The type has changed and no longer accepts the value.
+        """
+        return value if self.member.function else self.adapter.validate_json(to_json(value))
+
+
+class Choice:
+    """One of several members, as `{"result": {"kind": "<Type>", "data": …}}`.
+
+    A root that is a choice itself is nothing that strict mode takes.
+    """
+
+    def __init__(self, members: Sequence[Member], *, strict: bool) -> None:
+        self.members = dict(zip(names_of(members), members, strict=True))
+        self._is_strict = strict
+
+    @cached_property
+    def _root(self) -> type[BaseModel]:
+        config = ConfigDict(extra="forbid")
+        kinds: list[Any] = [
+            create_model(
+                name,
+                __config__=config,
+                __doc__=member.function.description if member.function else None,
+                **_fields(name, member.kind),
+            )
+            for name, member in self.members.items()
+        ]
+        union: Any = kinds[0]
+        if len(kinds) > 1:
+            union = Annotated[Union[tuple(kinds)], Field(discriminator="kind")]  # noqa: UP007 - of a list
+        return create_model("Choice", __config__=config, result=(union, ...))
+
+    @cached_property
+    def schema(self) -> Strict:
+        """The JSON schema, in the strict subset where that is wanted."""
+        return as_sent(self._root.model_json_schema(), strict=self._is_strict)
+
+    def read(self, text: str) -> Any:
+        """Return what a text stands for; it may be unfinished.
+
+        Raises:
+            ValidationError: The text is not JSON, or does not fit.
+        """
+        result: Any = cast("Any", self._root.model_validate_json(text)).result
+        return self.members[result.kind].value(result.data)
+
+    def dump(self, value: Any) -> Any:
+        """Return an output as JSON value."""
+        return plain_value(value)
+
+    def load(self, value: Any) -> Any:
+        """Return the value."""
+        return value
+
+
+def _fields(name: str, kind: Any) -> dict[str, Any]:
+    return {"kind": (Literal[name], ...), "data": (kind, ...)}
+
+
+def as_sent(schema: dict[str, Any], *, strict: bool) -> Strict:
+    """Return a schema as it is sent."""
+    return strict_schema(schema) if strict else Strict(plain_schema(schema), ())
+
+
+def plain_value(value: Any) -> Any:
+    """Return any value as JSON value; what JSON cannot hold is told by its name."""
+    return to_jsonable_python(value, by_alias=True, serialize_unknown=True)
