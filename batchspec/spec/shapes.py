@@ -10,6 +10,11 @@ def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
     return isinstance(value, Mapping)
 
 
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Tell whether a value of JSON is an object."""
+    return isinstance(value, dict)
+
+
 def is_list(value: object) -> TypeGuard[Sequence[Any]]:
     """Tell whether a value is a list or a tuple."""
     return isinstance(value, list | tuple)

@@ -6,185 +6,266 @@ stays enforced on this machine by the Pydantic type. What cannot be said at all 
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from batchspec.messages import JsonObject
-from batchspec.spec.shapes import is_list
+from batchspec.spec.limits import beyond_limits, nodes_of
+from batchspec.spec.normal import close, definition_name, merged, normal, rooted, says_something
+from batchspec.spec.schemas import MADE, NULL_IS_UNSET, OWN, UNREACHABLE, without
+from batchspec.spec.shapes import is_object
+from batchspec.spec.unset import allows, without_unset
 
 _KEPT = frozenset(
-    {"type", "properties", "required", "additionalProperties", "items", "anyOf", "$ref", "$defs"}
+    {"type", "properties", "required", "additionalProperties", "items", "anyOf", "$ref"}
     | {"enum", "const", "description", "minimum", "maximum", "multipleOf", "minItems", "maxItems"}
 )
-_DROPPED = frozenset({"title", "$schema", "$id", "$comment", "discriminator"})
+_DROPPED = OWN | {"title", "$schema", "$id", "$comment", "$defs", "definitions", "discriminator"}
+_NOT_SENT = OWN | {"title"}
 _FORMATS = frozenset(
     {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
 )
-_JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
-_LOOK_AROUND = re.compile(r"\(\?<?[=!]")
-
-MAX_PROPERTIES = 5_000
-MAX_DEPTH = 10
-MAX_ENUM_VALUES = 1_000
-MAX_ENUM_CHARS = 15_000
-MAX_NAME_CHARS = 120_000
+# Of a pattern: an escape, a class of characters, the start of a special group, a possessive repeat.
+_TOKEN = re.compile(r"\\(.)|\[(?:\\.|[^\]\\])*\]|(\(\?(?!:))|([*+?}]\+)", re.DOTALL)
+_PYTHONS_ESCAPES = frozenset("AZz123456789")
+_FREE = (
+    "an object with free keys (such as `dict[str, X]`); list the keys as fields,"
+    " or use a list of key/value objects"
+)
+_OPEN = (
+    'an object with free keys beside its fields (`extra="allow"`); forbid them,'
+    " or list them as fields"
+)
+_PATH_ONLY = "only an `AliasPath` leads here, which is no property; give the field a plain alias"
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What strict mode cannot express; `path` leads to it from the root, as in `$.items[]`."""
+    """What strict mode cannot express.
+
+    Attributes:
+        path: Leads to it from the root by the names of fields, as in `$.items[].price`.
+        message: What it is, and what to do.
+        inside: Name of the type it is written in, where that is not the root's.
+    """
 
     path: str
     message: str
+    inside: str | None = None
 
     def __str__(self) -> str:
-        return f"at {self.path}: {self.message}"
+        inside = f" (in {self.inside})" if self.inside else ""
+        return f"at {self.path}{inside}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
 class Strict:
-    """A schema in the strict subset; it is only usable where `problems` is empty."""
+    """A schema as it is sent; it is only usable where `problems` is empty.
+
+    Attributes:
+        schema: What is sent.
+        problems: What strict mode cannot express.
+        enforced: Whether the provider is asked to enforce it.
+    """
 
     schema: JsonObject
-    problems: tuple[Problem, ...]
+    problems: tuple[Problem, ...] = ()
+    enforced: bool = True
+    _marked: JsonObject | None = None
+
+    def read(self, text: str) -> str:
+        """Return a model's JSON text as the type reads it: null may stand for "left out"."""
+        return text if self._marked is None else without_unset(text, self._marked)
+
+
+def sent_schema(schema: Mapping[str, Any], *, strict: bool | None) -> Strict:
+    """Return the schema of an object as it is sent.
+
+    Args:
+        schema: Made by `schema_of`, or any JSON schema.
+        strict: True rewrites it into the strict subset, False leaves it as it is, None rewrites it
+            where that is possible and leaves it as it is elsewhere.
+    """
+    if strict is False:
+        unreadable = [p for p in strict_schema(schema).problems if p.message == _PATH_ONLY]
+        return Strict(plain_schema(schema), tuple(unreadable), enforced=False)
+    result = strict_schema(schema)
+    if strict is None and result.problems:
+        return sent_schema(schema, strict=False)
+    return result
 
 
 def strict_schema(schema: Mapping[str, Any]) -> Strict:
     """Rewrite a JSON schema of an object into the strict subset."""
-    definitions: JsonObject = dict(schema.get("$defs", {}))
-    root = {name: value for name, value in schema.items() if name != "$defs"}
-    problems: list[Problem] = []
-    result = _rewrite(_inline_root(root, definitions), "$", problems)
-    if definitions:
-        result["$defs"] = {
-            name: _rewrite(definition, name, problems) for name, definition in definitions.items()
-        }
-    if result.get("type") != "object":
-        problems.insert(0, Problem("$", "the root must be an object"))
-    problems += _limits(result)
-    return Strict(result, tuple(problems))
+    definitions: JsonObject = {**schema.get("definitions", {}), **schema.get("$defs", {})}
+    rewriting = _Rewriting(definitions)
+    result = rewriting.whole(rooted({**schema, "$defs": definitions}))
+    problems = rewriting.problems
+    if result.get("type") != "object" or "anyOf" in result:
+        problems.insert(0, Problem("$", "the root must be an object; wrap it in a model"))
+    for place, told in beyond_limits(result):
+        problems.append(Problem(rewriting.paths.get(place or "", "$"), told, place))
+    marked = any(NULL_IS_UNSET in node for node in _all_nodes(result))
+    sent = cast("JsonObject", without(result, OWN)) if marked else result
+    return Strict(sent, tuple(problems), _marked=result if marked else None)
 
 
 def plain_schema(schema: Mapping[str, Any]) -> JsonObject:
     """Return the schema as it is, with an object at its root and without titles."""
-    definitions: JsonObject = dict(schema.get("$defs", {}))
-    root = {name: value for name, value in schema.items() if name != "$defs"}
-    result: JsonObject = without_titles(_inline_root(root, definitions))
-    if definitions:
-        result["$defs"] = {n: without_titles(d) for n, d in definitions.items()}
-    return result
+    return cast("JsonObject", without(rooted(schema), _NOT_SENT))
 
 
-def without_titles(schema: Any) -> Any:
-    """Return a schema without `title`, but with the properties of that name."""
-    if is_list(schema):
-        return [without_titles(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    given = cast("JsonObject", schema)
-    return {
-        name: {n: without_titles(s) for n, s in value.items()}
-        if name in ("properties", "$defs")
-        else without_titles(value)
-        if name not in ("enum", "const", "default", "examples")
-        else value
-        for name, value in given.items()
-        if name != "title"
-    }
+@dataclass(slots=True)
+class _Rewriting:
+    """One schema on its way into the subset; definitions are rewritten as they are met."""
 
+    definitions: JsonObject
+    problems: list[Problem] = field(default_factory=list[Problem])
+    paths: dict[str, str] = field(default_factory=dict[str, str])
+    _inside: str | None = None
+    _open: list[tuple[JsonObject, str, Any]] = field(
+        default_factory=list[tuple[JsonObject, str, Any]]
+    )
 
-def _inline_root(root: JsonObject, definitions: JsonObject) -> JsonObject:
-    # A recursive type has only a reference at its root, which must be an object.
-    reference = str(root.get("$ref", ""))
-    target = definitions.get(reference.removeprefix("#/$defs/"))
-    if target is None:
-        return root
-    return {**target, **{name: value for name, value in root.items() if name != "$ref"}}
+    def whole(self, root: JsonObject) -> JsonObject:
+        """Rewrite the root and every definition it leads to."""
+        result = self.rewrite(root, "$")
+        done: JsonObject = {}
+        while waiting := [name for name in self.paths if name not in done]:
+            for name in waiting:
+                definition = self.definitions[name]
+                self._inside = self._title(name)
+                done[name] = self.rewrite(definition, self.paths[name])
+        if done:
+            # In the order they came in: requests stay the same, byte for byte.
+            result["$defs"] = {name: done[name] for name in self.definitions if name in done}
+        for properties, name, given in self._open:
+            _allow_unset(properties, name, given, result)
+        return result
 
+    def tell(self, path: str, message: str) -> None:
+        """Note what cannot be said."""
+        self.problems.append(Problem(path, message, self._inside))
 
-def _rewrite(schema: Any, path: str, problems: list[Problem]) -> JsonObject:
-    if not isinstance(schema, dict) or not _says_something(cast("JsonObject", schema)):
-        problems.append(Problem(path, "any value is allowed here; give it a type"))
-        return {}
-    given = _unwrap(cast("JsonObject", schema))
-    result: JsonObject = {name: value for name, value in given.items() if name in _KEPT}
-    notes = [_note(name, value) for name, value in given.items() if _is_note(name, value)]
-    for name in ("pattern", "format"):
-        if name in given and not _is_note(name, given[name]):
-            result[name] = given[name]
-    if "enum" in result and "type" not in result:
-        result["type"] = _enum_type(result["enum"])
-    if "anyOf" in given:
-        result["anyOf"] = [
-            _rewrite(member, f"{path}|{number}", problems)
-            for number, member in enumerate(given["anyOf"], 1)
+    def rewrite(self, schema: Any, path: str) -> JsonObject:
+        """Rewrite one schema, which is at `path`."""
+        given = self._normal(schema, path)
+        if not given:
+            return {}
+        result: JsonObject = {name: value for name, value in given.items() if name in _KEPT}
+        notes = [_note(name, value) for name, value in given.items() if _is_note(name, value)]
+        for name in ("pattern", "format"):
+            if name in given and not _is_note(name, given[name]):
+                result[name] = given[name]
+        if problem := close(result):
+            self.tell(path, problem)
+            return {}
+        if given.get(UNREACHABLE):
+            self.tell(path, _PATH_ONLY)
+        if "anyOf" in given:
+            result["anyOf"] = self._members(given["anyOf"], path)
+        if given.get("type") == "object":
+            self._object(given, result, path)
+        if given.get("type") == "array":
+            notes += self._array(given, result, path)
+        _describe(result, notes)
+        return self._reference(result, path)
+
+    def _normal(self, schema: Any, path: str) -> JsonObject:
+        given: JsonObject | None = schema if is_object(schema) else {}
+        if given and "allOf" in given:
+            given = merged(given, self.definitions)
+            if given is None:
+                self.tell(path, "it must fit several schemas at once (`allOf`); write one")
+                return {}
+        if not given or not says_something(given):
+            what = "no value" if schema is False else "any value"
+            self.tell(path, f"{what} is allowed here; give it a type")
+            return {}
+        return normal(given, self.definitions)
+
+    def _members(self, members: Any, path: str) -> list[JsonObject]:
+        several = sum(member != {"type": "null"} for member in members) > 1
+        return [
+            self.rewrite(member, f"{path}|{self._called(member, number)}" if several else path)
+            for number, member in enumerate(members, 1)
         ]
-    if given.get("type") == "object":
-        _object(given, result, path, problems)
-    if given.get("type") == "array":
-        notes += _array(given, result, path, problems)
-    _describe(result, notes)
-    return _reference(result)
+
+    def _called(self, member: Any, number: int) -> str:
+        name = definition_name(str(member.get("$ref", ""))) if is_object(member) else None
+        return self._title(name) if name in self.definitions else str(number)
+
+    def _title(self, name: str) -> str:
+        definition = self.definitions[name]
+        return str(definition.get("title", name)) if is_object(definition) else name
+
+    def _reference(self, schema: JsonObject, path: str) -> JsonObject:
+        if "$ref" not in schema:
+            return schema
+        reference = str(schema["$ref"])
+        name = definition_name(reference)
+        if name in self.definitions:
+            self.paths.setdefault(str(name), path)
+            reference = reference.replace("#/definitions/", "#/$defs/")
+        elif reference != "#":
+            self.tell(path, f"it refers to `{reference}`; only definitions can be referred to")
+        rest = {name: value for name, value in schema.items() if name != "$ref"}
+        if "anyOf" in rest:
+            self.tell(path, "a reference and a union at once; write one of them")
+        return {"anyOf": [{"$ref": reference}], **rest} if rest else {"$ref": reference}
+
+    def _object(self, given: JsonObject, result: JsonObject, path: str) -> None:
+        properties = cast("JsonObject", given.get("properties", {}))
+        if given.get("additionalProperties", "properties" not in given) is not False:
+            self.tell(path, _OPEN if properties else _FREE)
+        # Keys of one dict share their schema: what is wrong with it is told once.
+        written: dict[int, JsonObject] = {}
+        for name, value in properties.items():
+            if id(value) not in written:
+                written[id(value)] = self.rewrite(value, f"{path}.{name}")
+        result["properties"] = {name: written[id(value)] for name, value in properties.items()}
+        for name, value in properties.items():
+            if name not in given.get("required", ()) and is_object(value):
+                self._open.append((result["properties"], name, value))
+        result["required"] = list(properties)
+        result["additionalProperties"] = False
+
+    def _array(self, given: JsonObject, result: JsonObject, path: str) -> list[str]:
+        prefix = given.get("prefixItems")
+        if not prefix:
+            # Nothing is ever in an empty tuple, but its items want a type.
+            given = {"items": {"type": "string"}, **given} if given.get("maxItems") == 0 else given
+            result["items"] = self.rewrite(given.get("items"), f"{path}[]")
+            return []
+        rest = [given["items"]] if is_object(given.get("items")) else []
+        members = [
+            self.rewrite(member, f"{path}[{index}]")
+            for index, member in enumerate([*prefix, *rest])
+        ]
+        distinct = [member for at, member in enumerate(members) if member not in members[:at]]
+        result["items"] = distinct[0] if len(distinct) == 1 else {"anyOf": distinct}
+        return [] if len(distinct) == 1 else [_note("prefixItems", prefix)]
 
 
-def _unwrap(schema: JsonObject) -> JsonObject:
-    if "oneOf" in schema and "anyOf" not in schema:
-        schema = {"anyOf" if name == "oneOf" else name: value for name, value in schema.items()}
-    members: Any = schema.get("allOf", ())
-    if len(members) == 1:
-        rest = {name: value for name, value in schema.items() if name != "allOf"}
-        schema = {**members[0], **rest}
-    return schema
-
-
-def _reference(schema: JsonObject) -> JsonObject:
-    if "$ref" not in schema or len(schema) == 1:
-        return schema
-    rest = {name: value for name, value in schema.items() if name != "$ref"}
-    return {"anyOf": [{"$ref": schema["$ref"]}], **rest}
-
-
-def _says_something(schema: JsonObject) -> bool:
-    return bool(schema.keys() & {"type", "anyOf", "oneOf", "allOf", "$ref", "enum", "const"})
-
-
-def _object(given: JsonObject, result: JsonObject, path: str, problems: list[Problem]) -> None:
-    properties = cast("JsonObject", given.get("properties", {}))
-    if given.get("additionalProperties", "properties" not in given) is not False:
-        problems.append(
-            Problem(
-                path,
-                "an object with free keys (such as `dict[str, X]`); list the keys as fields,"
-                " or use a list of key/value objects",
-            )
-        )
-    result["properties"] = {
-        name: _rewrite(value, f"{path}.{name}", problems) for name, value in properties.items()
-    }
-    result["required"] = list(properties)
-    result["additionalProperties"] = False
-
-
-def _array(given: JsonObject, result: JsonObject, path: str, problems: list[Problem]) -> list[str]:
-    if "prefixItems" not in given:
-        result["items"] = _rewrite(given.get("items"), f"{path}[]", problems)
-        return []
-    members = [
-        _rewrite(member, f"{path}[{index}]", problems)
-        for index, member in enumerate(given["prefixItems"])
-    ]
-    distinct = [member for at, member in enumerate(members) if member not in members[:at]]
-    if not distinct:
-        problems.append(Problem(path, "an empty tuple; leave it out"))
-        return []
-    result["items"] = distinct[0] if len(distinct) == 1 else {"anyOf": distinct}
-    return [] if len(distinct) == 1 else [_note("prefixItems", given["prefixItems"])]
+def _allow_unset(properties: JsonObject, name: str, given: JsonObject, root: JsonObject) -> None:
+    # A default the property may also be given loses nothing; neither does one a factory makes.
+    schema = properties[name]
+    is_told = "default" in given and allows(given["default"], schema, root)
+    if is_told or given.get(MADE) or not schema or allows(None, schema, root):
+        return
+    inner = {n: value for n, value in schema.items() if n != "description"}
+    members = inner["anyOf"] if inner.keys() == {"anyOf"} else [inner]
+    result: JsonObject = {"anyOf": [*members, {"type": "null"}], NULL_IS_UNSET: True}
+    if "description" in schema:
+        result["description"] = schema["description"]
+    _describe(result, ["null: left out"])
+    properties[name] = result
 
 
 def _is_note(name: str, value: Any) -> bool:
     if name == "pattern":
-        return bool(_LOOK_AROUND.search(str(value)))
+        return not _is_enforced(str(value))
     if name == "format":
         return value not in _FORMATS
     if name == "default":
@@ -192,8 +273,18 @@ def _is_note(name: str, value: Any) -> bool:
     return name not in _KEPT | _DROPPED | {"prefixItems"}
 
 
+def _is_enforced(pattern: str) -> bool:
+    # No look-around, no references back, and nothing that only Python's patterns have.
+    return not any(
+        escape in _PYTHONS_ESCAPES if escape else group or possessive
+        for escape, group, possessive in _TOKEN.findall(pattern)
+    )
+
+
 def _note(name: str, value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(without_titles(value), default=str)
+    # The items of a named tuple have their names as titles.
+    dropped = OWN if name == "prefixItems" else _NOT_SENT
+    text = value if isinstance(value, str) else json.dumps(without(value, dropped), default=str)
     return f"{name}: {text}"
 
 
@@ -204,56 +295,6 @@ def _describe(result: JsonObject, notes: list[str]) -> None:
     result["description"] = " ".join([*said, f"({'; '.join(notes)})"])
 
 
-def _enum_type(values: list[Any]) -> str | list[str]:
-    types = list(dict.fromkeys(_json_type(value) for value in values))
-    return types[0] if len(types) == 1 else types
-
-
-def _json_type(value: object) -> str:
-    return next((name for kind, name in _JSON_TYPES.items() if type(value) is kind), "object")
-
-
-def _limits(schema: JsonObject) -> Iterator[Problem]:
-    parts = {"$": {n: v for n, v in schema.items() if n != "$defs"}, **schema.get("$defs", {})}
-    nodes = [(path, node) for path, part in parts.items() for node in _nodes(part)]
-    names = [name for _, node in nodes for name in node.get("properties", ())]
-    values = [value for _, node in nodes for value in _closed_values(node)]
-    for path, part in parts.items():
-        if (depth := _depth(part)) > MAX_DEPTH:
-            yield Problem(path, f"{depth} levels of nesting; at most {MAX_DEPTH} are allowed")
-    for path, node in nodes:
-        chars = sum(len(str(value)) for value in node.get("enum", ()))
-        if len(node.get("enum", ())) > 250 and chars > MAX_ENUM_CHARS:
-            yield Problem(path, f"an enum of {chars} characters; at most {MAX_ENUM_CHARS:_} fit")
-    totals = (
-        ("properties", len(names), MAX_PROPERTIES),
-        ("enum values", len(values), MAX_ENUM_VALUES),
-        (
-            "characters of names and enum values",
-            sum(len(str(text)) for text in [*names, *values, *schema.get("$defs", ())]),
-            MAX_NAME_CHARS,
-        ),
-    )
-    for what, count, limit in totals:
-        if count > limit:
-            yield Problem("$", f"{count:_} {what}; at most {limit:_} are allowed")
-
-
-def _closed_values(node: JsonObject) -> list[Any]:
-    return [*node.get("enum", ()), *([node["const"]] if "const" in node else [])]
-
-
-def _children(node: JsonObject) -> list[JsonObject]:
-    items = [node["items"]] if isinstance(node.get("items"), dict) else []
-    return [*node.get("properties", {}).values(), *items, *node.get("anyOf", ())]
-
-
-def _nodes(schema: JsonObject) -> Iterator[JsonObject]:
-    yield schema
-    for child in _children(schema):
-        yield from _nodes(child)
-
-
-def _depth(schema: JsonObject) -> int:
-    inner = max(map(_depth, _children(schema)), default=0)
-    return inner + (schema.get("type") in ("object", "array"))
+def _all_nodes(schema: JsonObject) -> list[JsonObject]:
+    parts = [schema, *schema.get("$defs", {}).values()]
+    return [node for part in parts for node in nodes_of(part)]

@@ -4,18 +4,17 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial, update_wrapper
-from typing import Any, Generic, ParamSpec, TypeVar, cast, get_type_hints, overload
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, ValidationError
 
 from batchspec.errors import Diagnostic, Source, SpecError
 from batchspec.messages import JsonObject, ToolContract
 from batchspec.spec.context import takes_context
-from batchspec.spec.docstring import Docstring, read_docstring
 from batchspec.spec.feedback import error_details
 from batchspec.spec.origin import call_site, code_source
-from batchspec.spec.strict import Strict, plain_schema, strict_schema
+from batchspec.spec.signature import Signature, Undescribed, function_name, written
+from batchspec.spec.strict import Strict, sent_schema
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,7 +45,7 @@ class Tool(Generic[P, R]):
         timeout: Seconds one attempt may take.
         retries: Further attempts after an exception.
         once: Never start the same call twice, not even after a crash.
-        strict: Whether the provider is asked to enforce the parameters' schema.
+        strict: Whether the provider is asked to enforce the parameters' schema; None where it can.
         source: Where the function is defined.
     """
 
@@ -59,12 +58,12 @@ class Tool(Generic[P, R]):
         timeout: float | None = None,
         retries: int | None = None,
         once: bool = False,
-        strict: bool = True,
+        strict: bool | None = True,
     ) -> None:
-        code = getattr(inspect.unwrap(function), "__code__", None)
+        code = getattr(inspect.unwrap(written(function)), "__code__", None)
         self.source: Source = code_source(code) if code else call_site()
         self.function = function
-        self.name = name or str(getattr(function, "__name__", type(function).__name__))
+        self.name = name or function_name(function)
         self.takes_context = takes_context(function)
         self.timeout = timeout
         self.retries = (0 if once else 1) if retries is None else retries
@@ -83,7 +82,7 @@ class Tool(Generic[P, R]):
     @property
     def description(self) -> str:
         """What the model is told the tool does: the docstring before its first section."""
-        return self._docstring.text if self._description is None else self._description
+        return self._signature.description if self._description is None else self._description
 
     @property
     def parameters(self) -> JsonObject:
@@ -93,7 +92,7 @@ class Tool(Generic[P, R]):
     @cached_property
     def contract(self) -> ToolContract:
         """What the model is told; problems are not looked at."""
-        return ToolContract(self.name, self.description, self.parameters, self.strict)
+        return ToolContract(self.name, self.description, self.parameters, self._schema.enforced)
 
     def bind(self, arguments: str) -> dict[str, Any]:
         """Return validated keyword arguments for the function.
@@ -105,24 +104,18 @@ class Tool(Generic[P, R]):
             ArgumentsInvalid: The text is no JSON, or does not fit the parameters.
         """
         try:
-            bound = self._model.model_validate_json(arguments.strip() or "{}")
+            return self._signature.bind(self._schema.read(arguments))
         except ValidationError as error:
             raise ArgumentsInvalid(error_details(error)) from error
-        return self.keywords(bound)
 
     @property
     def arguments(self) -> type[BaseModel]:
         """The type of the arguments."""
-        return self._model
+        return self._signature.arguments
 
     def keywords(self, bound: BaseModel) -> dict[str, Any]:
         """Return validated arguments by the names of the function's parameters."""
-        # Arguments the model left out stay out, so that the function's own defaults apply.
-        return {
-            cast("str", info.alias): getattr(bound, field)
-            for field, info in self._model.model_fields.items()
-            if field in bound.model_fields_set
-        }
+        return self._signature.keywords(bound)
 
     def problems(self) -> list[Diagnostic]:
         """Return what a provider would refuse, or Pydantic cannot describe."""
@@ -143,51 +136,17 @@ class Tool(Generic[P, R]):
         return Diagnostic(summary=summary, detail=detail, source=self.source)
 
     @cached_property
-    def _docstring(self) -> Docstring:
-        return read_docstring(self.function.__doc__)
+    def _signature(self) -> Signature:
+        return Signature(self.function, takes_context=self.takes_context)
 
     @cached_property
     def _schema(self) -> Strict:
-        schema = self._model.model_json_schema(by_alias=True)
-        return strict_schema(schema) if self.strict else Strict(plain_schema(schema), ())
-
-    @cached_property
-    def _model(self) -> type[BaseModel]:
         try:
-            hints = get_type_hints(self.function, include_extras=True)
-        except (NameError, TypeError) as error:
-            raise self._unusable(f"an annotation cannot be resolved: {error}") from error
-        parameters = list(inspect.signature(self.function).parameters.values())
-        # Fields are numbered, the names are aliases: a parameter may be called `copy` or `_x`.
-        fields: dict[str, Any] = {
-            f"p{number}": self._field(parameter, hints)
-            for number, parameter in enumerate(parameters[self.takes_context :])
-        }
-        try:
-            return create_model(
-                "Arguments", __config__=ConfigDict(extra="forbid", title=None), **fields
-            )
-        except Exception as error:
-            raise self._unusable(f"a parameter has no schema: {error}") from error
-
-    def _field(self, parameter: inspect.Parameter, hints: dict[str, Any]) -> tuple[Any, FieldInfo]:
-        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise self._unusable(
-                f"parameter {parameter.name!r} cannot be given by name; a model names arguments"
-            )
-        if parameter.name not in hints:
-            raise self._unusable(
-                f"parameter {parameter.name!r} has no annotation; write `{parameter.name}: str`"
-            )
-        default = ... if parameter.default is parameter.empty else parameter.default
-        # Only what the docstring says: an annotation may have a description of its own.
-        said = self._docstring.parameters.get(parameter.name)
-        options: dict[str, Any] = {"description": said} if said else {}
-        return hints[parameter.name], Field(default, alias=parameter.name, **options)
-
-    def _unusable(self, why: str) -> SpecError:
-        what = f"tool {self.name!r} cannot be described to a model"
-        return SpecError([self._diagnostic(what, f"{why[0].upper()}{why[1:]}.")])
+            return sent_schema(self._signature.schema, strict=self.strict)
+        except Undescribed as error:
+            why = str(error)
+            what = f"tool {self.name!r} cannot be described to a model"
+            raise SpecError([self._diagnostic(what, f"{why[0].upper()}{why[1:]}.")]) from error
 
 
 @overload
@@ -202,7 +161,7 @@ def tool(
     once: bool = False,
     name: str | None = None,
     description: str | None = None,
-    strict: bool = True,
+    strict: bool | None = True,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
 
 
@@ -214,7 +173,7 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         **options: `timeout` in seconds for one attempt; `retries` after an exception (default 1);
             `once=True` never starts a call a second time, not even after a crash; `name` and
             `description` for the model, instead of the function's own; `strict=False` where the
-            provider cannot enforce the parameters.
+            provider cannot enforce the parameters, `strict=None` to ask for it where it can.
     """
     if function is None:
         return partial(Tool, **options)

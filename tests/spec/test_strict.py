@@ -1,19 +1,52 @@
 """The strict subset: what gets in, what is moved into descriptions, what is a problem."""
 
+import re
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NotRequired, TypeVar, Union
 
 import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import AnyUrl, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import (
+    UUID4,
+    AliasChoices,
+    AliasPath,
+    AnyUrl,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    TypeAdapter,
+    WithJsonSchema,
+)
 from typing_extensions import TypedDict
 
-from batchspec.spec.strict import plain_schema, strict_schema
+from batchspec.spec.schemas import schema_of
+from batchspec.spec.strict import Problem, plain_schema, sent_schema, strict_schema
+
+T = TypeVar("T")
+INT = {"type": "integer"}
+CLOSED = {"additionalProperties": False}
+SCORES = dict[Literal["a", "b"], int]
+IGNORING_CASE = Annotated[str, Field(pattern=re.compile("a", re.IGNORECASE))]  # type: ignore[arg-type]
+
+
+NESTED = '{"x": [3, {"name": "x", "year": null, "told": null, "maybe": null}]}'
+
+
+def custom(schema: Any) -> Any:
+    return Annotated[int, WithJsonSchema(schema)]
+
+
+class AliasedEnum(Enum):
+    ONE = 1
+    TRUE = True
+    X = "x"
+    NONE = None
 
 
 class Node(BaseModel):
@@ -50,13 +83,9 @@ class Everything(BaseModel):
     best: Cat = Field(description="The best one.")
 
 
-def schema_of(kind: Any) -> dict[str, Any]:
-    return TypeAdapter(kind).json_schema()
-
-
-def field(kind: Any, **options: Any) -> Any:
-    """Return the strict schema of one field."""
-    model = type(
+def field_of(kind: Any, **options: Any) -> Any:
+    """Return a model of one field."""
+    return type(
         "M",
         (BaseModel,),
         {
@@ -65,7 +94,15 @@ def field(kind: Any, **options: Any) -> Any:
             "model_config": ConfigDict(arbitrary_types_allowed=True),
         },
     )
-    return strict_schema(schema_of(model)).schema["properties"]["x"]
+
+
+def rewritten(kind: Any, **options: Any) -> Any:
+    return strict_schema(schema_of(field_of(kind, **options))).schema
+
+
+def field(kind: Any, **options: Any) -> Any:
+    """Return the strict schema of one field."""
+    return rewritten(kind, **options)["properties"]["x"]
 
 
 @pytest.mark.parametrize(
@@ -95,6 +132,44 @@ def field(kind: Any, **options: Any) -> Any:
             {"anyOf": [{"type": "integer"}, {"type": "string"}]},
         ),
         (field(set[int])["description"], "(uniqueItems: true)"),
+        (
+            field(custom({"type": "string", "pattern": "^(?!a)"})),
+            {"type": "string", "description": "(pattern: ^(?!a))"},
+        ),
+        (field(str, pattern=r"^\(?=[(?=]$"), {"type": "string", "pattern": r"^\(?=[(?=]$"}),
+        (
+            field(custom({"type": "string", "pattern": r"\Aa\Z"}))["description"],
+            r"(pattern: \Aa\Z)",
+        ),
+        (field(str, pattern=r"(?P<a>a)")["description"], "(pattern: (?P<a>a))"),
+        (field(re.Pattern)["description"], "(format: regex)"),
+        (field(IGNORING_CASE), {"type": "string", "description": "(pattern: (?i)a)"}),
+        (field(UUID4), {"type": "string", "description": "(format: uuid4)"}),
+        (field(timedelta), {"type": "string", "format": "duration"}),
+        (field(Union[int]), {"type": "integer"}),  # noqa: UP007
+        (field(custom({"const": None, "type": "null"})), {"const": None, "type": "null"}),
+        (rewritten(AliasedEnum)["$defs"]["AliasedEnum"]["enum"], [1, "x", None]),
+        (field(tuple[()])["maxItems"], 0),
+        (
+            field(custom({"type": ["object", "null"], "properties": {}})),
+            {
+                "anyOf": [
+                    {"type": "object", "properties": {}, "required": [], **CLOSED},
+                    {"type": "null"},
+                ]
+            },
+        ),
+        (
+            field(custom({"allOf": [{"type": "string"}, {"pattern": "a"}]})),
+            {"type": "string", "pattern": "a"},
+        ),
+        (field(custom({"const": 3})), {"const": 3, "type": "integer"}),
+        (
+            field(custom({"type": "array", "prefixItems": [INT], "items": {"type": "boolean"}}))[
+                "items"
+            ],
+            {"anyOf": [INT, {"type": "boolean"}]},
+        ),
     ],
     ids=str,
 )
@@ -139,10 +214,6 @@ class Open(BaseModel):
     a: int
 
 
-class Deep(BaseModel):
-    a: list[list[list[list[list[list[list[list[list[list[int]]]]]]]]]]
-
-
 class Wide(BaseModel):
     choice: Literal[tuple(f"v{n}" for n in range(1001))]  # type: ignore[valid-type]
 
@@ -165,7 +236,6 @@ class Long(BaseModel):
         ),
         (Open, ["at $: an object with free keys"]),
         (list[int], ["at $: the root must be an object"]),
-        (Deep, ["at $: 11 levels of nesting; at most 10 are allowed"]),
         (Wide, ["at $: 1_001 enum values; at most 1_000 are allowed"]),
         (Long, ["at $: an enum of 16064 characters; at most 15_000 fit"]),
     ],
@@ -183,6 +253,23 @@ def test_too_many_properties_are_a_problem() -> None:
     assert [str(p) for p in problems] == ["at $: 5_001 properties; at most 5_000 are allowed"]
 
 
+def test_more_than_ten_levels_of_objects_are_a_problem() -> None:
+    """Levels are objects in objects, counted in every definition on its own."""
+    schema: dict[str, Any] = {"type": "integer"}
+    for _ in range(10):
+        array = {"type": "array", "items": schema}
+        schema = {"type": "object", "properties": {"a": array}, "additionalProperties": False}
+    assert strict_schema(schema).problems == ()
+    deeper = {"type": "object", "properties": {"b": schema}, "additionalProperties": False}
+    (problem,) = strict_schema(deeper).problems
+    assert str(problem) == "at $: 11 levels of nesting; at most 10 are allowed"
+    referred = {"$ref": "#/$defs/Inner"}
+    outer = {"type": "object", "properties": {"b": referred}, "additionalProperties": False}
+    assert strict_schema({**outer, "$defs": {"Inner": schema}}).problems == ()
+    (problem,) = strict_schema({**outer, "$defs": {"Inner": deeper}}).problems
+    assert problem == Problem("$.b", "11 levels of nesting; at most 10 are allowed", "Inner")
+
+
 def test_a_plain_schema_keeps_all_but_titles() -> None:
     schema = plain_schema(schema_of(Everything))
     assert schema["properties"]["title"] == {
@@ -193,6 +280,123 @@ def test_a_plain_schema_keeps_all_but_titles() -> None:
     }
     assert schema["properties"]["pet"]["discriminator"]
     assert plain_schema(schema_of(Node))["type"] == "object"
+
+
+class Meta(BaseModel):
+    free: dict[str, int]
+
+
+class Box(BaseModel, Generic[T]):
+    metas: list[T | None]
+
+
+class Pair(NamedTuple):
+    left: int
+    right: str = "r"
+
+
+class Pairs(Enum):
+    ONE = (1, 2)
+
+
+class Reached(BaseModel):
+    deep: int = Field(validation_alias=AliasPath("a", 0))
+    plain: int = Field(validation_alias=AliasChoices(AliasPath("b", 0), "c"))
+
+
+class Chosen(BaseModel):
+    it: Cat | Box[Meta] | list[Meta]
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (Box[Meta], ["at $.metas[].free (in Meta): an object with free keys"]),
+        (Chosen, ["at $.it|3[].free (in Meta): an object with free keys"]),
+        (dict[Literal["a", "b"], Meta], ["at $.a.free (in Meta): an object with free keys"]),
+        (field_of(Pairs), ["at $.x (in Pairs): an enum of lists or objects; use texts"]),
+        (field_of(Reached), ["at $.x.deep (in Reached): only an `AliasPath` leads here"]),
+        (field_of(list), ["at $.x[]: any value is allowed here"]),
+        (field_of(JsonValue), ["at $.x (in JsonValue): any value is allowed here"]),
+        (
+            field_of(Annotated[int, WithJsonSchema({"allOf": [{"minimum": 1}, {"minimum": 2}]})]),
+            ["at $.x: it must fit several schemas at once (`allOf`)"],
+        ),
+    ],
+    ids=str,
+)
+def test_a_path_leads_from_the_root_by_the_names_of_fields(kind: Any, told: list[str]) -> None:
+    problems = [str(problem) for problem in strict_schema(schema_of(kind)).problems]
+    assert len(problems) == len(told)
+    for problem, beginning in zip(problems, told, strict=True):
+        assert problem.startswith(beginning)
+
+
+def test_a_reference_to_elsewhere_and_a_schema_that_allows_nothing_are_problems() -> None:
+    properties: dict[str, Any] = {"a": INT, "b": {"$ref": "#/properties/a"}, "c": False}
+    problems = strict_schema(
+        {"type": "object", "properties": properties, "additionalProperties": False}
+    ).problems
+    assert [problem.path for problem in problems] == ["$.b", "$.c"]
+    assert "`#/properties/a`" in problems[0].message
+    assert problems[1].message == "no value is allowed here; give it a type"
+
+
+class Sparse(TypedDict):
+    name: str
+    year: NotRequired[int]
+    told: Annotated[NotRequired[str], Field(description="Said.")]
+    maybe: NotRequired[int | None]
+
+
+class Sloppy(BaseModel):
+    limit: int = None  # type: ignore[assignment]
+    never: float = float("nan")
+    thing: int = object()  # type: ignore[assignment]
+    made: list[int] = Field(default_factory=list)
+    known: int = 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "unset"),
+    [(Sparse, ["year", "told"]), (Sloppy, ["limit", "never", "thing"]), (SCORES, ["a", "b"])],
+)
+def test_null_stands_for_what_no_value_says(kind: Any, unset: list[str]) -> None:
+    """A property that may be left out, and has no default that could be written instead."""
+    properties = strict_schema(schema_of(kind)).schema["properties"]
+    nulls = {"type": "null"}
+    told = {n: p for n, p in properties.items() if "null: left out" in p.get("description", "")}
+    assert list(told) == unset
+    assert all(nulls in schema["anyOf"] for schema in told.values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (Sparse, '{"name": "x", "year": null, "told": null, "maybe": null}', {"maybe": None}),
+        (Sparse, '{"name": "x", "year": 3, "told": "y", "maybe": 1}', None),
+        (SCORES, '{"a": 3, "b": null}', {"a": 3}),
+        (field_of(list[Sparse | int]), NESTED, None),
+    ],
+)
+def test_a_null_for_what_is_left_out_is_read_so(kind: Any, text: str, value: Any) -> None:
+    strict = strict_schema(schema_of(kind))
+    read = TypeAdapter(kind).validate_json(strict.read(text))
+    if value is not None:
+        assert read == {"name": "x", **value} if kind is Sparse else value
+    assert strict.read("no json") == "no json"
+    assert '"year":null' not in strict.read(text)
+
+
+def test_sent_schemas_are_strict_where_they_are_to_be_or_can_be() -> None:
+    free, closed = schema_of(Meta), schema_of(Cat)
+    assert sent_schema(free, strict=True).problems
+    assert sent_schema(free, strict=None) == sent_schema(free, strict=False)
+    assert not sent_schema(free, strict=None).enforced
+    assert sent_schema(closed, strict=None) == sent_schema(closed, strict=True)
+    assert sent_schema(closed, strict=True).enforced
+    # No mode can ask for what no property holds.
+    assert sent_schema(schema_of(Reached), strict=False).problems
 
 
 class Movie(TypedDict):

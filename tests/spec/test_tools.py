@@ -2,6 +2,8 @@
 
 import inspect
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -215,3 +217,129 @@ def test_annotated_descriptions_need_no_docstring() -> None:
 def test_a_docstring_without_sections_is_text(text: str | None) -> None:
     assert read_docstring(text).text == (text or "")
     assert read_docstring(text).parameters == {}
+
+
+class Query(BaseModel):
+    """What to look for."""
+
+    text: str
+    limit: int = 10
+
+
+@tool
+def by_query(ctx: RunContext[None], query: Query) -> str:
+    return query.text
+
+
+@tool
+def by_dates(dates: Range = Range(low=1)) -> str:  # noqa: B008
+    """Look by dates.
+
+    Args:
+        dates: From and to.
+    """
+    return str(dates)
+
+
+class Clock:
+    """Tells the time."""
+
+    def __call__(self, zone: "str") -> str:
+        return zone
+
+
+def scaled(x: float, factor: float, key: str) -> float:  # noqa: D417
+    """Scale it.
+
+    Args:
+        x: What.
+    """
+    return x * factor
+
+
+def options(  # noqa: D417
+    count: int = Field(default=3, ge=1, description="How many."),
+    kind: Annotated[str, Field(alias="Kind", description="Which.")] = "a",
+    made: list[int] = Field(default_factory=list),  # noqa: B008
+) -> Any:
+    """Do.
+
+    Args:
+        kind: Something else.
+        made: Numbers.
+    """
+    return count, kind, made
+
+
+def test_a_single_model_is_asked_for_by_its_fields() -> None:
+    assert list(by_query.parameters["properties"]) == ["text", "limit"]
+    assert by_query.description == "What to look for."
+    assert "description" not in by_query.parameters
+    assert by_dates.description == "Look by dates."
+    assert by_dates.parameters["description"] == "From and to."
+
+
+@pytest.mark.parametrize(
+    ("given", "arguments", "bound"),
+    [
+        (by_query, '{"text": "x", "limit": 2}', {"query": Query(text="x", limit=2)}),
+        (by_query, '{"query": {"text": "x"}}', {"query": Query(text="x")}),
+        (by_dates, "", {}),
+        (by_dates, '{"low": 2, "high": 3}', {"dates": Range(low=2, high=3)}),
+    ],
+)
+def test_a_single_model_is_bound_by_its_fields_or_as_a_whole(
+    given: Tool[..., Any], arguments: str, bound: Any
+) -> None:
+    assert given.bind(arguments) == bound
+
+
+def test_what_is_called_like_a_function_is_a_tool() -> None:
+    clock = Tool(Clock())
+    assert (clock.name, clock.description) == ("Clock", "Tells the time.")
+    assert list(clock.parameters["properties"]) == ["zone"]
+    assert clock.source.file == __file__
+    part = Tool(partial(scaled, factor=2, key="secret"))
+    assert (part.name, part.description) == ("scaled", "Scale it.")
+    # What is set already is no question to the model, and stays on this machine.
+    assert part.parameters["properties"] == {"x": {"type": "number", "description": "What."}}
+    assert part(**part.bind('{"x": 3}')) == 6
+
+
+def test_a_field_may_describe_a_parameter() -> None:
+    given = Tool(options)
+    properties = given.parameters["properties"]
+    assert properties["count"]["minimum"] == 1
+    assert properties["count"]["description"] == "How many. (default: 3)"
+    # What is written next to the parameter counts for more than the docstring.
+    assert properties["Kind"]["description"] == "Which. (default: a)"
+    assert properties["made"] == {
+        "type": "array",
+        "items": {"type": "integer"},
+        "description": "Numbers.",
+    }
+    assert given(**given.bind("{}")) == (3, "a", [])
+    assert given(**given.bind('{"count": 1, "Kind": "b", "made": [1]}')) == (1, "b", [1])
+
+
+def test_null_stands_for_an_argument_that_is_left_out() -> None:
+    def look(query: str, limit: int = None) -> int:  # type: ignore[assignment]  # noqa: RUF013
+        return limit
+
+    given = Tool(look)
+    assert given.parameters["properties"]["limit"]["anyOf"][1] == {"type": "null"}
+    assert given.bind('{"query": "x", "limit": null}') == {"query": "x"}
+
+
+def test_strict_where_it_can_be() -> None:
+    assert Tool(free, strict=None).contract.strict is False
+    assert Tool(free, strict=None).problems() == []
+    assert Tool(scaled, strict=None).contract.strict is True
+
+
+def test_a_parameter_without_a_schema_is_told() -> None:
+    def call(back: Callable[[], int]) -> None:
+        pass
+
+    (problem,) = Tool(call).problems()
+    assert "tool 'call' cannot be described to a model. A parameter has no schema" in str(problem)

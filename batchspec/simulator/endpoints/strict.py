@@ -43,7 +43,7 @@ def _root(schema: Any) -> Iterator[str]:
     for keyword in ("anyOf", "oneOf", "allOf", "enum", "not"):
         if keyword in schema:
             yield f"schema must have type 'object' and not have '{keyword}' at the top level."
-    yield from _node(schema, (), 1)
+    yield from _node(schema, (), 0)
     if _count_properties(schema) > _MAX_PROPERTIES:
         yield f"schema has more than {_MAX_PROPERTIES} object properties."
 
@@ -52,6 +52,8 @@ def _node(schema: Any, context: Context, depth: int) -> Iterator[str]:
     if not is_object(schema):
         yield f"In context={context}, schema must be an object."
         return
+    # Levels are objects in objects; lists are none, and a definition starts anew.
+    depth += "properties" in schema
     if depth > _MAX_DEPTH:
         yield f"In context={context}, schema exceeds the {_MAX_DEPTH} levels of nesting allowed."
         return
@@ -88,10 +90,10 @@ def _object(schema: Mapping[str, Any], context: Context) -> Iterator[str]:
 
 def _children(schema: Mapping[str, Any], context: Context, depth: int) -> Iterator[str]:
     for name, child in schema.get("properties", {}).items():
-        yield from _node(child, (*context, "properties", name), depth + 1)
+        yield from _node(child, (*context, "properties", name), depth)
     for key in ("$defs", "definitions"):
         for name, child in schema.get(key, {}).items():
-            yield from _node(child, (*context, key, name), 1)
+            yield from _node(child, (*context, key, name), 0)
     for index, child in enumerate(schema.get("anyOf", ())):
         yield from _node(child, (*context, "anyOf", str(index)), depth)
     types = schema.get("type")
@@ -99,7 +101,7 @@ def _children(schema: Mapping[str, Any], context: Context, depth: int) -> Iterat
         if not schema.get("items"):
             yield f"In context={context}, array schema missing items."
         else:
-            yield from _node(schema["items"], (*context, "items"), depth + 1)
+            yield from _node(schema["items"], (*context, "items"), depth)
 
 
 def _count_properties(schema: Any) -> int:
