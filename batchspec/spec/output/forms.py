@@ -8,13 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 from pydantic_core import to_json, to_jsonable_python
 
 from batchspec.spec.output.members import Member, names_of
-from batchspec.spec.strict import Strict, plain_schema, strict_schema
+from batchspec.spec.schemas import schema_of
+from batchspec.spec.strict import Strict, plain_schema, sent_schema
 
 
 class Form:
     """One member; types that are no objects are wrapped in `{"response": …}`."""
 
-    def __init__(self, member: Member, *, strict: bool) -> None:
+    def __init__(self, member: Member, *, strict: bool | None) -> None:
         self.member = member
         self._is_strict = strict
 
@@ -25,7 +26,7 @@ class Form:
 
     @cached_property
     def _wrapper(self) -> type[BaseModel] | None:
-        schema = plain_schema(self.adapter.json_schema())
+        schema = plain_schema(schema_of(self.member.kind))
         if schema.get("type") == "object":
             return None
         return create_model(
@@ -35,11 +36,7 @@ class Form:
     @cached_property
     def schema(self) -> Strict:
         """The JSON schema, in the strict subset where that is wanted."""
-        root = self._wrapper
-        return as_sent(
-            root.model_json_schema() if root else self.adapter.json_schema(),
-            strict=self._is_strict,
-        )
+        return sent_schema(schema_of(self._wrapper or self.member.kind), strict=self._is_strict)
 
     def read(self, text: str) -> Any:
         """Return what a text stands for; it may be unfinished.
@@ -47,7 +44,7 @@ class Form:
         Raises:
             ValidationError: The text is not JSON, or does not fit.
         """
-        wrapper = self._wrapper
+        text, wrapper = self.schema.read(text), self._wrapper
         if wrapper is None:
             return self.member.value(self.adapter.validate_json(text))
         return self.member.value(cast("Any", wrapper.model_validate_json(text)).response)
@@ -73,7 +70,7 @@ class Choice:
     A root that is a choice itself is nothing that strict mode takes.
     """
 
-    def __init__(self, members: Sequence[Member], *, strict: bool) -> None:
+    def __init__(self, members: Sequence[Member], *, strict: bool | None) -> None:
         self.members = dict(zip(names_of(members), members, strict=True))
         self._is_strict = strict
 
@@ -97,7 +94,7 @@ class Choice:
     @cached_property
     def schema(self) -> Strict:
         """The JSON schema, in the strict subset where that is wanted."""
-        return as_sent(self._root.model_json_schema(), strict=self._is_strict)
+        return sent_schema(schema_of(self._root), strict=self._is_strict)
 
     def read(self, text: str) -> Any:
         """Return what a text stands for; it may be unfinished.
@@ -105,7 +102,8 @@ class Choice:
         Raises:
             ValidationError: The text is not JSON, or does not fit.
         """
-        result: Any = cast("Any", self._root.model_validate_json(text)).result
+        read = self._root.model_validate_json(self.schema.read(text))
+        result: Any = cast("Any", read).result
         return self.members[result.kind].value(result.data)
 
     def dump(self, value: Any) -> Any:
@@ -119,11 +117,6 @@ class Choice:
 
 def _fields(name: str, kind: Any) -> dict[str, Any]:
     return {"kind": (Literal[name], ...), "data": (kind, ...)}
-
-
-def as_sent(schema: dict[str, Any], *, strict: bool) -> Strict:
-    """Return a schema as it is sent."""
-    return strict_schema(schema) if strict else Strict(plain_schema(schema), ())
 
 
 def plain_value(value: Any) -> Any:

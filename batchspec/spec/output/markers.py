@@ -17,13 +17,14 @@ class NativeOutput:
             that makes it of such parameters; or a list of these, of which the model chooses one.
         name: Of the schema, as the provider sees it.
         description: Of the schema, as the model sees it.
-        strict: False asks the provider for its best effort only, which allows every schema.
+        strict: False asks the provider for its best effort only, which allows every schema; None
+            asks it to enforce the schema where it can.
     """
 
     type: Any
     name: str | None = None
     description: str | None = None
-    strict: bool = True
+    strict: bool | None = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +35,15 @@ class ToolOutput:
         type: A type with a JSON schema, or a function that makes the answer of its parameters.
         name: Of the tool; `final_result` where it is the only one, else `final_result_<Type>`.
         description: Of the tool; by default the docstring of the type or the function.
-        strict: False asks the provider for its best effort only, which allows every schema.
+        strict: False asks the provider for its best effort only, which allows every schema; None
+            asks it to enforce the schema where it can.
         max_retries: How often this answer is asked for again, instead of `output_retries`.
     """
 
     type: Any
     name: str | None = None
     description: str | None = None
-    strict: bool = True
+    strict: bool | None = True
     max_retries: int | None = None
 
 

@@ -160,7 +160,7 @@ class SchemaMode(OutputMode):
 
     typed = True
 
-    def __init__(self, given: Any, *, strict: bool) -> None:
+    def __init__(self, given: Any, *, strict: bool | None) -> None:
         self.members = [Member(each) for each in (given if is_several(given) else [given])]
         several = is_several(given) and len(self.members) > 1
         self.form: Form | Choice = (
@@ -235,7 +235,7 @@ class NativeMode(SchemaMode):
             name=marker.name or own or DEFAULT_NAME,
             schema=self.form.schema.schema,
             description=marker.description,
-            strict=marker.strict,
+            strict=self.form.schema.enforced,
         )
 
 

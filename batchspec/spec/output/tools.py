@@ -34,7 +34,7 @@ class OutputTool:
         own = schema.pop("description", None)
         function = self.form.member.function
         said = self.marker.description or (function and function.description) or own or DESCRIPTION
-        return ToolContract(self.name, f"{self._prefix}{said}", schema, self.marker.strict)
+        return ToolContract(self.name, f"{self._prefix}{said}", schema, self.form.schema.enforced)
 
 
 class ToolMode(OutputMode):
