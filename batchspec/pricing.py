@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Basis = Literal["configured", "batch", "list"]
 """Where a rate comes from; `list` is an upper bound."""
 MILLION = 1_000_000
+_CATALOGUE = {"openai-responses": "openai"}
+"""Whose prices a provider's are."""
 _LIVE_FACTOR = 2
 """Batches cost half of what the same requests cost at the live endpoint."""
 
@@ -162,6 +164,7 @@ def _listed(provider: str, model: str, via: Via) -> Rates | None:
     from genai_prices import Usage as Tokens  # noqa: PLC0415
     from genai_prices import calc_price  # noqa: PLC0415
 
+    provider = _CATALOGUE.get(provider, provider)
     one = Tokens(input_tokens=1, output_tokens=1)
     try:
         batch = calc_price(

@@ -59,7 +59,7 @@ def test_a_further_provider_and_its_prices_stand_beside_openai(tmp_path: Path) -
         '[providers.eu.prices."m-1"]\ninput = 0.1\noutput = 2\n'
     )
     settings = load_settings(tmp_path)
-    assert sorted(settings.providers) == ["eu", "openai"]
+    assert sorted(settings.providers) == ["eu", "openai", "openai-responses"]
     assert settings.provider("eu").prices["m-1"].input == Decimal("0.1")
     assert settings.base_url("eu") == "https://eu.example/v1"
 
@@ -194,3 +194,28 @@ def test_answers_are_one_reference_or_a_table(
     for text, answers in (("b.py:f", "b.py:f"), ('{"*": "b.py:f"}', {"*": "b.py:f"})):
         monkeypatch.setenv("BATCHSPEC_SIMULATOR__ANSWERS", text)
         assert load_settings(tmp_path).simulator.answers == answers
+
+
+def test_openai_responses_is_openai_at_its_other_endpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://proxy.example/v1")
+    text = '[providers.openai]\napi_key_env = "WORK_KEY"\nlimits.min_requests = 2\n'
+    (tmp_path / "batchspec.toml").write_text(text)
+    chats, responses = map(load_settings(tmp_path).provider, ("openai", "openai-responses"))
+    assert responses == chats.model_copy(update={"endpoint": "/v1/responses"})
+    assert load_settings(tmp_path).base_url("openai-responses") == "https://proxy.example/v1"
+    more = "[providers.openai-responses]\nlimits.min_requests = 5\n"
+    (tmp_path / "batchspec.toml").write_text(text + more)
+    responses = load_settings(tmp_path).provider("openai-responses")
+    assert (responses.endpoint, responses.api_key_env) == ("/v1/responses", "WORK_KEY")
+    assert responses.limits.min_requests == 5
+
+
+def test_a_live_provider_may_speak_responses(tmp_path: Path) -> None:
+    text = '[providers.laptop]\ntype = "live"\nbase_url = "http://x/v1"\nendpoint = "{}"\n'
+    (tmp_path / "batchspec.toml").write_text(text.format("/v1/responses"))
+    assert load_settings(tmp_path).provider("laptop").endpoint == "/v1/responses"
+    (tmp_path / "batchspec.toml").write_text(text.format("/v1/replies"))
+    with pytest.raises(ConfigurationError, match=r"providers\.laptop\.endpoint: Input should be"):
+        load_settings(tmp_path)

@@ -23,6 +23,7 @@ from batchspec.ports import (
     Collection,
     Provider,
 )
+from batchspec.ports.providers import line_overhead
 from batchspec.reconcile.converse import after_feedback
 from batchspec.reconcile.retry import again_at
 from batchspec.reconcile.settle import Judge, settle
@@ -260,11 +261,13 @@ class _Settling:
         assistant = self._wire.assistant(line)
         messages = after_feedback(from_json(stored), assistant, ask.feedback, answers)
         encoded = canonical_json(messages)
-        return self._further.append(encoded), len(encoded) + self._overhead(member.contract)
+        size = self._wire.size(encoded) + self._overhead(member.contract)
+        return self._further.append(encoded), size
 
     def _overhead(self, contract: int) -> int:
         if contract not in self._overheads:
-            self._overheads[contract] = line_overhead(self._world, self._provider, contract)
+            fixed = self._world.store.contract(contract).at(2)
+            self._overheads[contract] = line_overhead(self._wire, fixed)
         return self._overheads[contract]
 
     def _flush(self) -> None:
@@ -296,13 +299,6 @@ def stored_row(world: World, ref: RecordRef) -> dict[str, Any]:
     """Return the row of an item."""
     row: dict[str, Any] = from_json(world.store.body(ref).partition(b"\t")[2])
     return row
-
-
-def line_overhead(world: World, provider: Provider, contract: int) -> int:
-    """Return the bytes of a line of a further turn, in an input file, beside its messages."""
-    fixed = world.store.contract(contract).at(2)
-    first, second = provider.wire(fixed.endpoint).line_parts(fixed)
-    return len(first) + len(second) + 36
 
 
 def _we_cancelled(record: BatchRecord, settlement: Settlement) -> bool:

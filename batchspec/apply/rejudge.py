@@ -27,10 +27,11 @@ def _rejudge(world: World, job: JobAddress) -> Event:
 
     def changes(local: LocalJob) -> Iterator[_Change]:
         nonlocal replies
-        contract = local.desired.contract
-        wire = world.provider(contract.provider).wire(contract.endpoint)
+        provider = world.provider(local.desired.contract.provider)
         for stored in world.store.final_replies(job):
             replies += 1
+            # The job's endpoint may be another one now (`ignore_changes`).
+            wire = provider.wire(stored.endpoint)
             result = wire.decode(world.store.body(stored.reply)).result
             if isinstance(result, Reply):
                 outcome, reason = _verdict(world, local, stored, result)

@@ -14,13 +14,14 @@ from typing import Any
 import anyio
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from batchspec.apply.collect import line_overhead, stored_row
+from batchspec.apply.collect import stored_row
 from batchspec.apply.threads import Threads, threads
 from batchspec.apply.world import LocalJob, World
 from batchspec.errors import ModelRetry
 from batchspec.fingerprint import canonical_json
 from batchspec.ids import ConversationId, JobAddress
 from batchspec.messages import JsonObject, Outcome
+from batchspec.ports.providers import line_overhead
 from batchspec.reconcile.converse import after_tools
 from batchspec.spec.context import RunContext
 from batchspec.spec.tool import ArgumentsInvalid, Tool
@@ -277,8 +278,7 @@ def _next_turn(
     append: Callable[[bytes], Any],
 ) -> NextTurn:
     contract = world.store.contract(turn.contract)
-    provider = world.provider(contract.provider)
-    wire = provider.wire(contract.endpoint)
+    wire = world.provider(contract.provider).wire(contract.endpoint)
     results: list[JsonObject] = []
     for call in turn.calls:
         ended = fresh.get((turn.conversation, call.position))
@@ -291,5 +291,5 @@ def _next_turn(
     stored = world.store.body(turn.request).partition(b"\t")[0]
     assistant = wire.assistant(world.store.body(turn.reply))
     messages = canonical_json(after_tools(from_json(stored), assistant, results))
-    size = len(messages) + line_overhead(world, provider, turn.contract)
+    size = wire.size(messages) + line_overhead(wire, contract.at(2))
     return NextTurn(turn.conversation, append(messages), size)

@@ -17,6 +17,8 @@ from pydantic import (
 
 from batchspec.state.records import LoneRequest
 
+Endpoint = Literal["/v1/chat/completions", "/v1/responses"]
+"""Where the requests of jobs go."""
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """Environments and providers are named in paths and in `provider:model`."""
 STRICT = ConfigDict(extra="forbid", frozen=True)
@@ -67,6 +69,8 @@ class CommonSettings(BaseModel):
     limits: Limits = Limits()
     prices: dict[str, ModelPrices] = Field(default_factory=dict[str, ModelPrices])
     """By model; they win over the built-in list."""
+    endpoint: Endpoint = "/v1/chat/completions"
+    """Where requests go; `/v1/responses` is the other one."""
     record: str | None = None
     """A JSON-lines file to which every answer is added; `--simulate` answers from it."""
 
@@ -75,7 +79,7 @@ class OpenAISettings(CommonSettings):
     """A provider of the Files and Batches API."""
 
     type: Literal["openai"] = "openai"
-    """What it speaks: the Files and Batches API, with chat completions."""
+    """What it speaks: the Files and Batches API."""
     api_key_env: str = "OPENAI_API_KEY"
     """The environment variable that holds the key."""
     base_url: str | None = None
@@ -122,4 +126,25 @@ ProviderSettings = Annotated[
     Discriminator(type_of),
 ]
 """How one provider is reached; `type` says which it is."""
+OPENAI, OPENAI_RESPONSES = "openai", "openai-responses"
+"""The providers that are there without any configuration."""
+
+
+def with_built_in(own: Mapping[str, ProviderSettings]) -> dict[str, ProviderSettings]:
+    """Return the providers of a configuration and those that are always there.
+
+    `openai-responses` is `openai` at its other endpoint: what is not said of it is as there.
+    """
+    first: dict[str, ProviderSettings] = {OPENAI: OpenAISettings()}
+    first |= {name: one for name, one in own.items() if name == OPENAI}
+    base, more = first[OPENAI], own.get(OPENAI_RESPONSES)
+    said: dict[str, Any] = {"endpoint": "/v1/responses"}
+    if more is not None:
+        said |= {name: getattr(more, name) for name in more.model_fields_set}
+    if more is not None and type(more) is not type(base):
+        base = more
+    second: dict[str, ProviderSettings] = {OPENAI_RESPONSES: base.model_copy(update=said)}
+    return first | second | {n: one for n, one in own.items() if n not in {*first, *second}}
+
+
 TYPES: Mapping[str, type[BaseModel]] = {"openai": OpenAISettings, "live": LiveSettings}

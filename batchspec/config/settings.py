@@ -30,6 +30,8 @@ from pydantic_settings import (
 
 from batchspec.config.providers import (
     NAME_PATTERN,
+    OPENAI,
+    OPENAI_RESPONSES,
     STRICT,
     TYPES,
     Limits,
@@ -38,6 +40,7 @@ from batchspec.config.providers import (
     ProviderSettings,
     as_table,
     type_of,
+    with_built_in,
 )
 from batchspec.errors import ConfigurationError
 from batchspec.spec.suggest import did_you_mean
@@ -109,13 +112,13 @@ class Settings(BaseModel):
 
     @field_validator("providers")
     @classmethod
-    def _openai_is_always_there(
+    def _some_are_always_there(
         cls, value: dict[str, ProviderSettings]
     ) -> dict[str, ProviderSettings]:
         for name in value:
             if not re.match(NAME_PATTERN, name):
                 raise ValueError(f"{name!r} is no name; a provider is named like {'my-laptop'!r}")
-        return {"openai": OpenAISettings()} | value
+        return with_built_in(value)
 
     def provider(self, name: str) -> ProviderSettings:
         """Return the settings of a provider.
@@ -157,10 +160,10 @@ class Settings(BaseModel):
     def base_url(self, provider: str) -> str | None:
         """Return where a provider is, or None for the SDK's own default.
 
-        `OPENAI_BASE_URL` counts for the built-in provider when the configuration says nothing.
+        `OPENAI_BASE_URL` counts for the built-in providers when the configuration says nothing.
         """
         configured = self.provider(provider).base_url
-        if configured is None and provider == "openai":
+        if configured is None and provider in {OPENAI, OPENAI_RESPONSES}:
             return os.environ.get("OPENAI_BASE_URL") or None
         return configured
 

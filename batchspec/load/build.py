@@ -21,7 +21,7 @@ from batchspec.spec.job import Job
 from batchspec.spec.model import parse_model
 from batchspec.spec.output import NativeMode, OutputMode, ToolMode, output_mode
 from batchspec.spec.rows import Collect, DerivedSource, OutputsOf
-from batchspec.spec.settings import body_settings
+from batchspec.spec.settings import body_settings, endpoint_problems
 from batchspec.spec.suggest import did_you_mean
 from batchspec.spec.tool import Tool, refusals
 
@@ -158,6 +158,8 @@ class _Builder:
         names = {tool.name for tool in contract.tools} | {cast("Any", t).name for t in job.tools}
         for problem in choice_problems(contract.settings.get("tool_choice"), names):
             self._tell(address, "tool choice is not possible", problem)
+        for problem in endpoint_problems(contract.endpoint, contract.settings):
+            self._tell(address, "setting does not fit the endpoint", problem)
         desired = DesiredJob(
             address=address,
             job=job,

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from batchspec.fingerprint import canonical_json
 from batchspec.plan.changes import Difference
 from batchspec.plan.diff import first_difference
-from batchspec.spec.shapes import is_mapping
+from batchspec.spec.shapes import is_list, is_mapping
 
 _SPOKEN = ("messages", "input", "prompt")
 """Where a body has what is said, whatever the endpoint; the rest are settings."""
@@ -58,6 +58,7 @@ def asked(custom_id: object, body: object) -> Asked | None:
     if not isinstance(custom_id, str) or not is_mapping(body):
         return None
     custom_id.encode()  # half a surrogate pair is no text
+    body = _plain(body)
     text = canonical_json(body)
     spoken = canonical_json({name: body[name] for name in _SPOKEN if name in body})
     model = body.get("model")
@@ -70,14 +71,46 @@ def asked(custom_id: object, body: object) -> Asked | None:
     )
 
 
-def our_request(parts: tuple[bytes, bytes], messages_json: bytes) -> Asked:
+def _plain(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a body in which what can be said in several ways is said in ours.
+
+    Responses take a text for one message of the user, instructions beside it, and texts as parts.
+    """
+    given, plain = body.get("input"), dict(body)
+    if "instructions" in body and isinstance(body["instructions"], str | None):
+        del plain["instructions"]
+    first = [] if "instructions" in plain else _system(body.get("instructions"))
+    if isinstance(given, str):
+        plain["input"] = [*first, {"role": "user", "content": given}]
+    elif is_list(given):
+        plain["input"] = [*first, *map(_plain_item, given)]
+    else:
+        return dict(body)
+    return plain
+
+
+def _system(instructions: str | None) -> list[dict[str, str]]:
+    return [{"role": "system", "content": instructions}] if instructions else []
+
+
+def _plain_item(item: Any) -> Any:
+    match item:
+        case {"role": _, "type": "message", **rest} if "id" not in rest:
+            return _plain_item({"role": item["role"], **rest})
+        case {"role": role, "content": [{"type": "input_text", "text": text}], **rest} if not rest:
+            return {"role": role, "content": text}
+        case _:
+            return item
+
+
+def our_request(parts: tuple[bytes, bytes], spoken: bytes) -> Asked:
     """Return what a row of ours would ask.
 
     Args:
         parts: What `Wire.line_parts` returned for its contract.
-        messages_json: Its messages.
+        spoken: Its messages as `Wire.encode` returned them.
     """
-    line = b'{"custom_id":"%b%b%b' % (parts[0], messages_json, parts[1])
+    line = b'{"custom_id":"%b%b%b' % (parts[0], spoken, parts[1])
     found = read_line(line)
     assert found is not None  # noqa: S101 - we wrote it
     return found

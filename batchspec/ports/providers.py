@@ -14,6 +14,9 @@ from batchspec.messages import Contract, JsonObject, Line, Usage
 from batchspec.state.records import LoneRequest, Via
 from batchspec.state.remote import RemoteBatch, RemoteFile
 
+_START = len('{"custom_id":"') + 22
+"""Bytes of a line up to where the parts of a codec begin; a turn's number may have five digits."""
+
 
 class Wire(Protocol):
     """The pure codec of one endpoint; no I/O."""
@@ -38,6 +41,10 @@ class Wire(Protocol):
         """
         ...
 
+    def size(self, messages_json: bytes) -> int:
+        """Return how many bytes stored messages take in a line."""
+        ...
+
     def decode(self, line: bytes) -> Line:
         """Judge one line of a result file alone; never raises."""
         ...
@@ -49,6 +56,11 @@ class Wire(Protocol):
     def tool_answer(self, call: str, content: str) -> JsonObject:
         """Return what answers the call of a tool, by its id, in the next turn."""
         ...
+
+
+def line_overhead(wire: Wire, contract: Contract) -> int:
+    """Return the bytes of a line of an input file beside its messages, the newline not counted."""
+    return sum(map(len, wire.line_parts(contract))) + _START
 
 
 class Client(Protocol):
@@ -97,7 +109,7 @@ class Provider:
     name: str
     client: Client
     wires: Mapping[str, Wire]
-    """By endpoint; that of chats comes first."""
+    """By endpoint: that of its jobs, and any other that its replies on record may be of."""
     max_requests: int
     max_bytes: int
     canary: int = 0

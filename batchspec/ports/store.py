@@ -88,11 +88,14 @@ class Draft(Protocol):
         ...
 
     def put(
-        self, job: JobAddress, rows: Sequence[tuple[PlannedRow, Kind]], overhead: int
+        self,
+        job: JobAddress,
+        rows: Sequence[tuple[PlannedRow, Kind]],
+        size: Callable[[bytes], int],
     ) -> Sequence[Duplicate]:
         """Note rows as seen, keep those that change, and return rows whose key was seen before.
 
-        `overhead` is what a line of an input file holds beside the messages, in bytes.
+        `size` tells the bytes of a line of an input file from its messages.
         """
         ...
 

@@ -25,6 +25,7 @@ from batchspec.plan.foreign import (
     same_model,
 )
 from batchspec.ports import Provider
+from batchspec.ports.providers import line_overhead
 from batchspec.project.accounts import bindings
 from batchspec.project.applying import acquired
 from batchspec.project.beating import beating
@@ -257,13 +258,15 @@ class Importing:
         """Put the further turns that wait to be sent beside the lines."""
         for turn in later_turns(reader, self._job.address):
             contract = reader.contract(turn.contract).at(turn.turn)
-            parts = provider.wire(contract.endpoint).line_parts(contract)
-            foreign.later(turn, our_request(parts, turn.messages_json))
+            wire = provider.wire(contract.endpoint)
+            spoken = wire.encode(turn.messages_json)
+            foreign.later(turn, our_request(wire.line_parts(contract), spoken))
 
     def _put_rows(self, provider: Provider, planner: Planner, foreign: ForeignBatch) -> None:
         """Put the rows of the job beside the lines, and those a line may be for into the plan."""
         job, draft = self._job, planner.draft
-        parts = provider.wire(job.contract.endpoint).line_parts(job.contract)
+        wire = provider.wire(job.contract.endpoint)
+        parts, overhead = wire.line_parts(job.contract), line_overhead(wire, job.contract)
         known = draft.begin(job.address, job.contract, job.policy, partial=True)
         expanded = Expander(job).expand(self._source(planner))
         while chunk := list(islice(expanded, _CHUNK)):
@@ -275,10 +278,12 @@ class Importing:
             changes: list[tuple[DesiredRow, Kind]] = []
             for row, was in zip(rows, draft.look(job.address, rows), strict=True):
                 kind, standing = _standing(row, was, known=known, protect=job.job.protect)
-                ours = our_request(parts, row.messages_json)
+                ours = our_request(parts, wire.encode(row.messages_json))
                 if foreign.row(job.address, row, ours, standing):
                     changes.append((row, kind))
-            if doubles := draft.put(job.address, changes, sum(map(len, parts)) + 36):
+            if doubles := draft.put(
+                job.address, changes, lambda messages: overhead + wire.size(messages)
+            ):
                 raise SpecError([doubled(job, double) for double in doubles])
 
     def _source(self, planner: Planner) -> Rows:

@@ -1,6 +1,6 @@
 """One pass over the rows of a job: each is looked up in the state, classified, and put down."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from operator import attrgetter
@@ -13,6 +13,7 @@ from batchspec.load.rows import duplicate_key
 from batchspec.plan.changes import Difference, Kind, ReasonCode
 from batchspec.plan.diff import Tally, changed_parts, classify, contract_change, message_change
 from batchspec.plan.planfile import DONE
+from batchspec.ports.providers import line_overhead
 from batchspec.project.constraint import Constraint
 from batchspec.state.stored import Duplicate, RecordedRow
 from batchspec.state.tokens import largest_line, prompt_tokens
@@ -40,8 +41,9 @@ class RowPass:
         self._only = planner.selection.only_rows(job.address)
         self._reasons: dict[int | None, Any] = {}
         self._oversize: dict[bool, tuple[Diagnostic, int]] = {}
-        first, second = planner.wire(job).line_parts(job.contract)
-        self._overhead = len(first) + len(second) + 36
+        wire = planner.wire(job)
+        overhead, size = line_overhead(wire, job.contract), wire.size
+        self._size: Callable[[bytes], int] = lambda messages: overhead + size(messages)
         provider = planner.providers[job.contract.provider]
         self._limit = provider.max_bytes
         self._cap = provider.cap(job.contract.model)
@@ -87,15 +89,15 @@ class RowPass:
             changes = [
                 (row, self._classify(row, was)) for row, was in zip(rows, recorded, strict=True)
             ]
-        for double in self._draft.put(self._job.address, changes, self._overhead):
+        for double in self._draft.put(self._job.address, changes, self._size):
             yield doubled(self._job, double)
         # Seldom is any: the longest of a thousand tells without a look at each.
-        if max(map(len, map(_MESSAGES, rows))) + self._overhead > self._largest:
+        if self._size(max(map(_MESSAGES, rows), key=len)) > self._largest:
             self._oversized(changes)
 
     def _oversized(self, changes: Iterable[tuple[DesiredRow, Kind]]) -> None:
         for row, kind in changes:
-            size = len(row.messages_json) + self._overhead
+            size = self._size(row.messages_json)
             if size > self._largest and kind in {Kind.SUBMIT, Kind.RESUBMIT}:
                 known, found = size > self._limit, self._oversize
                 first, rows = found.get(known, (self._too_large(row, size), 0))

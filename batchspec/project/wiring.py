@@ -25,6 +25,7 @@ from batchspec.project.recording import (
     replay_note,
     replaying,
 )
+from batchspec.providers.openai.responses import ResponsesWire
 from batchspec.providers.openai.wire import ChatCompletionsWire
 from batchspec.reconcile.observe import Pace
 from batchspec.state.records import LoneRequest
@@ -46,17 +47,19 @@ _FOREVER = 10 * 365 * 86_400.0
 """Seconds until a batch against an endpoint of the user's own expires."""
 
 
-WIRES: Mapping[str, Wire] = {ChatCompletionsWire.endpoint: ChatCompletionsWire()}
-"""What providers speak, by endpoint; that of chats comes first."""
+WIRES: Mapping[str, Wire] = {
+    wire.endpoint: wire for wire in (ChatCompletionsWire(), ResponsesWire())
+}
+"""What providers speak, by endpoint."""
 
 
 def _wires(own: ProviderSettings) -> Mapping[str, Wire]:
-    return {_LIVE_WIRE.endpoint: _LIVE_WIRE} if isinstance(own, LiveSettings) else WIRES
+    return {**WIRES, _LIVE_WIRE.endpoint: _LIVE_WIRE} if isinstance(own, LiveSettings) else WIRES
 
 
 def endpoints(settings: Settings) -> dict[str, str]:
-    """Return the endpoint of every provider's chats."""
-    return {name: next(iter(_wires(own))) for name, own in settings.providers.items()}
+    """Return the endpoint to which every provider's requests go."""
+    return {name: own.endpoint for name, own in settings.providers.items()}
 
 
 def make_providers(settings: Settings) -> dict[str, Provider]:

@@ -34,6 +34,7 @@ class Settings(TypedDict, total=False):
     logprobs: bool
     top_logprobs: Annotated[int, Field(ge=0, le=20)]
     service_tier: str
+    store: bool
     user: str
     extra_body: dict[str, Any]
 
@@ -69,6 +70,37 @@ def setting_problems(settings: Mapping[str, Any]) -> list[str]:
         )
     known = {name: settings[name] for name in settings if name in _names()}
     return problems + _value_problems(known) + _clashes(known)
+
+
+_ONLY_CHATS = frozenset(
+    {"seed", "stop", "presence_penalty", "frequency_penalty", "logit_bias", "response_format"}
+)
+_RESPONSES = "/v1/responses"
+_FEWEST_TOKENS = 16
+
+
+def endpoint_problems(endpoint: str, settings: Mapping[str, Any]) -> list[str]:
+    """Return which settings an endpoint does not take, a sentence each.
+
+    Args:
+        endpoint: Where the requests go.
+        settings: As body parameters, see `body_settings`.
+    """
+    if endpoint != _RESPONSES:
+        return []
+    problems = [
+        f"{name!r} is a setting that {endpoint} does not have; remove it, or use a provider that"
+        " speaks /v1/chat/completions (`openai:`)."
+        for name in settings
+        if name in _ONLY_CHATS
+    ]
+    limits = {name: settings.get(name) for name in ("max_tokens", "max_completion_tokens")}
+    problems += [
+        f"{name!r} is {limit}, and {endpoint} takes no limit below {_FEWEST_TOKENS}."
+        for name, limit in limits.items()
+        if isinstance(limit, int) and limit < _FEWEST_TOKENS
+    ]
+    return problems
 
 
 def body_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -123,6 +123,8 @@ class FinalReply(NamedTuple):
     reason: str | None
     output_retries: int
     """How often the model had been asked again."""
+    endpoint: str
+    """Of the request it answers."""
 
 
 class CallRecord(NamedTuple):

@@ -180,14 +180,17 @@ class SqliteDraft:
         return found
 
     def put(
-        self, job: JobAddress, rows: Sequence[tuple[PlannedRow, Kind]], overhead: int
+        self,
+        job: JobAddress,
+        rows: Sequence[tuple[PlannedRow, Kind]],
+        size: Callable[[bytes], int],
     ) -> Sequence[Duplicate]:
         """Note rows as seen and keep those that change; returns rows whose key was seen before.
 
         Args:
             job: A job that was begun.
             rows: Rows with what happens to each.
-            overhead: Bytes of a line in an input file beside the messages.
+            size: Tells the bytes of a line in an input file from its messages.
         """
         number = self._numbers[job]
         keep = self._keep
@@ -199,10 +202,9 @@ class SqliteDraft:
             if symbol is None:
                 values.append((number, row.key, row.line, None, None, None, None, None))
                 continue
-            size = overhead + len(row.messages_json)
-            seen = row_digest(row.row_json)
+            seen, line = row_digest(row.row_json), size(row.messages_json)
             values.append(
-                (number, row.key, row.line, symbol, row.fingerprint, keep(row), size, seen)
+                (number, row.key, row.line, symbol, row.fingerprint, keep(row), line, seen)
             )
         before = self.db.total_changes
         try:

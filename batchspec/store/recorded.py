@@ -199,9 +199,9 @@ class RecordedState(LeasedState):
     def final_replies(self, job: JobAddress) -> Iterator[FinalReply]:
         """Yield the replies that gave items their outcome."""
         rows = self.db.execute(
-            "SELECT id, reply, turn, outcome, reason, output_retries FROM conversations "
-            "WHERE phase = 'final' AND outcome IN ('succeeded', 'failed', 'exhausted') "
-            "AND reply IS NOT NULL "
+            "SELECT c.id, reply, turn, outcome, reason, output_retries, l.endpoint "
+            "FROM conversations c JOIN lanes l ON l.id = c.lane WHERE phase = 'final' "
+            "AND outcome IN ('succeeded', 'failed', 'exhausted') AND reply IS NOT NULL "
             "AND job = (SELECT id FROM jobs WHERE address = ?)",
             (job,),
         )

@@ -58,7 +58,7 @@ def drafted(
             classify(row, was, known_job=known, replace_it=replace)[0]
             for row, was in zip(rows, draft.look(job, rows), strict=True)
         ]
-        assert draft.put(job, list(zip(rows, found, strict=True)), 100) == ()
+        assert draft.put(job, list(zip(rows, found, strict=True)), lambda m: 100 + len(m)) == ()
         kinds += found
         events.append(PlanAgreed(plan=plan, job=job, added=len(rows), changed=0, removed=0, at=1.0))
     for name in removed:

@@ -207,7 +207,7 @@ def test_a_doubled_key_is_told_and_a_plan_can_be_dropped(store: StateStore) -> N
     draft = store.draft("p1")
     draft.begin(JOB, MODEL, b"")
     rows = [desired("a", "A")._replace(line=2), desired("a", "B")._replace(line=9)]
-    (double,) = draft.put(JOB, [(row, Kind.SUBMIT) for row in rows], 10)
+    (double,) = draft.put(JOB, [(row, Kind.SUBMIT) for row in rows], len)
     assert (double.key, double.first, double.second) == ("a", 2, 9)
     draft.discard()
     draft.discard()

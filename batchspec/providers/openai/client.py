@@ -16,7 +16,7 @@ import openai
 from openai import AsyncOpenAI
 
 from batchspec.ids import FileId, RemoteId
-from batchspec.providers.openai.wire import blot, count
+from batchspec.providers.openai.lines import blot, count
 from batchspec.state.records import RemoteStatus, RequestCounts
 from batchspec.state.remote import (
     CallError,

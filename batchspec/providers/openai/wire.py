@@ -1,25 +1,26 @@
-r"""The codec of `/v1/chat/completions` batches: request lines out, result lines in. No I/O.
+"""The codec of `/v1/chat/completions` batches: request lines out, result lines in. No I/O."""
 
-Facts: OpenAI's batch guide and API reference; irregular lines as seen in public reports. A line is
-split from its neighbours at the byte `\n` only, since JSON strings may hold U+2028, and judged
-alone, so that one bad line never spoils a batch.
-"""
-
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from batchspec.messages import (
     Contract,
     FinishReason,
     JsonObject,
     Line,
-    LineError,
     Reply,
     ToolCall,
     Usage,
+)
+from batchspec.providers.openai.lines import (
+    body_of,
+    counted,
+    is_object,
+    judge,
+    parse,
+    sendable,
 )
 
 _FINISH: Final[Mapping[str, FinishReason]] = {
@@ -29,14 +30,8 @@ _FINISH: Final[Mapping[str, FinishReason]] = {
     "function_call": "tool_calls",
     "content_filter": "content_filter",
 }
-_RETRYABLE = {0, 408, 409, 429}
-_NEVER_RAN = {"batch_expired", "batch_cancelled"}
 _RENAMED = {"max_tokens": "max_completion_tokens"}
 _NO_USAGE = Usage()
-_BOM: Final = b"\xef\xbb\xbf"
-_MOST = 2**53
-"""Beyond it a count is nonsense, and no column can hold it."""
-_SECRET = re.compile(r"(?<![A-Za-z0-9])sk-[\w*-]{6,}")
 
 
 class ChatCompletionsWire:
@@ -60,6 +55,10 @@ class ChatCompletionsWire:
     def encode(self, messages_json: bytes) -> bytes:
         """Return stored messages as they stand in a line: their neutral form is this one."""
         return messages_json
+
+    def size(self, messages_json: bytes) -> int:
+        """Return how many bytes stored messages take in a line."""
+        return len(messages_json)
 
     def line_parts(self, contract: Contract) -> tuple[bytes, bytes]:
         """Return what stands in a line between the custom_id and the messages, and after them.
@@ -108,35 +107,11 @@ class ChatCompletionsWire:
 
     def decode(self, line: bytes) -> Line:
         """Judge one line of a result file alone; never raises."""
-        try:
-            data = _parse(line)
-        except ValueError as error:
-            return Line(None, LineError("unreadable", "unreadable_line", str(error)))
-        if not _is_object(data):
-            return Line(None, LineError("unreadable", "unreadable_line", "not a JSON object"))
-        custom_id = data.get("custom_id")
-        key = custom_id if isinstance(custom_id, str) else None
-        try:
-            response = data.get("response")
-            if response is None:
-                return Line(key, _line_error(data.get("error") or {}))
-            body: Any = response.get("body")
-            if isinstance(body, str):  # some compatible servers encode it twice
-                body = from_json(body)
-            body = {} if body is None else body
-            status = _status(response.get("status_code"))
-            if status == 200 and body.get("choices"):
-                return Line(key, _reply(body))
-            return Line(key, _http_error(status, body))
-        except (AttributeError, TypeError, KeyError, ValueError, IndexError) as error:
-            problem = f"the reply has an unknown shape ({type(error).__name__}: {error})"
-            return Line(key, LineError("unreadable", "unknown_shape", problem))
+        return judge(line, _read)
 
     def assistant(self, line: bytes) -> list[JsonObject]:
         """Return the assistant's message of a line that `decode` read as a reply."""
-        # NaN can be read but not sent: where a number is none, nothing stands in its place.
-        sendable = to_json(_body(_parse(line))["choices"][0]["message"], inf_nan_mode="null")
-        message = from_json(sendable)
+        message = sendable(body_of(parse(line)["response"])["choices"][0]["message"])
         content, calls = message.get("content"), message.get("tool_calls")
         if calls:
             calls = [_sent_back(call) for call in calls]
@@ -149,55 +124,9 @@ class ChatCompletionsWire:
         return {"role": "tool", "tool_call_id": call, "content": content}
 
 
-def blot(text: str) -> str:
-    """Return a provider's words without keys, and as text that can be stored."""
-    return _SECRET.sub("sk-…", text.encode("utf-8", "replace").decode())
-
-
-def count(value: object) -> int:
-    """Return a number of things; 0 for nonsense."""
-    return value if type(value) is int and 0 <= value <= _MOST else 0
-
-
-def _is_object(value: object) -> TypeGuard[JsonObject]:
-    return isinstance(value, dict)
-
-
-def _parse(line: bytes) -> Any:
-    # The first line of a file may carry a byte order mark.
-    return from_json(line.removeprefix(_BOM))
-
-
-def _body(data: Mapping[str, Any]) -> Any:
-    body = data["response"].get("body")
-    return from_json(body) if isinstance(body, str) else body
-
-
-def _status(value: Any) -> Any:
-    """Return a status; some compatible servers write the number as text."""
-    return int(value) if isinstance(value, str) and re.fullmatch("[1-5][0-9]{2}", value) else value
-
-
-def _line_error(error: Mapping[str, Any]) -> LineError:
-    code = str(error.get("code") or "unknown_error")
-    message = str(error.get("message") or "the line holds neither a response nor an error")
-    return LineError("never_ran" if code in _NEVER_RAN else "retryable", code, blot(message))
-
-
-def _http_error(status: Any, body: Any) -> LineError:
-    error = body.get("error")
-    details: Mapping[str, Any] = error if _is_object(error) else {}
-    code = str(details.get("code") or details.get("type") or f"http_{status}")
-    message = blot(str(details.get("message") or error or f"HTTP status {status}"))
-    if status == 200:
-        if not details:
-            return LineError("unreadable", "empty_body", "status 200 without an answer")
-        return LineError("retryable", code, message)
-    passing = not isinstance(status, int) or status in _RETRYABLE or status >= 500
-    return LineError("retryable" if passing else "rejected", code, message)
-
-
-def _reply(body: Mapping[str, Any]) -> Reply:
+def _read(body: Mapping[str, Any]) -> Reply | None:
+    if not body.get("choices"):
+        return None
     choice = body["choices"][0]
     message = choice["message"]
     calls = message.get("tool_calls")
@@ -232,16 +161,12 @@ def _sent_back(call: JsonObject) -> JsonObject:
 
 
 def _usage(usage: Any) -> Usage:
-    if not _is_object(usage):
+    if not is_object(usage):
         return _NO_USAGE
     prompt, completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
     return Usage(
-        _tokens(usage, "prompt_tokens"),
-        _tokens(prompt, "cached_tokens"),
-        _tokens(usage, "completion_tokens"),
-        _tokens(completion, "reasoning_tokens"),
+        counted(usage, "prompt_tokens"),
+        counted(prompt, "cached_tokens"),
+        counted(usage, "completion_tokens"),
+        counted(completion, "reasoning_tokens"),
     )
-
-
-def _tokens(counts: Any, name: str) -> int:
-    return count(counts.get(name)) if _is_object(counts) else 0
