@@ -168,7 +168,8 @@ async def _answer(  # noqa: PLR0911, PLR0913, PLR0917 - each way a call can end,
         return "failed", "no row wants it any more", 0
     tool = local.desired.tools.get(call.name)
     if tool is None:
-        names = ", ".join(repr(name) for name in local.desired.tools)
+        offered = [*local.desired.tools, *(tool.name for tool in local.desired.output.tools)]
+        names = ", ".join(map(repr, offered))
         return "done", f"Unknown tool name: {call.name!r}. Available tools: {names}", 0
     if tool.once and call.status == "running":
         reason = "may have run before an interruption, and a tool marked `once` never runs twice"

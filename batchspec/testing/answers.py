@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, NoReturn, TypeGuard
 
 from batchspec.ids import JobAddress, RowKey, item_address, parse_custom_id
 from batchspec.simulator import Answer, HTTPFailure, Model, Question, Replay, SchemaModel
+from batchspec.spec.output import OutputMode
 from batchspec.spec.suggest import did_you_mean
 from batchspec.testing.scripts import MadeUp, Script, made_up, spoken
 
@@ -63,17 +64,22 @@ class _Asked(NamedTuple):
 class ScriptedModel:
     """Implements `simulator.Model` with answers by job and row; without any they are made up.
 
+    Args:
+        owners: Whose request it is.
+        mode: How a job wants its output, by address.
+
     Attributes:
         requests: Everything the model was asked, in order.
         problems: Where the answers did not fit, so far.
         cause: What the first answer raised that is none.
     """
 
-    def __init__(self, owners: Owners) -> None:
+    def __init__(self, owners: Owners, mode: Callable[[str], OutputMode]) -> None:
         self.requests: list[Request] = []
         self.problems: list[str] = []
         self.cause: BaseException | None = None
         self._owners = owners
+        self._mode = mode
         self._given: dict[str, Any] = {}
         self._others: Model = SchemaModel()
         self._lock = RLock()
@@ -123,7 +129,7 @@ class ScriptedModel:
         if _is_model(value):
             return value.answer(question)
         seed = f"{asked.conversation.hex()}_{asked.request.turn}"
-        return spoken(value, question.chat, seed)
+        return spoken(value, self._mode(asked.request.job), seed)
 
     def _asked(self, question: Question) -> _Asked | None:
         """Find whose request it is; a live call and a row that is gone are nobody's."""

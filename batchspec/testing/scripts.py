@@ -7,6 +7,8 @@ from typing import Any, TypeGuard, cast
 from pydantic_core import PydanticSerializationError, to_json
 
 from batchspec.simulator import Answer, HTTPFailure, Replay, ToolCall
+from batchspec.spec.output import OutputMode
+from batchspec.testing.written import written
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +97,13 @@ def fail(status: int, message: str = "Something went wrong.", *, code: str | Non
     return HTTPFailure(status, message, code=code)
 
 
-def spoken(value: Any, body: Mapping[str, Any], seed: str) -> Answer | Replay:
+def spoken(value: Any, mode: OutputMode, seed: str) -> Answer | Replay:
     """Return what the simulator sends for an answer of a script.
 
     Args:
-        value: A text; one or several tool calls; anything of the simulator; or a value to be sent
-            as JSON.
-        body: Of the request.
+        value: A text; one or several tool calls; anything of the simulator; or a value, which is
+            given as the job wants its output.
+        mode: How the job wants it.
         seed: Makes the ids of tool calls.
 
     Raises:
@@ -119,11 +121,11 @@ def spoken(value: Any, body: Mapping[str, Any], seed: str) -> Answer | Replay:
         return Answer(tool_calls=[_wired(c, f"call_{seed}_{n}") for n, c in enumerate(calls)])
     if value is None or isinstance(value, Script | HTTPFailure | type):
         raise TypeError(_no_answer(value))
-    wraps = _wraps(value, body)
-    if isinstance(value, str) and not wraps:
-        return _checked(Answer(content=value))
     try:
-        return Answer(content=to_json({"response": value} if wraps else value).decode())
+        given = written(value, mode)
+        if given.tool is not None:
+            return Answer(tool_calls=[ToolCall(f"call_{seed}", given.tool, given.text)])
+        return _checked(Answer(content=given.text))
     except PydanticSerializationError as error:
         raise TypeError(f"{_no_answer(value)} {error}") from None
 
@@ -163,16 +165,3 @@ def _wired(call: Call, call_id: str) -> ToolCall:
     given = call.arguments
     text = given if isinstance(given, str) else to_json(given).decode()
     return ToolCall(call_id, call.name, text)
-
-
-def _wraps(value: Any, body: Mapping[str, Any]) -> bool:
-    """Tell whether the request asks for `{"response": …}`, as for a type that is no object."""
-    asked: Any = body
-    for name in ("response_format", "json_schema", "schema", "properties"):
-        asked = asked.get(name) or cast("dict[str, Any]", {})
-    if set(asked) != {"response"}:
-        return False
-    if isinstance(value, str):
-        schema = asked["response"]
-        return schema.get("type") == "string" or value in (schema.get("enum") or ())
-    return not (isinstance(value, Mapping) and "response" in value)

@@ -22,6 +22,7 @@ from batchspec.providers.openai.client import OpenAIClient
 from batchspec.results.turns import Turn
 from batchspec.simulator import AppTransport, Faults
 from batchspec.spec.job import Job
+from batchspec.spec.output import OutputMode, output_mode
 from batchspec.spec.suggest import did_you_mean
 from batchspec.state.events import Event
 from batchspec.state.records import BatchRecord, JobProgress
@@ -99,7 +100,8 @@ class SimulatedProject:
         self.runs: list[Run] = []
         self._stack = ExitStack()
         self._reader: StateReader | None = None
-        self._model = ScriptedModel(self._owners)
+        self._model = ScriptedModel(self._owners, self._mode)
+        self._modes: dict[str, OutputMode] = {}
         self.server = Server(self.directory / "provider", self._model, self.clock, **server)
         self.faults: Faults = self.server.app.state.engine.faults
         self._stack.callback(self.server.close)
@@ -135,6 +137,12 @@ class SimulatedProject:
             return self.jobs
         with self.open() as project:
             return {desired.address: desired.job for desired in project.load()}
+
+    def _mode(self, address: str) -> OutputMode:
+        if not self._modes:
+            outputs = {name: getattr(job, "output", None) for name, job in self._jobs().items()}
+            self._modes = {name: output_mode(output) for name, output in outputs.items()}
+        return self._modes.get(address) or output_mode(None)
 
     def _owners(self, fingerprint: bytes) -> Sequence[tuple[JobAddress, RowKey]]:
         if self._reader is None:
@@ -199,6 +207,7 @@ class SimulatedProject:
         """
         __tracebackhide__ = hides_mistakes
         known_options("apply", options, self.apply, Project.apply)
+        self._modes = {}  # the specs may have changed
         recorder = hook or Recorder()
         with self.open() as project:
             plan = project.plan(targets=targets, replace=replace, refresh=refresh)

@@ -1,10 +1,11 @@
 """Answers made up from what the request itself says: its schemas, its tools, its words."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from batchspec.simulator.answers.conform import Schema
 from batchspec.simulator.answers.port import EMBEDDINGS, Answer, Question, Replay, ToolCall
@@ -85,6 +86,9 @@ def _choose(offer: _Offer, body: Json, voice: Voice) -> Sequence[Json]:
     others = [tool for tool in offer.tools if tool not in finals]
     rounds = sum(1 for message in body["messages"] if message.get("tool_calls"))
     again = rounds < _MAX_ROUNDS and voice.random.random() < 0.25
+    if offer.must and not finals and rounds and len(others) > 1:
+        # Tools are listed first: where one has to be called, the last may be what ends it.
+        finals = others[-1:]
     only_way = offer.must and not finals
     if others and (rounds == 0 or again or only_way):
         several = body.get("parallel_tool_calls") is not False and voice.random.random() < 0.3
@@ -109,12 +113,28 @@ def _content(body: Json, voice: Voice) -> str:
     if kind == "json_schema":
         schema: Schema = response_format["json_schema"].get("schema") or {}
         return to_json(make_instance(schema, voice)).decode()
+    if (told := _told_schema(body["messages"])) is not None:
+        return to_json(make_instance(told, voice)).decode()
     if kind == "json_object":
         return to_json({"answer": voice.sentence()}).decode()
     last = body["messages"][-1]
     if last["role"] == "tool":
         return f"The tool says: {_text(last)[:200]}. {voice.sentence()}"
     return voice.answer()
+
+
+def _told_schema(messages: Sequence[Json]) -> Schema | None:
+    """The schema of an object that a system message has in a line of its own, if one does."""
+    for message in messages:
+        if message["role"] not in {"system", "developer"}:
+            continue
+        for line in _text(message).splitlines():
+            if line.startswith("{"):
+                with suppress(ValueError):
+                    found = from_json(line)
+                    if is_object(found) and found.get("type") == "object":
+                        return found
+    return None
 
 
 def _prompt(messages: Sequence[Json]) -> str:

@@ -10,6 +10,7 @@ from batchspec.spec.output.modes import (
     NativeMode,
     OutputMode,
     PromptedMode,
+    SchemaMode,
     TextMode,
 )
 from batchspec.spec.output.tools import ToolMode, text_allowed
@@ -23,6 +24,7 @@ __all__ = [
     "OutputMode",
     "PromptedMode",
     "PromptedOutput",
+    "SchemaMode",
     "TextMode",
     "TextOutput",
     "ToolMode",

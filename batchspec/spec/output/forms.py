@@ -33,6 +33,11 @@ class Form:
             "Response", __config__=ConfigDict(extra="forbid"), response=(self.member.kind, ...)
         )
 
+    @property
+    def wraps(self) -> bool:
+        """Whether the type is no object by itself."""
+        return self._wrapper is not None
+
     @cached_property
     def schema(self) -> Strict:
         """The JSON schema, in the strict subset where that is wanted."""

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from batchspec.messages import Reply, ToolContract
-from batchspec.spec.feedback import FEEDBACK, OutputInvalid, call_error, invalid_call
+from batchspec.spec.feedback import OutputInvalid, call_error, invalid_call
 from batchspec.spec.output.forms import Form, plain_value
 from batchspec.spec.output.markers import TextOutput, ToolOutput
 from batchspec.spec.output.members import DEFAULT_NAME, Member, names_of, unique
@@ -106,8 +106,8 @@ class ToolMode(OutputMode):
             return _read(self._lone, text)
         if (called := self._called(text)) is not None:
             return _read(*called)
-        if self.text is None:
-            raise OutputInvalid(f"{FEEDBACK}\n{self.wanted()}")
+        if self.text is None or not text.strip():
+            raise OutputInvalid(self.nothing())
         return self.text.parse(text)
 
     def _called(self, text: str) -> tuple[OutputTool, str] | None:
