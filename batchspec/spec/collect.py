@@ -1,10 +1,11 @@
 """Telling all problems of a project at once, though Python code stops at its first exception."""
 
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from batchspec.errors import Diagnostic, SpecError
+from batchspec.errors import Diagnostic, Source, SpecError
 
 _collected: ContextVar[list[Diagnostic] | None] = ContextVar("collected", default=None)
 
@@ -31,3 +32,14 @@ def refuse(found: list[Diagnostic]) -> None:
         collected += found
     elif found:
         raise SpecError(found)
+
+
+def warn(found: list[Diagnostic]) -> None:
+    """Leave warnings with the one who collects, or give them as Python does."""
+    collected = _collected.get()
+    if collected is not None:
+        collected += found
+        return
+    for diagnostic in found:
+        place = diagnostic.source or Source("<unknown>")
+        warnings.warn_explicit(str(diagnostic), UserWarning, place.file, place.line or 1)

@@ -2,19 +2,23 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic import BaseModel
 
 from batchspec.errors import Diagnostic, Source
 from batchspec.spec import checks
-from batchspec.spec.collect import refuse
+from batchspec.spec.collect import refuse, warn
 from batchspec.spec.context import takes_context
 from batchspec.spec.origin import call_site, calling_module
 from batchspec.spec.output.members import awaited
 from batchspec.spec.rows import RowSource
 from batchspec.spec.settings import Settings
 from batchspec.spec.tool import Tool
+
+if TYPE_CHECKING:
+    from pydantic_ai import Agent
 
 T = TypeVar("T")
 PromptFunction = Callable[[Any], Any]
@@ -34,14 +38,19 @@ class _Declared(type):
             return cast("T", type.__call__(cls, **kwargs))
         source = call_site()
         refuse([Diagnostic(summary="Job is not valid", detail=p, source=source) for p in found])
-        remains = object.__new__(cls)
-        for name, value in {
-            "source": source,
-            "module_file": calling_module() or source.file,
-            "valid": False,
-        }.items():
-            object.__setattr__(remains, name, value)
-        return remains
+        return _remains(cls, source)
+
+
+def _remains(cls: type[T], source: Source) -> T:
+    """Return what is left of a refused job where a loader collects problems."""
+    remains = object.__new__(cls)
+    for name, value in {
+        "source": source,
+        "module_file": calling_module() or source.file,
+        "valid": False,
+    }.items():
+        object.__setattr__(remains, name, value)
+    return remains
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,6 +127,49 @@ class Job(metaclass=_Declared):
             self._set(name, tuple(getattr(self, name)))
         for name in ("settings", "metadata"):
             self._set(name, dict(getattr(self, name) or {}))
+
+    @classmethod
+    def from_agent(
+        cls,
+        agent: "Agent[Any, Any]",
+        *,
+        rows: RowSource,
+        ignore: Sequence[str] = (),
+        **given: Any,
+    ) -> "Job":
+        """Declare an agent of Pydantic AI as a job; needs the extra `pydantic-ai`.
+
+        Its model, instructions, tools, output type, validators, retries and settings become those
+        of the job. What cannot be carried over is told: as an error where the job would behave in
+        another way, as a warning where it would not.
+
+        Args:
+            agent: What `Agent(…)` made, with all that its decorators added.
+            rows: Where the rows come from; each is one run of the agent.
+            ignore: Names of what is found and accepted, such as `["end_strategy"]`.
+            **given: Further arguments of `Job`, which win over the agent's. `prompt` is
+                `"{prompt}"` by default. `deps` may also be a function of a row.
+
+        Raises:
+            SpecError: Something cannot be carried over, or an argument is of the wrong kind.
+        """
+        source = call_site()
+        try:
+            # By its name: the layers below know nothing of Pydantic AI, and most specs neither.
+            declare = import_module("batchspec.spec.agents.declare")
+        except ModuleNotFoundError as error:
+            detail = (
+                f"`Job.from_agent` needs Pydantic AI, and {error.name!r} is not installed: `pip"
+                " install 'batchspec[pydantic-ai]'`."
+            )
+            refuse([Diagnostic(summary="an extra is missing", detail=detail, source=source)])
+            return _remains(cls, source)
+        made, found = declare.arguments(agent, given, ignore, source)
+        if found.errors:
+            refuse(found.told)
+            return _remains(cls, source)
+        warn(found.told)
+        return cls(rows=rows, **made)
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)

@@ -33,8 +33,10 @@ class OutputTool:
         schema = dict(self.form.schema.schema)
         own = schema.pop("description", None)
         function = self.form.member.function
-        said = self.marker.description or (function and function.description) or own or DESCRIPTION
-        return ToolContract(self.name, f"{self._prefix}{said}", schema, self.form.schema.enforced)
+        said = (function and function.description) or own or DESCRIPTION
+        # What a person wrote for the model is sent as it is.
+        told = self.marker.description or f"{self._prefix}{said}"
+        return ToolContract(self.name, told, schema, self.form.schema.enforced)
 
 
 class ToolMode(OutputMode):

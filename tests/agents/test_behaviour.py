@@ -1,0 +1,102 @@
+"""The same answers of a model lead to the same questions and the same output."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchspec.project.wiring import WIRES
+
+from .conversations import both, call, calls
+from .corpus import CORPUS, ENDPOINTS, City
+
+PARIS = {"name": "Paris", "country": "France"}
+SCRIPTS: dict[str, tuple[str, list[Any]]] = {
+    "text": ("text", ["In Paris."]),
+    "a tool": ("tools", [call("add", a=1, b=2), "3"]),
+    "calls at once": (
+        "tools",
+        [calls(("add", '{"a": 1}'), ("note", '{"text": "x"}'), ("add", '{"a": 5, "b": 6}')), "ok"],
+    ),
+    "a model as argument": ("tools", [call("weather", city=PARIS, unit="F"), "cold"]),
+    "invalid arguments": ("tools", [call("add", a="one"), call("add", a=1), "2"]),
+    "arguments that are no JSON": ("tools", [calls(("add", '{"a": 1')), call("add", a=1), "2"]),
+    "model retry": (
+        "decorated",
+        [call("stock", item="coffee"), call("stock", item="tea"), call("final_result", **PARIS)],
+    ),
+    "a prefixed tool": ("toolsets", [call("shop_stock", item="tea"), call("sum", a=3), "7"]),
+    "a tool of a schema": ("from schema", [call("raw", n=3), "ok"]),
+    "a validator": (
+        "decorated",
+        [call("final_result", name="Nowhere", country="X"), call("final_result", **PARIS)],
+    ),
+    "an invalid output": (
+        "type",
+        [call("final_result", name="Paris"), call("final_result", **PARIS)],
+    ),
+    "an output of a union": (
+        "tools of a union",
+        [call("final_result_Person", name="Ada", age="x"), call("final_result_City", **PARIS)],
+    ),
+    "text or a tool": ("tool or text", ["just text"]),
+    "a tool or text": ("tool or text", [call("final_result", **PARIS)]),
+    "an output function": (
+        "output function",
+        [call("final_result", name="Paris", country="Atlantis"), call("final_result", **PARIS)],
+    ),
+    "an output function with context": (
+        "output function with context",
+        [call("final_result", **PARIS)],
+    ),
+    "a text function": ("text function", ["one two"]),
+    "a list": ("tool list", [call("final_result", response=[1, 2])]),
+    "tools, then an output": (
+        "native with tools",
+        [call("add", a=1), '{"name": "Ada", "age": 36}'],
+    ),
+    "an invalid output too often": (
+        "type",
+        [call("final_result", name="Paris"), call("final_result", name="Rome"), "no"],
+    ),
+}
+
+
+def _here(endpoint: str) -> None:
+    if endpoint == "openai-responses" and "/v1/responses" not in WIRES:
+        pytest.skip("the endpoint is not there yet")
+
+
+each_endpoint = pytest.mark.parametrize("endpoint", ENDPOINTS)
+
+
+@each_endpoint
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_job_goes_the_agents_way(script: str, endpoint: str, tmp_path: Path) -> None:
+    _here(endpoint)
+    name, answers = SCRIPTS[script]
+    theirs, ours = both(CORPUS[name], endpoint, tmp_path, answers)
+    assert ours.outcome == theirs.outcome, ours
+    assert ours.told() == theirs.told()
+    if theirs.outcome == "succeeded":
+        assert ours.output == theirs.output
+
+
+NATIVE = {
+    "invalid JSON": ("native", ['{"name": "Paris"}', '{"name": "Paris", "country": "France"}']),
+    "no JSON": ("native", ["Paris", '{"name": "Paris", "country": "France"}']),
+    "prompted": ("prompted", ['```json\n{"name": "Paris", "country": "France"}\n```']),
+    "prompted again": ("prompted", ["Paris", '{"name": "Paris", "country": "France"}']),
+}
+
+
+@each_endpoint
+@pytest.mark.parametrize("script", NATIVE)
+def test_feedback_to_text_has_the_same_end(script: str, endpoint: str, tmp_path: Path) -> None:
+    """It is worded in another way, and says the same."""
+    _here(endpoint)
+    name, answers = NATIVE[script]
+    theirs, ours = both(CORPUS[name], endpoint, tmp_path, answers)
+    assert theirs.output == ours.output == City(**PARIS)
+    # Pydantic AI first says to the system what its marks mean.
+    assert [turn[-1][0] for turn in ours.told()] == [turn[-1][0] for turn in theirs.told()]
