@@ -13,6 +13,7 @@ import anyio.to_thread
 from batchspec.apply.adopt import do_adopt
 from batchspec.apply.cancel import cancel_unneeded, do_cancel
 from batchspec.apply.collect import do_collect
+from batchspec.apply.expand import do_expand, fresh_jobs
 from batchspec.apply.packing import do_pack
 from batchspec.apply.rejudge import do_rejudge
 from batchspec.apply.run import do_poll, do_submit
@@ -20,7 +21,7 @@ from batchspec.apply.tidy import do_tidy
 from batchspec.apply.tools import do_tools
 from batchspec.apply.world import World, lane_of
 from batchspec.errors import ProviderError
-from batchspec.ids import BatchId, JobAddress
+from batchspec.ids import BatchId
 from batchspec.reconcile.actions import (
     Action,
     Adopt,
@@ -146,12 +147,13 @@ class Loop:
                 caps=world.caps(lanes),
                 canaries=world.canaries(lanes),
                 minimum=world.minimum(lanes),
-                coming=frozenset(lane_of(world.jobs[job]) for job in world.waiting),
+                coming={job: lane_of(world.jobs[job]) for job in world.waiting},
                 batches=[b for b in store.open_batches() if b.id not in world.held],
                 untidy=world.reachable(store.untidy(_UNTIDY)),
                 tools=[t for t in tools if t.job not in away],
                 unjudged=store.unjudged(),
                 waiting=dict(world.waiting),
+                fresh=fresh_jobs(world),
                 unfinished=frozenset(store.unfinished()) if world.waiting else frozenset(),
                 draining=draining,
             )
@@ -209,17 +211,12 @@ class Loop:
                 case Rejudge():
                     await do_rejudge(world, action.job)
                 case Expand():
-                    await self._expand(action.job)
+                    await do_expand(world, action)
                 case _:
                     assert_never(action)
         finally:
             self.running.pop(action.subject)
             self._changed.set()
-
-    async def _expand(self, job: JobAddress) -> None:
-        await self.world.db(self.world.expand, job)
-        self.world.waiting.pop(job, None)
-        await cancel_unneeded(self.world)
 
     async def _wait(self, wake_at: float | None) -> None:
         """Wait for an action to end, an interrupt, the time, or the next report.

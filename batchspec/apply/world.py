@@ -23,6 +23,7 @@ from batchspec.reconcile.observe import Pace
 from batchspec.reconcile.settle import Judge
 from batchspec.state.events import BatchDoubled, BatchEvent
 from batchspec.state.records import BatchRecord, Lane, LaneRecord, Via
+from batchspec.state.stored import Fresh
 
 T = TypeVar("T")
 _TRIES = 5
@@ -120,7 +121,10 @@ class World:
     Attributes:
         jobs: Jobs of the specs; a conversation of any other job is only collected.
         waiting: Jobs whose rows come from others and are not recorded yet, with those others.
-        expand: Plans and records the rows of a waiting job; blocking, runs in a thread.
+        eager: Those that are sent row by row as the others are answered.
+        seen: The serial of the state up to which an eager job has read the answers of the others.
+        expand: Plans and records rows of a waiting job: all, or those of fresh answers. Returns
+            the serial up to which it has read, None if it was refused. Blocking, runs in a thread.
         mint: Makes ids of batches.
     """
 
@@ -138,7 +142,9 @@ class World:
     waiting: dict[JobAddress, tuple[JobAddress, ...]] = field(
         default_factory=dict[JobAddress, tuple[JobAddress, ...]]
     )
-    expand: Callable[[JobAddress], None] = lambda _job: None
+    eager: frozenset[JobAddress] = frozenset()
+    seen: dict[JobAddress, int] = field(default_factory=dict[JobAddress, int])
+    expand: Callable[[JobAddress, Fresh | None], int | None] = lambda _job, _fresh: None
     tool_concurrency: int = 16
     transfers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(4))
     one_writer: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from batchspec.desired.expand import SourceRow
 from batchspec.errors import Diagnostic
 from batchspec.spec.origin import raise_site
-from batchspec.spec.rows import Collect, DerivedSource
+from batchspec.spec.rows import Collect, DerivedSource, OutputsOf
 
 COLLECTED_KEY = "all"
 """Key of the one row of `collect`."""
@@ -44,6 +44,17 @@ def derive(source: DerivedSource, answered: Iterable[Answered]) -> Iterator[Sour
     outputs = [item["output"] for item in items]
     row = {"key": COLLECTED_KEY, "items": items, "outputs": outputs, "count": len(items)}
     yield SourceRow(COLLECTED_KEY, row)
+
+
+def told(source: DerivedSource) -> str:
+    """Return how rows come from another job, for people: `outputs_of, eager, where is_angry`."""
+    words = ["collect" if isinstance(source, Collect) else "outputs_of"]
+    if isinstance(source, OutputsOf) and source.eager:
+        words.append("eager")
+    if source.where is not None:
+        name = getattr(source.where, "__name__", "")
+        words.append(f"where {name}" if name.isidentifier() else "where")
+    return ", ".join(words)
 
 
 def _kept(

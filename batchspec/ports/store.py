@@ -32,6 +32,7 @@ from batchspec.state.stored import (
     DraftTotals,
     Duplicate,
     FinalReply,
+    Fresh,
     Judged,
     Member,
     NextTurn,
@@ -169,6 +170,10 @@ class Reader(Protocol):
         """Yield the items of a job, in the order in which they were first seen."""
         ...
 
+    def fresh_items(self, job: JobAddress, fresh: Fresh) -> Iterator[StoredItem]:
+        """Yield the items of a job whose own requests are answered, as far as that is news."""
+        ...
+
     def turns(self, job: JobAddress, key: RowKey) -> Sequence[StoredTurn]:
         """Return every request of an item with what came back, in order."""
         ...
@@ -271,6 +276,12 @@ class Store(Protocol):
     def tools(self) -> Sequence[JobTools]: ...
 
     def unfinished(self) -> set[JobAddress]: ...
+
+    def serial(self) -> int: ...
+
+    def settled_since(self, job: JobAddress, serial: int) -> bool:
+        """Tell whether an item of a job got an answer, or another one, from a serial on."""
+        ...
 
     def progress(self) -> Sequence[JobProgress]: ...
 

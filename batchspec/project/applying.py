@@ -18,18 +18,19 @@ from batchspec.errors import (
     SpecError,
     StalePlanError,
 )
-from batchspec.ids import BatchId, JobAddress
+from batchspec.ids import BatchId
 from batchspec.messages import Usage
-from batchspec.plan.changes import JobPlan, Kind, Plan
+from batchspec.plan.changes import JobPlan, Plan
 from batchspec.plan.money import money
+from batchspec.plan.target import Selection
 from batchspec.ports import (
     Hook,
     Provider,
 )
 from batchspec.project.accounts import bindings
 from batchspec.project.budget import Ceiling, RunBudget, of_jobs
+from batchspec.project.expanding import AS_RECORDED, Expanding
 from batchspec.project.jobs import max_tokens
-from batchspec.project.making import check_protected
 from batchspec.project.values import ApplyResult
 from batchspec.project.wiring import Connections
 from batchspec.reconcile.settle import Judge
@@ -42,10 +43,6 @@ from batchspec.store.sqlite import StateStore
 _UNTIDY = 100
 if TYPE_CHECKING:
     from batchspec.project.project import Project
-
-
-_AS_RECORDED = {Kind.KEEP, Kind.CONTINUE, Kind.DRIFT, Kind.UNKNOWN}
-"""What happens to rows that agreeing to a plan does not change."""
 
 
 class SilentHook:
@@ -71,8 +68,7 @@ class Applying:
         self._detach = detach
         self._ceilings: list[Ceiling] = []
         self._connected = frozenset[str]()
-        self._allow_empty = False
-        self._refused: list[str] = []
+        self._expanding = Expanding(project, project.desired, Selection(), allow_empty=False)
         self.bindings: Sequence[AccountBound] = ()
         self._desired: Desired = project.desired
 
@@ -150,7 +146,7 @@ class Applying:
             signal=loop.signals[0] if loop.signals else None,
             stopping=tuple(connections.local),
             note=connections.note(),
-            refused=tuple(self._refused),
+            refused=tuple(self._expanding.refused),
         )
 
     def _progress(self) -> tuple[JobProgress, ...]:
@@ -201,7 +197,8 @@ class Applying:
         if planner is None:
             raise StalePlanError("This plan was applied or replaced already. Make a new one.")
         draft = planner.draft
-        self._allow_empty = planner.bounds.allow_empty
+        allow_empty = planner.bounds.allow_empty
+        self._expanding = Expanding(self._project, self._desired, planner.selection, allow_empty)
         store = self._project.store()
         with self._project.reader() as reader:
             if reader.serial() != self._plan.serial:
@@ -210,7 +207,7 @@ class Applying:
                     "The state changed since the plan was made: another apply ran meanwhile. "
                     "Nothing was sent; plan and apply again."
                 )
-        changes = {k for k, n in self._plan.counts.items() if n} - _AS_RECORDED
+        changes = {k for k, n in self._plan.counts.items() if n} - AS_RECORDED
         # What is put together already may hold rows the plan changes.
         if changes:
             store.unpack()
@@ -243,7 +240,8 @@ class Applying:
             recorders=connections.recorders(),
             connected=self._connected,
             waiting={job.address: job.waits_for for job in self._plan.jobs if job.waits_for},
-            expand=self._expand,
+            eager=self._expanding.eager(self._plan.jobs),
+            expand=self._expanding,
             budget=self._budget(store),
             tool_concurrency=project.settings.tool_concurrency,
         )
@@ -289,27 +287,6 @@ class Applying:
             retries=1 + self._project.settings.retries,
         )
         return LocalJob(desired=desired, judge=judge, deps=deps)
-
-    def _expand(self, address: JobAddress) -> None:
-        """Plan and record the rows of a job whose upstream jobs are final; agreed to beforehand.
-
-        What a guard refuses is left as it is and told in the end: the other jobs go on.
-        """
-        project = self._project
-        with project.reader() as reader:
-            planner = project.planner(reader, allow_empty=self._allow_empty)
-            try:
-                plan = planner.plan_job(self._desired[address])
-                planner.raise_problems()
-                check_protected(self._desired, [plan], planner.protected)
-            except RefusedError as error:
-                planner.draft.discard()
-                self._refused.append(str(error))
-                return
-            except BaseException:
-                planner.draft.discard()
-                raise
-        project.store().agree(planner.draft, planner.plan_id, planner.events)
 
 
 async def acquired(store: StateStore, holder: str, operation: str) -> None:

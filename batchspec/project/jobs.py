@@ -10,6 +10,7 @@ from batchspec.ids import JobAddress
 from batchspec.ports import Provider, Reader
 from batchspec.results.read import Answers, Item
 from batchspec.spec.rows import DerivedSource
+from batchspec.state.stored import Fresh
 
 
 def max_tokens(job: DesiredJob) -> int | None:
@@ -29,15 +30,24 @@ def most_turns(job: DesiredJob) -> int:
 
 
 def derived_rows(
-    job: DesiredJob, desired: Desired, reader: Reader, providers: Mapping[str, Provider]
+    job: DesiredJob,
+    desired: Desired,
+    reader: Reader,
+    providers: Mapping[str, Provider],
+    fresh: Fresh | None = None,
 ) -> Iterator[SourceRow | Diagnostic]:
-    """Yield the rows a job makes of the answers of another."""
+    """Yield the rows a job makes of the answers of another: of all, or of those that are news."""
     source = job.rows
     assert isinstance(source, DerivedSource)  # noqa: S101 - the callers look
     upstream = desired[job.depends_on[0]]
     wires = providers[upstream.contract.provider].wires
     answers = Answers(upstream.address, wires, upstream)
-    items = (Item(stored, answers) for stored in reader.items(upstream.address))
+    found = (
+        reader.items(upstream.address)
+        if fresh is None
+        else reader.fresh_items(upstream.address, fresh)
+    )
+    items = (Item(stored, answers) for stored in found)
     answered = (
         Answered(item.key, item.row, item.output_json())
         for item in items

@@ -8,6 +8,7 @@ from typing import Self
 
 from batchspec.apply.clock import SystemClock
 from batchspec.config import Settings, load_settings
+from batchspec.desired.derive import told
 from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.errors import Diagnostic, SpecError, StalePlanError, StateError, UsageError
 from batchspec.fingerprint import VERSION, fingerprint
@@ -27,7 +28,7 @@ from batchspec.project.planning import (
 )
 from batchspec.project.values import Graph, Rendered, Validation
 from batchspec.spec.job import Job
-from batchspec.spec.rows import Collect
+from batchspec.spec.rows import DerivedSource
 from batchspec.store.reader import StateReader
 from batchspec.store.sqlite import StateStore
 from batchspec.store.waiting import Patience
@@ -135,8 +136,9 @@ class OpenedProject:
     def graph(self) -> Graph:
         """Return the jobs and what their rows are made of."""
         edges = tuple(
-            (up, job.address, "collect" if isinstance(job.rows, Collect) else "outputs_of")
+            (up, job.address, told(job.rows))
             for job in self.desired.jobs
+            if isinstance(job.rows, DerivedSource)
             for up in job.depends_on
         )
         return Graph(self.desired.addresses, edges)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
-from batchspec.desired.expand import sees_rows
+from batchspec.desired.expand import SourceRow, sees_rows
 from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.errors import Diagnostic, RefusedError, SpecError
 from batchspec.ids import JobAddress
@@ -30,7 +30,7 @@ from batchspec.project.rowpass import RowPass
 from batchspec.spec.rows import Collect, DerivedSource
 from batchspec.state.events import PlanAgreed
 from batchspec.state.records import BatchRecord
-from batchspec.state.stored import DraftTotals
+from batchspec.state.stored import DraftTotals, Fresh
 from batchspec.store.draft import SqliteDraft
 
 PlanHook = Callable[[JobAddress, int], None]
@@ -62,6 +62,7 @@ class Planner:
         moved: How many rows of each job take over items that are forgotten, by whose they are.
         unknown: Jobs the state holds no items of.
         constraint: The saved plan beyond which nothing is done; None: there is none.
+        expanding: Whether rows are planned in the middle of a run that agreed to them unseen.
         facts_changed: Whether agreeing has to record how replies are to be judged, or that a job
             is protected or not any more.
     """
@@ -79,6 +80,7 @@ class Planner:
     drift: Shares = field(default_factory=Shares)
     constraint: Constraint | None = None
     hook: PlanHook = _quiet
+    expanding: bool = False
     facts_changed: bool = False
     _protected: Mapping[JobAddress, bool] | None = None
     _outstanding: Mapping[JobAddress, DraftTotals] | None = None
@@ -104,6 +106,21 @@ class Planner:
         )
         limits = self.constraint is not None
         partial = limits or self.selection.only_rows(job.address) is not None
+        return self._finish(job, self._pass(job, rows, partial=partial))
+
+    def plan_fresh(self, job: DesiredJob, fresh: Fresh) -> JobPlan:
+        """Plan the rows of an eager job made of answers that are news; none is forgotten.
+
+        It costs what is new, however many rows the job has; what it costs to send was told before.
+        """
+        rows = derived_rows(job, self.desired, self.reader, self.providers, fresh)
+        tally = self._pass(job, rows, partial=True)
+        self._agreed(job.address, tally)
+        return tally.plan(requests=0, max_turns=most_turns(job), estimate=Estimate())
+
+    def _pass(
+        self, job: DesiredJob, rows: Iterable[SourceRow | Diagnostic], *, partial: bool
+    ) -> Tally:
         known = self.draft.begin(
             job.address,
             job.contract,
@@ -118,7 +135,21 @@ class Planner:
         pass_ = RowPass(self, job, tally, known=known)
         problems = [*limited(pass_.run(rows), job, MAX_DIAGNOSTICS)]
         self.problems += [shortened(problem, self.root) for problem in problems]
-        return self._finish(job, tally)
+        return tally
+
+    def _agreed(self, job: JobAddress, tally: Tally, removed: int = 0) -> None:
+        """Note what agreeing to the plan of a job records."""
+        counts = tally.counts
+        self.events.append(
+            PlanAgreed(
+                plan=self.plan_id,
+                job=job,
+                added=counts.get(Kind.SUBMIT, 0) + counts.get(Kind.REUSE, 0),
+                changed=counts.get(Kind.RESUBMIT, 0),
+                removed=removed,
+                at=self.now,
+            )
+        )
 
     def _finish(self, job: DesiredJob, tally: Tally) -> JobPlan:
         removed = 0 if self.problems else self._gone(job, tally)
@@ -129,17 +160,7 @@ class Planner:
             tally.add(Kind.UPDATE, "POLICY_CHANGED", rows=rejudged)
         totals = self._with_drift(self._totals(job.address), job.address, tally)
         self.lanes.append((tally.model, totals.requests, totals.bytes))
-        counts = tally.counts
-        self.events.append(
-            PlanAgreed(
-                plan=self.plan_id,
-                job=job.address,
-                added=counts.get(Kind.SUBMIT, 0) + counts.get(Kind.REUSE, 0),
-                changed=counts.get(Kind.RESUBMIT, 0),
-                removed=removed,
-                at=self.now,
-            )
-        )
+        self._agreed(job.address, tally, removed)
         load = Load(
             requests=totals.requests,
             bytes=totals.bytes,

@@ -50,8 +50,9 @@ class RowPass:
         self._largest = min(self._limit, largest_line(self._cap) or self._limit)
         named = [keys for keys in (self._only, self._replaced) if isinstance(keys, frozenset)]
         self._constraint = planner.constraint
-        # Of a saved plan, rows may drop out.
-        self._missing = set[str]() if self._constraint else set[str]().union(*named)
+        # Of a saved plan rows may drop out; what rows answers make was not known.
+        lenient = self._constraint is not None or planner.expanding
+        self._missing = set[str]() if lenient else set[str]().union(*named)
 
     def run(self, rows: Rows) -> Iterator[Diagnostic]:
         """Put every row into the draft; yields what is wrong."""

@@ -69,7 +69,7 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Jobs and what their rows are made of: (upstream, downstream, kind of source)."""
+    """Jobs and what their rows are made of: (upstream, downstream, how)."""
 
     jobs: tuple[JobAddress, ...]
     edges: tuple[tuple[JobAddress, JobAddress, str], ...]

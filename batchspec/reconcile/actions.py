@@ -106,9 +106,14 @@ class RunTools:
 
 @dataclass(frozen=True, slots=True)
 class Expand:
-    """Plan the rows of a job whose upstream jobs are final, and record them."""
+    """Plan the rows of a job whose upstream jobs are final, and record them.
+
+    Those of an eager job come earlier, with `whole` unset: rows of answers that nobody has looked
+    at yet; none is forgotten.
+    """
 
     job: JobAddress
+    whole: bool = True
 
     @property
     def subject(self) -> Subject:

@@ -4,7 +4,7 @@ Level-based: every pass reads the whole snapshot and says what each record needs
 before. The number of records grows with jobs and open batches, never with rows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from batchspec.ids import JobAddress, LaneId
@@ -38,6 +38,7 @@ class Snapshot:
         canaries: Lanes of models that never answered, which get one small batch to begin with.
         minimum: Requests below which a lane waits for more, where it is more than one.
         waiting: Jobs whose rows come from others that are not expanded yet, with those others.
+        fresh: Those of them that are eager and whose others have answers nobody has looked at.
         coming: Provider, endpoint and model of each waiting job.
         unjudged: Jobs whose stored replies are to be judged again.
         unfinished: Jobs with an item that is not final.
@@ -54,7 +55,10 @@ class Snapshot:
     waiting: Mapping[JobAddress, Sequence[JobAddress]] = field(
         default_factory=dict[JobAddress, Sequence[JobAddress]]
     )
-    coming: frozenset[tuple[str, str, str]] = frozenset()
+    fresh: frozenset[JobAddress] = frozenset()
+    coming: Mapping[JobAddress, tuple[str, str, str]] = field(
+        default_factory=dict[JobAddress, tuple[str, str, str]]
+    )
     unjudged: Sequence[JobAddress] = ()
     unfinished: frozenset[JobAddress] = frozenset()
     draining: bool = False
@@ -93,11 +97,7 @@ def decide(snapshot: Snapshot, now: float) -> Step:
         _due(Tidy(batch.id), batch.next_at, now, actions, times)
     actions += [Rejudge(job) for job in snapshot.unjudged]
     actions += [RunTools(tools.job) for tools in snapshot.tools]
-    # Rows come from outcomes: those that may still change, by a reply or by a judgement, are none.
-    open_ = {*snapshot.unfinished, *snapshot.waiting, *snapshot.unjudged}
-    actions += [
-        Expand(job) for job, upstream in snapshot.waiting.items() if open_.isdisjoint(upstream)
-    ]
+    actions += _expansions(snapshot)
     _packs(snapshot, now, actions, times)
     return Step(tuple(actions), min(times, default=None))
 
@@ -119,10 +119,27 @@ def _for_batch(batch: BatchRecord) -> Action:
     return Submit(batch.id) if batch.cancel_at is None else Cancel(batch.id)
 
 
+def _expansions(snapshot: Snapshot) -> Iterator[Expand]:
+    """Say of which jobs rows are known now: all of them, or more than before.
+
+    Rows come from outcomes: those that may still change, by a reply or by a judgement, are none.
+    """
+    open_ = {*snapshot.unfinished, *snapshot.waiting, *snapshot.unjudged}
+    # What is being read is in within seconds, and worth one batch instead of many.
+    read = {job for batch in snapshot.batches if batch.phase == "ended" for job in batch.jobs}
+    unsettled = read.union(snapshot.unjudged)
+    for job, upstream in snapshot.waiting.items():
+        if open_.isdisjoint(upstream):
+            yield Expand(job)
+        elif job in snapshot.fresh and unsettled.isdisjoint(upstream):
+            yield Expand(job, whole=False)
+
+
 def _packs(snapshot: Snapshot, now: float, actions: list[Action], times: list[float]) -> None:
     """Pack what waits in lanes, those with too little last: others may bring them more."""
     lanes = [record.lane for record in snapshot.lanes]
     few: list[LaneRecord] = []
+    growing = {snapshot.coming.get(one.job) for one in actions if isinstance(one, Expand)}
     for lane in snapshot.lanes:
         if lane.ready_at is not None:
             times.append(lane.ready_at)
@@ -133,7 +150,7 @@ def _packs(snapshot: Snapshot, now: float, actions: list[Action], times: list[fl
             continue
         if lane.pending < snapshot.minimum.get(lane.lane.id, 1):
             few.append(lane)
-        elif _gathered(lane, snapshot):
+        elif _gathered(lane, snapshot, growing):
             _due(Pack(lane.lane.id), lane.hold_until, now, actions, times)
     busy = bool(snapshot.batches or actions or times)
     for lane in few:
@@ -151,20 +168,26 @@ def _more_may_come(lane: LaneRecord, snapshot: Snapshot, *, busy: bool) -> bool:
         return True
     if _open_in(lane, snapshot):
         return True
-    one = lane.lane
-    return busy and (one.provider, one.endpoint, one.model) in snapshot.coming
+    return busy and _model(lane) in snapshot.coming.values()
 
 
 def _open_in(lane: LaneRecord, snapshot: Snapshot) -> bool:
     return any(batch.lane == lane.lane.id for batch in snapshot.batches)
 
 
-def _gathered(lane: LaneRecord, snapshot: Snapshot) -> bool:
+def _model(lane: LaneRecord) -> tuple[str, str, str]:
+    return lane.lane.provider, lane.lane.endpoint, lane.lane.model
+
+
+def _gathered(
+    lane: LaneRecord, snapshot: Snapshot, growing: Collection[tuple[str, str, str] | None]
+) -> bool:
     """Tell whether a lane has all that is about to wait in it, so that batches become few and full.
 
-    Tool calls that run and results that are being read add to the lane within seconds; batches at
-    the provider may take a day and are not waited for, nor are calls that cannot run now.
+    Tool calls that run, rows that are being made of answers, and results that are being read add to
+    the lane within seconds; batches at the provider may take a day and are not waited for, nor are
+    calls that cannot run now.
     """
-    if lane.tools and snapshot.tools:
+    if (lane.tools and snapshot.tools) or _model(lane) in growing:
         return False
     return not any(b.phase == "ended" and b.lane == lane.lane.id for b in snapshot.batches)

@@ -81,10 +81,11 @@ class FromCallable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputsOf:
-    """A row per answered item of another job."""
+    """A row per answered item of another job; `eager`: each as soon as it is answered."""
 
     job: "Job | str"
     where: Where | None = None
+    eager: bool = False
     source: Source = field(default_factory=call_site, compare=False)
 
 
@@ -177,23 +178,31 @@ def iterable(function: Callable[[], Iterable[Any]], *, key: str | None = None) -
     return FromCallable(function=function, key=_key(key))
 
 
-def outputs_of(job: "Job | str", where: Where | None = None) -> OutputsOf:
+def outputs_of(job: "Job | str", where: Where | None = None, *, eager: bool = False) -> OutputsOf:
     """Return a row `{"key", "row", "output"}` per answered item of another job.
 
     Args:
         job: The other job, or its address where importing it would go in circles.
         where: Keeps a row when it returns true for it.
+        eager: Send rows on as answers come in, instead of all once the last one is in.
     """
-    return OutputsOf(job=_upstream("outputs_of", job), where=where)
+    return OutputsOf(job=_upstream("outputs_of", job), where=where, eager=_flag("eager", eager))
 
 
-def collect(job: "Job | str", where: Where | None = None) -> Collect:
+def collect(job: "Job | str", where: Where | None = None, *, eager: bool = False) -> Collect:
     """Return one row, `{"key": "all", "items", "outputs", "count"}`, of all answers of another job.
 
     Args:
         job: The other job, or its address where importing it would go in circles.
         where: Keeps an item when it returns true for its `{"key", "row", "output"}`.
+        eager: Is refused: the one row needs every answer.
     """
+    if eager is not False:
+        raise _wrong(
+            "`rows.collect` cannot be `eager`: its one row holds all answers, so that it waits for"
+            " the last one. `rows.outputs_of` can",
+            eager,
+        )
     return Collect(job=_upstream("collect", job), where=where)
 
 
@@ -227,6 +236,12 @@ def _path(function: str, path: str | PathLike[str]) -> str:
     if not text:
         raise _wrong(f"`rows.{function}` takes a path", path)
     return text
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(f"`{name}` is True or False", value)
+    return value
 
 
 def _key(key: Any) -> str | None:

@@ -53,6 +53,20 @@ class DraftTotals:
     bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """Which answers of a job are news for one that is made of them.
+
+    Attributes:
+        since: Answers that are what they are from this serial of the state on; 0: all of them.
+        made_of: Jobs that must have an answer for a row with the same key too, one that was there
+            before a serial: what was made of an older one is about to change.
+    """
+
+    since: int = 0
+    made_of: tuple[tuple[JobAddress, int], ...] = ()
+
+
 class StoredRequest(NamedTuple):
     """A member of a batch, to be written to its input file."""
 

@@ -7,6 +7,7 @@ scratch database of `store.draft`.
 import sqlite3
 
 from batchspec.errors import RefusedError
+from batchspec.store.rows import SERIAL
 from batchspec.store.wanted import LET_GO, TOOLS
 
 _STATEMENTS = (
@@ -153,6 +154,12 @@ _STATEMENTS = (
     JOIN conversations c ON c.fingerprint = r.fingerprint WHERE r.kind = '='
     """,
     *LET_GO,
+    # Answers that other rows have from now on are news for what is made of those rows.
+    f"""
+    UPDATE conversations SET settled = {SERIAL}
+    WHERE phase = 'final' AND outcome = 'succeeded' AND fingerprint IN (
+      SELECT fingerprint FROM draft.rows WHERE kind IN ('=', '~'))
+    """,  # noqa: S608 - constants
     "DROP TABLE wanted",
     "DROP TABLE dropped",
     "DROP TABLE gone",
@@ -162,8 +169,18 @@ _CONFLICT = """
 SELECT n.address, o.address, i.key FROM draft.jobs d JOIN jobs n ON n.address = d.address
 JOIN items i ON i.job = n.id JOIN conversations c ON c.id = i.conversation
 JOIN jobs o ON o.id = c.job
-WHERE c.job <> n.id AND o.policy <> n.policy AND NOT o.removed LIMIT 1
+WHERE c.job <> n.id AND o.policy <> n.policy AND NOT o.removed {} LIMIT 1
 """
+# Of a job of which only some rows are planned, those; the others were looked at before, unless it
+# runs other code from now on.
+_CONFLICTS = (
+    _CONFLICT.format("AND (NOT d.partial OR n.judged <> n.policy)"),
+    _CONFLICT.format("AND d.partial").replace(
+        "JOIN items i ON i.job = n.id",
+        "CROSS JOIN draft.rows r ON r.job = d.number AND r.kind IS NOT NULL "
+        "CROSS JOIN items i ON i.job = n.id AND i.key = r.key",
+    ),
+)
 
 
 def agree(db: sqlite3.Connection) -> None:
@@ -175,9 +192,10 @@ def agree(db: sqlite3.Connection) -> None:
     for statement in _STATEMENTS:
         db.execute(statement)
     if db.execute(_LIVE_JOBS).fetchone()[0] > 1:
-        conflict = db.execute(_CONFLICT).fetchone()
-        if conflict is not None:
-            raise RefusedError(_two_judges(*conflict))
+        for looked_for in _CONFLICTS:
+            conflict = db.execute(looked_for).fetchone()
+            if conflict is not None:
+                raise RefusedError(_two_judges(*conflict))
 
 
 def _two_judges(job: str, other: str, key: str) -> str:

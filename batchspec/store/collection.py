@@ -10,6 +10,7 @@ from batchspec.state.stored import (
     Judged,
     Member,
 )
+from batchspec.store.rows import SERIAL
 from batchspec.store.wanted import abandon
 
 _MEMBERS = """
@@ -34,7 +35,8 @@ _SPEND = (
 _ANSWERED = (
     f"UPDATE conversations SET phase = '{conversation_phase('batched', 'Answered')}', "  # noqa: S608 - constants
     f"tries = tries + 1, outcome = ?, reason = ?, reply = ?, answer = ?, "
-    f"resumable = ? * (turn > 1), tainted = tainted * (? <> 'succeeded'), {_SPEND} WHERE id = ?"
+    f"resumable = ? * (turn > 1), tainted = tainted * (? <> 'succeeded'), settled = {SERIAL}, "
+    f"{_SPEND} WHERE id = ?"
 )
 _TOOLS = (
     f"UPDATE conversations SET phase = '{conversation_phase('batched', 'ToolsCalled')}', "  # noqa: S608 - constants

@@ -20,7 +20,7 @@ from batchspec.state.records import (
     LaneRecord,
     LeaseRecord,
 )
-from batchspec.state.stored import DraftTotals, StoredItem, StoredTurn
+from batchspec.state.stored import DraftTotals, Fresh, StoredItem, StoredTurn
 from batchspec.store import wanted
 from batchspec.store.accounts import read_accounts
 from batchspec.store.rows import BATCH_COLUMNS, batch_record
@@ -53,6 +53,18 @@ WHERE i.job = :job AND i.id > :after {more}
 ORDER BY i.id LIMIT :limit
 """
 _KEPT = "(c.kept IS NOT NULL AND (c.phase <> 'final' OR c.outcome <> 'succeeded'))"
+
+_NEWS = """
+  AND i.id IN (
+    SELECT n.id FROM conversations s CROSS JOIN items n ON n.conversation = s.id
+    WHERE s.settled > 0 AND s.settled >= :since AND n.job = :job)
+"""
+_MADE_OF = """
+  AND EXISTS (
+    SELECT 1 FROM items u JOIN conversations a ON a.id = u.conversation
+    WHERE u.job = (SELECT id FROM jobs WHERE address = :source{0}) AND u.key = i.key
+      AND a.phase = 'final' AND a.outcome = 'succeeded' AND a.settled < :seen{0})
+"""
 
 _OUTSTANDING = """
 SELECT j.address, COUNT(*), SUM(c.size) FROM conversations c JOIN jobs j ON j.id = c.job
@@ -215,6 +227,24 @@ class StateReader:
             if len(rows) < _CHUNK:
                 return
             after = rows[-1][0]
+
+    def fresh_items(self, job: JobAddress, fresh: Fresh) -> Iterator[StoredItem]:
+        """Yield the items of a job whose own requests are answered, as far as that is news.
+
+        One look at all of them, for a writer that has the state to itself.
+        """
+        parts = [" AND c.phase = 'final' AND c.outcome = 'succeeded'"]
+        values: dict[str, Any] = {"after": 0, "limit": -1, "since": fresh.since}
+        values["job"] = self._value("SELECT id FROM jobs WHERE address = ?", job)
+        if fresh.since:
+            parts.append(_NEWS)
+        for number, (source, seen) in enumerate(fresh.made_of):
+            parts.append(_MADE_OF.format(number))
+            values |= {f"source{number}": source, f"seen{number}": seen}
+        sql = _ITEMS.format(more="".join(parts), older=0, kept="0")
+        cursor = self.db.execute(sql, values)
+        while rows := cursor.fetchmany(_CHUNK):
+            yield from self._items(rows)
 
     def _items(self, rows: list[Any]) -> Iterator[StoredItem]:
         get = self.bodies.get

@@ -44,6 +44,14 @@ SELECT j.address, SUM(s.cost) FROM (
 """
 
 
+_SETTLED = """
+SELECT EXISTS (
+  SELECT 1 FROM conversations c CROSS JOIN items i ON i.conversation = c.id
+  WHERE c.settled > 0 AND c.settled >= ? AND i.job = (SELECT id FROM jobs WHERE address = ?)
+    AND c.phase = 'final' AND c.outcome = 'succeeded')
+"""
+
+
 class RecordedState(LeasedState):
     """What the loop and the planner look up."""
 
@@ -100,6 +108,14 @@ class RecordedState(LeasedState):
             "WHERE b.phase IN ('intended', 'submitted', 'ended'))"
         )
         return {JobAddress(address) for (address,) in rows}
+
+    def serial(self) -> int:
+        """Return the counter of changes."""
+        return int(self.db.execute("SELECT value FROM meta WHERE key = 'serial'").fetchone()[0])
+
+    def settled_since(self, job: JobAddress, serial: int) -> bool:
+        """Tell whether an item of a job got an answer, or another one, from a serial on."""
+        return bool(self.db.execute(_SETTLED, (serial, job)).fetchone()[0])
 
     def pending(self, lane: LaneId, now: float = inf) -> Iterator[Waiting]:
         """Yield what can be sent in a lane at a time, in order."""

@@ -7,6 +7,7 @@ from itertools import islice
 from batchspec.ids import ConversationId, JobAddress
 from batchspec.messages import Outcome
 from batchspec.state.machine import conversation_phase
+from batchspec.store.rows import SERIAL
 
 Verdict = tuple[Outcome, str | None, ConversationId]
 
@@ -14,7 +15,7 @@ _CHUNK = 1000
 # What is accepted does not go on at a later turn.
 _RECORD = f"""
 UPDATE conversations SET phase = '{conversation_phase("final", "Rejudged")}', outcome = v.outcome,
-  reason = v.reason, resumable = resumable * (v.outcome = 'failed')
+  reason = v.reason, resumable = resumable * (v.outcome = 'failed'), settled = {SERIAL}
 FROM verdicts v WHERE v.id = conversations.id
 """  # noqa: S608 - constant
 # A reply that is accepted now is another one than the tainted, unless it was there before.

@@ -8,6 +8,8 @@ from typing import Any
 from batchspec.ids import BatchId, FileId, JobAddress, LaneId, RemoteId
 from batchspec.state.records import BatchRecord, RequestCounts
 
+SERIAL = "(SELECT value FROM meta WHERE key = 'serial')"
+"""The counter of changes, as the transaction that asks found it."""
 BATCH_COLUMNS = (
     "id, lane, phase, members, bytes, jobs, intended_at, input_file_id, create_at, creates, "
     "remote_id, status, total, completed, failed, submitted_at, output_file_id, error_file_id, "

@@ -47,3 +47,8 @@ ALTER TABLE jobs ADD COLUMN protect INTEGER NOT NULL DEFAULT 0;   -- remembered 
 ALTER TABLE lanes ADD COLUMN max_bytes INTEGER;                   -- learned: larger files are refused
 ALTER TABLE lanes ADD COLUMN proven INTEGER NOT NULL DEFAULT 0;   -- its model answered before
 ALTER TABLE lanes ADD COLUMN hold_kind TEXT;                      -- 'full': until a batch of it ends
+
+-- Since which serial of the state an answer is what it is: what is made of answers as they come in
+-- reads on from the serial up to which it has read.
+ALTER TABLE conversations ADD COLUMN settled INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX conversations_settled ON conversations (settled) WHERE settled > 0;
