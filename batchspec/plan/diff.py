@@ -16,6 +16,7 @@ from batchspec.plan.changes import Difference, Estimate, JobPlan, Kind, Reason, 
 from batchspec.ports import (
     PlannedRow,
 )
+from batchspec.spec.output.members import DEFAULT_NAME
 from batchspec.spec.shapes import is_list, is_mapping
 from batchspec.state.stored import (
     RecordedRow,
@@ -100,11 +101,12 @@ def _unanswered(outcome: Outcome | None, *, gone: bool | None, stopped: bool) ->
 
 def contract_change(old: Contract, new: Contract) -> tuple[ReasonCode, Difference] | None:
     """Return why requests of two contracts differ, or None when only the messages can."""
-    was, now = old.to_json(), new.to_json()
+    was, now = ({**c.to_json(), "output mode": _output_mode(c)} for c in (old, new))
     parts: tuple[tuple[str, ReasonCode], ...] = (
         ("provider", "MODEL_CHANGED"),
         ("endpoint", "MODEL_CHANGED"),
         ("model", "MODEL_CHANGED"),
+        ("output mode", "SCHEMA_CHANGED"),
         ("output", "SCHEMA_CHANGED"),
         ("tools", "TOOL_CONTRACT_CHANGED"),
         ("settings", "SETTINGS_CHANGED"),
@@ -113,6 +115,16 @@ def contract_change(old: Contract, new: Contract) -> tuple[ReasonCode, Differenc
         if not _equal(was[name], now[name]):
             return code, first_difference(was[name], now[name], name)
     return None
+
+
+def _output_mode(contract: Contract) -> str:
+    """Return how an answer is asked for, as far as a request shows it."""
+    if contract.output is not None:
+        return "native"
+    named = any(tool.name.startswith(DEFAULT_NAME) for tool in contract.tools)
+    if named or contract.later_tool_choice is not None:
+        return "tool"
+    return "prompted" if contract.json_mode else "text"
 
 
 def message_change(old: bytes, new: PlannedRow) -> tuple[ReasonCode, Difference]:
@@ -144,6 +156,8 @@ def changed_parts(
     parts = {name for name in ("output", "tools", "settings") if was[name] != now[name]}
     if any(was[name] != now[name] for name in ("provider", "endpoint", "model")):
         parts.add("model")
+    if any(was.get(name) != now.get(name) for name in ("json_mode", "later_tool_choice")):
+        parts.add("output")
     before, after = json.loads(old_messages), json.loads(new_messages)
     for part, system in (("instructions", True), ("prompt", False)):
         if _of(before, system=system) != _of(after, system=system):

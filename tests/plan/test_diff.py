@@ -15,6 +15,7 @@ from batchspec.messages import Contract, OutputContract, ToolContract
 from batchspec.plan.changes import Difference, Estimate, Kind
 from batchspec.plan.diff import (
     Tally,
+    changed_parts,
     classify,
     contract_change,
     first_difference,
@@ -231,6 +232,26 @@ def test_a_changed_contract_says_which_part(
     assert found[0] == code
     assert difference is None or found[1] == difference
     assert found[1].before != found[1].after
+
+
+@pytest.mark.parametrize(
+    ("new", "mode"),
+    [
+        (replace(CONTRACT, output=OutputContract("City", {})), "native"),
+        (replace(CONTRACT, tools=(ToolContract("final_result_A", "", {}),)), "tool"),
+        (replace(CONTRACT, later_tool_choice="required"), "tool"),
+        (replace(CONTRACT, json_mode=True), "prompted"),
+    ],
+)
+def test_another_output_mode_is_named(new: Contract, mode: str) -> None:
+    text = replace(CONTRACT, output=None)
+    found = contract_change(text, replace(new, output=new.output if mode == "native" else None))
+    assert found == ("SCHEMA_CHANGED", Difference("output mode", '"text"', f'"{mode}"'))
+
+
+def test_what_an_output_adds_to_a_request_counts_as_output() -> None:
+    for new in (replace(CONTRACT, json_mode=True), replace(CONTRACT, later_tool_choice="required")):
+        assert changed_parts(CONTRACT, new, b"[]", b"[]") == {"output"}
 
 
 def test_the_model_is_named_before_what_changed_with_it() -> None:
