@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from batchspec.project import Project
     from batchspec.spec import rows
     from batchspec.spec.context import RunContext
+    from batchspec.spec.embedding import EmbeddingJob
     from batchspec.spec.job import Job
     from batchspec.spec.output import NativeOutput, PromptedOutput, TextOutput, ToolOutput
     from batchspec.spec.tool import Tool, tool
 
 __all__ = [
+    "EmbeddingJob",
     "Job",
     "Message",
     "ModelRetry",
@@ -34,6 +36,7 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
+        "EmbeddingJob": "batchspec.spec.embedding:EmbeddingJob",
         "Job": "batchspec.spec.job:Job",
         "Message": "batchspec.messages:Message",
         "ModelRetry": "batchspec.errors:ModelRetry",

@@ -3,7 +3,8 @@
 The rate of a model comes from the first of these that has one:
 
 1. the project's own configuration, where an endpoint of the user's own is free by default;
-2. the batch rate in genai-prices, which was read off the provider's page;
+2. the batch rate in genai-prices, which was read off the provider's page; it has none for OpenAI's
+   embedding models, where half of the list price is what the page says;
 3. the list price in genai-prices. It is not halved: models without a batch rate are mostly those
    the batch API does not take, and a price that is too high surprises nobody.
 
@@ -16,6 +17,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from batchspec.messages import Usage
+from batchspec.spec.model import is_embedding_model
 from batchspec.state.records import Via
 
 if TYPE_CHECKING:
@@ -173,15 +175,26 @@ def _listed(provider: str, model: str, via: Via) -> Rates | None:
         listed = calc_price(one, model, provider_id=provider).model_price
     except LookupError:
         return None
+    if is_embedding_model(f"{provider}:{model}"):
+        return _of_vectors(listed, via)
     if via == "live":
         return _rates(listed, "list")
     return _rates(batch, "list" if batch == listed else "batch")
 
 
+def _of_vectors(listed: "ModelPrice", via: Via) -> Rates | None:
+    inputs = _by_length(listed, "input_mtok")
+    if not inputs:
+        return None
+    price = inputs[-1] if via == "live" else inputs[-1] / _LIVE_FACTOR
+    tier = Tier(-1, price, price, Decimal(0))
+    return Rates(tiers=(tier,), basis="list" if via == "live" else "batch")
+
+
 def _rates(prices: "ModelPrice", basis: Basis) -> Rates | None:
     per_token = _by_length(prices, "input_mtok"), _by_length(prices, "output_mtok")
     if not all(per_token):
-        return None  # a model of audio, images or embeddings
+        return None  # a model of audio or images
     inputs, outputs = per_token
     cached = _by_length(prices, "cache_read_mtok") or inputs
     starts = sorted({*inputs, *outputs, *cached}, reverse=True)

@@ -48,8 +48,22 @@ def test_a_model_without_a_batch_rate_costs_its_list_price() -> None:
 
 
 @pytest.mark.parametrize(
+    ("model", "listed"),
+    [("text-embedding-3-small", "0.02e-6"), ("text-embedding-3-large", "0.13e-6")],
+)
+def test_vectors_cost_their_inputs_and_half_of_it_in_batches(model: str, listed: str) -> None:
+    """OpenAI's price page halves embeddings in batches like everything else."""
+    batch, live = (PriceList().rates("openai", model, via=via) for via in ("batch", "live"))
+    assert batch is not None
+    assert live is not None
+    assert (batch.basis, live.basis) == ("batch", "list")
+    assert batch.base.input * 2 == live.base.input == Decimal(listed)
+    assert batch.cost(Usage(0, 0, 1000)) == 0
+
+
+@pytest.mark.parametrize(
     ("provider", "model"),
-    [("openai", "gpt-nowhere"), ("laptop", "gpt-5-mini"), ("openai", "text-embedding-3-small")],
+    [("openai", "gpt-nowhere"), ("laptop", "gpt-5-mini"), ("openai", "dall-e-3")],
 )
 def test_an_unknown_price_is_none_and_never_zero(provider: str, model: str) -> None:
     """Unknown models, unknown providers, and models that answer with something else than text."""

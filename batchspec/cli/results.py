@@ -9,12 +9,12 @@ import click
 from batchspec.cli.scope import Scope, scope_options
 from batchspec.cli.views.results import print_items, show_table, write_items
 from batchspec.ids import parse_address
-from batchspec.results.export import ExportItem, format_for
+from batchspec.results.export import ExportItem, TextFormat, format_for
 
 if TYPE_CHECKING:
     from batchspec.project import Project
 
-FORMATS = ("table", "jsonl", "json", "csv", "parquet")
+FORMATS = ("table", "jsonl", "json", "csv", "npy", "parquet")
 
 
 @click.command()
@@ -57,7 +57,7 @@ def results(  # noqa: PLR0913 - one argument per option
         elif output:
             write_items(items, chosen, output, address=address)
         else:
-            print_items(items, chosen, address=address)
+            print_items(items, cast("TextFormat", chosen), address=address)
 
 
 def _total(project: "Project", address: str, *, failed: bool) -> int | None:

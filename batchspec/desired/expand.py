@@ -16,7 +16,6 @@ from batchspec.desired.render import encoder, renderer
 from batchspec.errors import Diagnostic, Source
 from batchspec.fingerprint import Fingerprinter
 from batchspec.ids import Fingerprint
-from batchspec.messages import Message
 from batchspec.spec.context import takes_context
 from batchspec.spec.origin import raise_site
 from batchspec.spec.prompt import PromptInvalid
@@ -76,8 +75,8 @@ class Expander:
                 identity = fingerprint(messages, 0, key if scoped else None)
                 yield DesiredRow(key, identity, row_json, messages, line)
 
-    def render_messages(self, row: Mapping[str, Any]) -> list[Message]:
-        """Return the messages of one row, for people to read.
+    def render_messages(self, row: Mapping[str, Any]) -> Any:
+        """Return the messages of one row, or its input, for people to read.
 
         Raises:
             PromptInvalid: The row does not fit the template.

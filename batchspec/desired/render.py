@@ -1,4 +1,4 @@
-"""A job's instructions and prompt as one function from a row to messages."""
+"""A job's instructions and prompt, or its input, as one function from a row to a request."""
 
 from collections.abc import Callable
 from json.encoder import encode_basestring
@@ -6,6 +6,7 @@ from typing import Any
 
 from batchspec.fingerprint import canonical_json
 from batchspec.messages import Message
+from batchspec.spec.embedding import EmbeddingJob, inputs
 from batchspec.spec.job import Job
 from batchspec.spec.prompt import PromptInvalid, Template, as_messages
 
@@ -14,13 +15,15 @@ Part = Callable[[Any], str | list[Message]]
 Encode = Callable[[Any], bytes]
 
 
-def renderer(job: Job, told: str | None = None) -> Callable[[Any], list[Message]]:
-    """Return the function from a row to its messages, for people to read.
+def renderer(job: Job, told: str | None = None) -> Callable[[Any], Any]:
+    """Return the function from a row to its messages, or to its input, for people to read.
 
     Args:
         job: Whose instructions and prompt are rendered.
         told: What the output mode adds to the system message.
     """
+    if isinstance(job, EmbeddingJob):
+        return inputs(job)
     prompt = _part(job.prompt, job)
     instructions = _part(job.instructions, job) if job.instructions is not None else None
 
@@ -38,6 +41,8 @@ def encoder(job: Job, told: str | None = None) -> Encode:
     The bytes are those of `canonical_json(renderer(job, told)(row))`, put together from fragments:
     a dict per message would cost more than the rest of the work on a row.
     """
+    if isinstance(job, EmbeddingJob):
+        return _input_encoder(job)
     if told is not None:
         return _told_encoder(job, told)
     user = _fragment(_part(job.prompt, job), "user")
@@ -69,6 +74,18 @@ def _with(messages: list[Message], told: str) -> list[Message]:
     if first is None or first["role"] != "system" or not isinstance(first["content"], str):
         return [{"role": "system", "content": told}, *messages]
     return [{**first, "content": f"{first['content']}\n\n{told}"}, *messages[1:]]
+
+
+def _input_encoder(job: EmbeddingJob) -> Encode:
+    render = inputs(job)
+
+    def encode(row: Any) -> bytes:
+        value = render(row)
+        if isinstance(value, str):
+            return encode_basestring(value).encode("utf-8", "replace")
+        return canonical_json(value)
+
+    return encode
 
 
 def _part(given: Any, job: Job) -> Part:

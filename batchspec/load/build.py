@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from batchspec.desired.expand import Expander
 from batchspec.desired.graph import Desired, DesiredJob, cycles, in_order
@@ -21,7 +21,7 @@ from batchspec.spec.job import Job
 from batchspec.spec.model import parse_model
 from batchspec.spec.output import NativeMode, OutputMode, ToolMode, output_mode
 from batchspec.spec.rows import Collect, DerivedSource, OutputsOf
-from batchspec.spec.settings import body_settings, endpoint_problems
+from batchspec.spec.settings import endpoint_problems
 from batchspec.spec.suggest import did_you_mean
 from batchspec.spec.tool import Tool, refusals
 
@@ -148,7 +148,7 @@ class _Builder:
         self._output_tools(address, output, tools)
         contract = Contract(
             provider=name.provider,
-            endpoint=self.providers.get(name.provider, ""),
+            endpoint=job.endpoint or self.providers.get(name.provider, ""),
             model=name.model,
             tools=(*(tool.contract for tool in tools.values()), *output.tools),
             output=output.contract,
@@ -172,6 +172,8 @@ class _Builder:
             root=f"{self.root}/",
         )
         self._templates(desired)
+        for summary, detail in job.doubts():
+            self._tell(address, summary, detail, severity="warning")
         digest, payload = policy_of(desired, self.sources)
         return replace(desired, policy=digest, policy_payload=payload)
 
@@ -195,7 +197,7 @@ class _Builder:
 
     def _output(self, address: JobAddress, job: Job) -> OutputMode | None:
         try:
-            mode = output_mode(job.output)
+            mode = job.mode()
             problems = mode.problems
             # Schemas are made late: here is where a type that has none is told.
             _ = mode.instructions, mode.tools, mode.contract
@@ -261,16 +263,24 @@ class _Builder:
         for summary, detail in template_problems(desired.job, self.root):
             self._tell(desired.address, summary, detail)
 
-    def _tell(self, address: JobAddress, summary: str, detail: str) -> None:
+    def _tell(
+        self,
+        address: JobAddress,
+        summary: str,
+        detail: str,
+        severity: Literal["error", "warning"] = "error",
+    ) -> None:
         source = self.loaded.jobs[address].source
         self.found.append(
-            Diagnostic(summary=summary, detail=detail, source=source, address=address)
+            Diagnostic(
+                summary=summary, detail=detail, source=source, address=address, severity=severity
+            )
         )
 
 
 def _settings(job: Job, output: OutputMode) -> dict[str, Any]:
     """Return the body parameters of a job, with those its output mode needs."""
-    settings = body_settings(job.settings or {})
+    settings = job.body()
     if output.tool_choice is not None:
         settings.setdefault("tool_choice", output.tool_choice)
     return settings

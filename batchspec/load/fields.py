@@ -12,11 +12,7 @@ from batchspec.spec.rows import DerivedSource, known_fields
 
 def template_problems(job: Job, root: Path) -> Iterator[tuple[str, str]]:
     """Yield (summary, detail) for every template slot without a field."""
-    templates = {
-        name: Template(given)
-        for name, given in (("instructions", job.instructions), ("prompt", job.prompt))
-        if isinstance(given, str)
-    }
+    templates = {name: Template(given) for name, given in job.templates().items()}
     if not any(template.slots for template in templates.values()):
         return
     fields = row_fields(job, root)

@@ -12,8 +12,11 @@ from batchspec.ids import JobAddress
 from batchspec.load.errors import explain, shortened
 from batchspec.load.imports import Imports
 from batchspec.spec.collect import collecting
+from batchspec.spec.embedding import EmbeddingJob
 from batchspec.spec.job import Job
 from batchspec.spec.shapes import is_list, is_mapping
+
+_KINDS = {kind.__name__ for kind in (Job, EmbeddingJob)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ def _assigned_jobs(statement: ast.stmt) -> Iterator[str]:
         case _:
             return
     called = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    if called == Job.__name__:
+    if called in _KINDS:
         yield from (target.id for target in targets if isinstance(target, ast.Name))
 
 

@@ -13,11 +13,10 @@ from typing import Any
 from batchspec.desired.render import renderer
 from batchspec.ids import JobAddress
 from batchspec.load.modules import load_modules
-from batchspec.messages import Message
 from batchspec.spec.job import Job
 
-Rendered = list[Message] | None
-"""Messages of a row, None where it cannot be rendered (which checking the rows tells)."""
+Rendered = Any
+"""Messages of a row, or its input; None where it cannot be rendered, which checking rows tells."""
 
 
 def render_all(job: Job, rows: Iterable[Any]) -> list[Rendered]:

@@ -138,7 +138,8 @@ def message_change(old: bytes, new: PlannedRow) -> tuple[ReasonCode, Difference]
     code: ReasonCode = (
         "PROMPT_CHANGED" if json.loads(row) == json.loads(new.row_json) else "ROW_CHANGED"
     )
-    return code, first_difference(json.loads(messages), json.loads(new.messages_json), "messages")
+    was, now = json.loads(messages), json.loads(new.messages_json)
+    return code, first_difference(was, now, "messages" if _is_chat(now) else "input")
 
 
 def changed_parts(
@@ -159,10 +160,17 @@ def changed_parts(
     if any(was.get(name) != now.get(name) for name in ("json_mode", "later_tool_choice")):
         parts.add("output")
     before, after = json.loads(old_messages), json.loads(new_messages)
+    if not (_is_chat(before) and _is_chat(after)):
+        return frozenset(parts if before == after else {*parts, "input"})
     for part, system in (("instructions", True), ("prompt", False)):
         if _of(before, system=system) != _of(after, system=system):
             parts.add(part)
     return frozenset(parts)
+
+
+def _is_chat(messages: object) -> bool:
+    """Tell messages from an input, which is a text or a list of numbers."""
+    return is_list(messages) and not (messages and isinstance(messages[0], int))
 
 
 def _of(messages: Sequence[Mapping[str, object]], *, system: bool) -> list[Mapping[str, object]]:

@@ -22,7 +22,7 @@ class Load:
     requests: int
     bytes: int
     max_tokens: int | None
-    """The job's own bound on the length of a reply."""
+    """The job's own bound on the length of a reply; 0: a reply has no tokens."""
     turns: int
     """Replies an item may take at most."""
     lone: int = 0
@@ -46,7 +46,7 @@ def estimate(
     if not load.requests:
         return Estimate(cost=Decimal(0), cost_at_most=Decimal(0))
     prompt = ceil(max(0, load.bytes - ENVELOPE * load.requests) / BYTES_PER_TOKEN / load.requests)
-    reply = load.max_tokens or assumed_output_tokens
+    reply = assumed_output_tokens if load.max_tokens is None else load.max_tokens
     lone = 0 if live is None else min(load.lone, load.requests)
     dear = live or cost
     growth = reply + TOOL_RESULT_TOKENS

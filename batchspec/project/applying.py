@@ -250,7 +250,8 @@ class Applying:
         if not self._ceilings:
             return None
         assumed = self._project.settings.assumed_output_tokens
-        bounds = {job.address: max_tokens(job) or assumed for job in self._desired.jobs}
+        own = ((job.address, max_tokens(job)) for job in self._desired.jobs)
+        bounds = {job: assumed if bound is None else bound for job, bound in own}
         longest = max(assumed, *bounds.values()) if bounds else assumed
         return RunBudget(self._ceilings, store, self._project.prices, bounds, longest)
 

@@ -15,6 +15,8 @@ from batchspec.state.stored import Fresh
 
 def max_tokens(job: DesiredJob) -> int | None:
     """Return the job's own bound on the length of a reply."""
+    if not job.job.speaks:
+        return 0
     settings = job.contract.settings
     value = settings.get("max_completion_tokens", settings.get("max_tokens"))
     return value if isinstance(value, int) else None

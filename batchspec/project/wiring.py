@@ -25,6 +25,7 @@ from batchspec.project.recording import (
     replay_note,
     replaying,
 )
+from batchspec.providers.openai.embeddings import EmbeddingsWire
 from batchspec.providers.openai.responses import ResponsesWire
 from batchspec.providers.openai.wire import ChatCompletionsWire
 from batchspec.reconcile.observe import Pace
@@ -48,7 +49,7 @@ _FOREVER = 10 * 365 * 86_400.0
 
 
 WIRES: Mapping[str, Wire] = {
-    wire.endpoint: wire for wire in (ChatCompletionsWire(), ResponsesWire())
+    wire.endpoint: wire for wire in (ChatCompletionsWire(), ResponsesWire(), EmbeddingsWire())
 }
 """What providers speak, by endpoint."""
 

@@ -22,10 +22,13 @@ from pydantic_core import to_json
 from batchspec.errors import BatchspecError, UsageError
 from batchspec.messages import Outcome, Usage
 
-Format = Literal["jsonl", "json", "csv"]
+TextFormat = Literal["jsonl", "json", "csv"]
+Format = TextFormat | Literal["npy", "parquet"]
 FORMAT_VERSION = "1"
+_BINARY = {"npy", "parquet"}
+_SUFFIXES = {"json", "csv", *_BINARY}
 _CHUNK = 256 * 1024
-_VERDICT = ("outcome", "reason", "input_tokens", "output_tokens", "cost_usd", "turns", "grade")
+VERDICT = ("outcome", "reason", "input_tokens", "output_tokens", "cost_usd", "turns", "grade")
 
 
 class ExportItem(Protocol):
@@ -55,6 +58,9 @@ class ExportItem(Protocol):
     def previous(self) -> bool: ...
 
     def output_json(self) -> Any: ...
+    def vector(self) -> bytes | None:
+        """Return the vector of an item that has one, as 32-bit floats, little end first."""
+        ...
 
 
 Items = Callable[[], Iterable[ExportItem]]
@@ -67,7 +73,9 @@ class Exported:
 
     items: int = 0
     left_out: set[str] = field(default_factory=set[str])
-    """CSV columns that appeared between the two readings, because the state was being written."""
+    """Columns that appeared between the two readings, because the state was being written."""
+    without: int = 0
+    """Items that are left out of a matrix, because they have no vector."""
 
 
 def json_line(item: ExportItem) -> bytes:
@@ -97,8 +105,8 @@ def json_line(item: ExportItem) -> bytes:
     return b'%b,"row":%b,%b\n' % (head[:-1], item.row_json, tail[1:])
 
 
-def export(items: Items, file: BinaryIO, form: Format, *, address: str = "") -> Exported:
-    """Write items to a file that is open for bytes.
+def export(items: Items, file: BinaryIO, form: TextFormat, *, address: str = "") -> Exported:
+    """Write items as text to a file that is open for bytes.
 
     Args:
         items: Begins to read; it is called twice for `csv`.
@@ -157,7 +165,7 @@ class _Shape:
         outputs = [f"output.{name}" for name in self.output]
         if self.plain_output or not outputs:
             outputs.insert(0, "output")
-        return ["key", *(f"row.{name}" for name in self.row), *outputs, *_VERDICT]
+        return ["key", *(f"row.{name}" for name in self.row), *outputs, *VERDICT]
 
 
 def _shape(items: Iterable[ExportItem]) -> _Shape:
@@ -241,16 +249,12 @@ def format_for(form: str | None, output: Path | None) -> Literal["table"] | Form
     """Return the format asked for, or else the one a file's name suggests.
 
     Raises:
-        UsageError: The format comes later, or a table was to go into a file.
+        UsageError: A table was to go into a file, or bytes to a terminal.
     """
     suffix = output.suffix.lower().lstrip(".") if output else ""
-    chosen = form or (
-        suffix if suffix in {"json", "csv", "parquet"} else "jsonl" if output else "table"
-    )
-    if chosen == "parquet":
-        raise UsageError(
-            "Parquet comes later. `--format jsonl` and `--format csv` hold the same answers."
-        )
+    chosen = form or (suffix if suffix in _SUFFIXES else "jsonl" if output else "table")
+    if chosen in _BINARY and output is None:
+        raise UsageError(f"{chosen} is no text: say where it goes with `-o FILE.{chosen}`.")
     if chosen == "table" and output:
         raise UsageError(
             "A table is for the terminal; write a file with `--format jsonl` or `csv`."

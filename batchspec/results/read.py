@@ -17,8 +17,10 @@ from batchspec.ports import (
     Wire,
 )
 from batchspec.spec.context import RunContext, takes_context
+from batchspec.spec.embedding import ENDPOINT as EMBEDDINGS
 from batchspec.spec.job import graded, validated
 from batchspec.spec.output import finished
+from batchspec.spec.vectors import raw, unpack
 from batchspec.state.stored import (
     StoredItem,
 )
@@ -92,6 +94,8 @@ class Answers:
     def _read(self, text: str, item: StoredItem) -> tuple[Any, bool]:
         """Return the output, and whether it is of the job's output type."""
         desired = self._desired
+        if item.endpoint == EMBEDDINGS:
+            return unpack(text), False
         if desired is None:
             return _unvalidated(text), False
         try:
@@ -227,6 +231,13 @@ class Item:
         """Return the output as a JSON value; None where the item did not succeed."""
         text = self.text if self.outcome == "succeeded" else None
         return None if text is None else self._answers.json(text, self._stored)
+
+    def vector(self) -> bytes | None:
+        """Return the output as 32-bit floats, little end first; None: it is no vector."""
+        if self._stored.endpoint != EMBEDDINGS or self.outcome != "succeeded":
+            return None
+        text = self.text
+        return None if text is None else raw(text)
 
     @property
     def grade(self) -> float | None:

@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
@@ -25,15 +26,42 @@ MAX_METADATA = 14
 Check = Callable[[Any], Iterable[str]]
 
 
-def problems(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with the arguments of a `Job(…)`, a sentence each."""
-    unknown = sorted(kwargs.keys() - _CHECKS.keys())
-    found = [f"Job has no argument {name!r}. {did_you_mean(name, _CHECKS)}" for name in unknown]
-    found += [f"Job needs `{name}`." for name in REQUIRED if name not in kwargs]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """What a kind of job accepts.
+
+    Attributes:
+        name: Of the class.
+        checks: By argument.
+        required: Arguments that must be given.
+        example: How the required ones are written.
+        foreign: Arguments of other kinds of jobs, with what to say where they are given.
+        together: What is wrong with arguments that are right one by one.
+    """
+
+    name: str
+    checks: Mapping[str, Check]
+    required: Sequence[str]
+    example: str
+    foreign: Mapping[str, str] = field(default_factory=dict[str, str])
+    together: Callable[[Mapping[str, Any]], Iterable[str]] = lambda _: ()
+
+
+def problems(signature: Signature, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the arguments of a job, a sentence each."""
+    name, checks = signature.name, signature.checks
+    found = [_unknown(signature, given) for given in sorted(kwargs.keys() - checks.keys())]
+    found += [f"{name} needs `{needed}`." for needed in signature.required if needed not in kwargs]
     if args:
-        found.append('Write the arguments of Job by name: Job(model="…", rows=…, prompt="…").')
-    known = {name: value for name, value in kwargs.items() if name in _CHECKS}
-    return found + [told for name, value in known.items() for told in _CHECKS[name](value)]
+        found.append(f"Write the arguments of {name} by name: {name}({signature.example}).")
+    known = {given: value for given, value in kwargs.items() if given in checks}
+    found += [told for given, value in known.items() for told in checks[given](value)]
+    return found or list(signature.together(known))
+
+
+def _unknown(signature: Signature, given: str) -> str:
+    told = signature.foreign.get(given) or did_you_mean(given, signature.checks)
+    return f"{signature.name} has no argument {given!r}. {told}"
 
 
 def positional(function: Callable[..., Any]) -> int | None:
@@ -67,7 +95,9 @@ def _rows(value: Any) -> Iterable[str]:
         )
 
 
-def _prompt(name: str) -> Check:
+def template_or_function(name: str) -> Check:
+    """Return the check of what makes a text of a row."""
+
     def check(value: Any) -> Iterable[str]:
         if isinstance(value, str):
             try:
@@ -165,14 +195,19 @@ def _max_cost(value: Any) -> Iterable[str]:
         yield f"`max_cost` is an amount in US dollars; got {value!r:.80}."
 
 
-def _ignore_changes(value: Any) -> Iterable[str]:
-    if not is_list(value):
-        yield f'`ignore_changes` is a list such as ["instructions"]; got {value!r:.80}.'
-        return
-    for part in value:
-        if part not in IGNORABLE:
-            hint = did_you_mean(str(part), IGNORABLE)
-            yield f"`ignore_changes` names no part of a request: {part!r:.80}. {hint}"
+def parts_of_request(ignorable: Sequence[str]) -> Check:
+    """Return the check of `ignore_changes`."""
+
+    def check(value: Any) -> Iterable[str]:
+        if not is_list(value):
+            yield f'`ignore_changes` is a list such as ["{ignorable[1]}"]; got {value!r:.80}.'
+            return
+        for part in value:
+            if part not in ignorable:
+                hint = did_you_mean(str(part), ignorable)
+                yield f"`ignore_changes` names no part of a request: {part!r:.80}. {hint}"
+
+    return check
 
 
 def _metadata(value: Any) -> Iterable[str]:
@@ -204,8 +239,8 @@ def _optional(check: Check) -> Check:
 _CHECKS: Mapping[str, Check] = {
     "model": _model,
     "rows": _rows,
-    "prompt": _prompt("prompt"),
-    "instructions": _optional(_prompt("instructions")),
+    "prompt": template_or_function("prompt"),
+    "instructions": _optional(template_or_function("instructions")),
     "output": _output,
     "output_validators": _functions("output_validators", (1, 2)),
     "output_retries": _whole("output_retries", 0),
@@ -220,7 +255,23 @@ _CHECKS: Mapping[str, Check] = {
     "max_cost": _max_cost,
     "protect": _boolean("protect"),
     "enabled": _boolean("enabled"),
-    "ignore_changes": _ignore_changes,
+    "ignore_changes": parts_of_request(IGNORABLE),
     "metadata": _metadata,
     "completion_window": _window,
 }
+
+JOB = Signature(
+    name="Job", checks=_CHECKS, required=REQUIRED, example='model="…", rows=…, prompt="…"'
+)
+_SHARED = (
+    "model",
+    "rows",
+    "row_type",
+    "max_cost",
+    "protect",
+    "enabled",
+    "metadata",
+    "completion_window",
+)
+SHARED: Mapping[str, Check] = {name: _CHECKS[name] for name in _SHARED}
+"""Arguments that mean the same for every kind of job."""

@@ -1,9 +1,9 @@
 """`Job`: what a user declares, one prompt over many rows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -11,10 +11,12 @@ from batchspec.errors import Diagnostic, Source
 from batchspec.spec import checks
 from batchspec.spec.collect import refuse, warn
 from batchspec.spec.context import takes_context
+from batchspec.spec.model import is_embedding_model
 from batchspec.spec.origin import call_site, calling_module
+from batchspec.spec.output import OutputMode, output_mode
 from batchspec.spec.output.members import awaited
 from batchspec.spec.rows import RowSource
-from batchspec.spec.settings import Settings
+from batchspec.spec.settings import Settings, body_settings
 from batchspec.spec.tool import Tool
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ PromptFunction = Callable[[Any], Any]
 """From a row (a dict, or the `row_type`) to a text or a list of messages."""
 
 
-class _Declared(type):
+class Declared(type):
     """Checks the arguments of a `Job(…)` before the generated `__init__` does.
 
     Its TypeError would know neither the line nor what was meant. Type checkers still see the exact
@@ -33,11 +35,13 @@ class _Declared(type):
     """
 
     def __call__(cls: type[T], *args: Any, **kwargs: Any) -> T:
-        found = checks.problems(args, kwargs)
+        signature: checks.Signature = cast("Any", cls).signature
+        found = checks.problems(signature, args, kwargs)
         if not found:
             return cast("T", type.__call__(cls, **kwargs))
         source = call_site()
-        refuse([Diagnostic(summary="Job is not valid", detail=p, source=source) for p in found])
+        summary = f"{signature.name} is not valid"
+        refuse([Diagnostic(summary=summary, detail=p, source=source) for p in found])
         return _remains(cls, source)
 
 
@@ -54,7 +58,7 @@ def _remains(cls: type[T], source: Source) -> T:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Job(metaclass=_Declared):
+class Job(metaclass=Declared):
     """A declared job: every row through one prompt and one model.
 
     A job does nothing by itself. A module-level variable in `specs/` that holds one is a resource,
@@ -88,6 +92,12 @@ class Job(metaclass=_Declared):
     Raises:
         SpecError: An argument is unknown or of the wrong kind; the diagnostic names the line.
     """
+
+    signature: ClassVar[checks.Signature] = checks.JOB
+    endpoint: ClassVar[str | None] = None
+    """Where its requests go; None: to the chats of its provider."""
+    speaks: ClassVar[bool] = True
+    """Whether replies have output tokens."""
 
     model: str
     rows: RowSource
@@ -170,6 +180,29 @@ class Job(metaclass=_Declared):
             return _remains(cls, source)
         warn(found.told)
         return cls(rows=rows, **made)
+
+    def body(self) -> dict[str, Any]:
+        """Return the parameters of a request beside the model and what a person wrote for it."""
+        return body_settings(self.settings or {})
+
+    def mode(self) -> OutputMode:
+        """Return how an answer is read.
+
+        Raises:
+            Exception: The type of the output has no JSON schema, which pydantic says in many ways.
+        """
+        return output_mode(self.output)
+
+    def templates(self) -> Mapping[str, str]:
+        """Return the templates, by the argument they are given as."""
+        given = {"instructions": self.instructions, "prompt": self.prompt}
+        return {name: text for name, text in given.items() if isinstance(text, str)}
+
+    def doubts(self) -> Iterable[tuple[str, str]]:
+        """Yield (summary, detail) for what is allowed and probably not meant."""
+        if is_embedding_model(self.model):
+            told = "is no chat model, which every line will say. Did you mean EmbeddingJob?"
+            yield "model answers with vectors", f"{self.model} {told}"
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)

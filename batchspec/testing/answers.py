@@ -9,9 +9,11 @@ from typing import Any, NamedTuple, NoReturn, TypeGuard
 
 from batchspec.ids import JobAddress, RowKey, item_address, parse_custom_id
 from batchspec.simulator import Answer, HTTPFailure, Model, Question, Replay, SchemaModel
+from batchspec.spec.embedding import ENDPOINT as EMBEDDINGS
 from batchspec.spec.output import OutputMode
+from batchspec.spec.shapes import is_list, is_mapping
 from batchspec.spec.suggest import did_you_mean
-from batchspec.testing.scripts import MadeUp, Script, made_up, spoken
+from batchspec.testing.scripts import MadeUp, Script, embedded, made_up, spoken
 
 Owners = Callable[[bytes], Sequence[tuple[JobAddress, RowKey]]]
 """From the first bytes of a request's fingerprint to the items that wait for it."""
@@ -39,12 +41,15 @@ class Request:
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        """Return the messages."""
-        return list(self.body["messages"])
+        """Return the messages; of an `EmbeddingJob` there are none."""
+        given = self.body.get("messages", self.body.get("input"))
+        return [dict(each) for each in given if is_mapping(each)] if is_list(given) else []
 
     @property
     def text(self) -> str:
-        """Return the text of the last message."""
+        """Return the text of the last message, or what is to be embedded."""
+        if not self.messages:
+            return str(self.body.get("input", ""))
         return str(self.messages[-1].get("content"))
 
     @property
@@ -128,6 +133,8 @@ class ScriptedModel:
             return self._others.answer(question)
         if _is_model(value):
             return value.answer(question)
+        if question.endpoint == EMBEDDINGS:
+            return embedded(value)
         seed = f"{asked.conversation.hex()}_{asked.request.turn}"
         return spoken(value, self._mode(asked.request.job), seed)
 

@@ -111,7 +111,9 @@ class RunItem:
 
 def _indented(turn: Turn) -> str:
     lines = [f"  turn {turn.number}"]
-    for message in turn.request["messages"]:
+    if (given := turn.request.get("input")) is not None:
+        lines.append(f"    input: {_shortened(given)}")
+    for message in turn.request.get("messages", ()):
         said = message.get("content")
         lines += [f"    {message['role']}: {_shortened(said)}"] if said else []
         for call in message.get("tool_calls") or ():

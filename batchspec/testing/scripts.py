@@ -130,6 +130,30 @@ def spoken(value: Any, mode: OutputMode, seed: str) -> Answer | Replay:
         raise TypeError(f"{_no_answer(value)} {error}") from None
 
 
+def embedded(value: Any) -> Answer | Replay:
+    """Return what the simulator sends for an answer of a script for an `EmbeddingJob`.
+
+    Args:
+        value: A vector: a sequence of numbers; or anything of the simulator.
+
+    Raises:
+        HTTPFailure: It is one.
+        TypeError: It is no vector.
+    """
+    if isinstance(value, HTTPFailure | Answer | Replay):
+        return spoken(value, OutputMode(), "")
+    try:
+        numbers = [float(number) for number in value]
+    except (TypeError, ValueError):
+        numbers = []
+    if not numbers or isinstance(value, str | bytes | Mapping):
+        raise TypeError(
+            f"{value!r:.100} is no vector. Answers of an `EmbeddingJob` are sequences of numbers,"
+            " `fail`, `made_up`, or an `Answer`."
+        )
+    return Answer(vectors=[numbers])
+
+
 def _no_answer(value: Any) -> str:
     return (
         f"{value!r:.100} is no answer. Answers are texts, values that are sent as JSON, `call`, "

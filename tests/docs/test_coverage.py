@@ -13,7 +13,7 @@ import click
 import pytest
 from documents import ROOT, captured, main
 
-from batchspec import Job, RunContext, rows, testing
+from batchspec import EmbeddingJob, Job, RunContext, rows, testing
 from batchspec.cli.main import COMMANDS, batchspec
 from batchspec.errors import ExitCode
 from batchspec.messages import Outcome
@@ -51,6 +51,11 @@ def test_every_field_of_a_job_is_told() -> None:
     has = [field for field in fields(Job) if field.init]
     assert list(told) != []
     assert set(told) == {field.name for field in has}
+
+
+def test_every_field_of_an_embedding_job_is_told() -> None:
+    told = _table(_text("embeddings.md"), "Fields of `EmbeddingJob`")
+    assert set(told) == {field.name for field in fields(EmbeddingJob) if field.init}
 
 
 def test_every_source_of_rows_is_told() -> None:

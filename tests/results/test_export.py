@@ -4,48 +4,17 @@ import csv
 import io
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from batchspec.errors import BatchspecError, UsageError
-from batchspec.messages import Outcome, Usage
-from batchspec.results.export import Format, export, format_for, replacing
-
-USAGE = Usage(10, 4, 2, 1)
+from batchspec.results.export import TextFormat, export, format_for, replacing
+from results.answered import Answered
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answered:
-    """An item as the project hands it out."""
-
-    key: str
-    row: dict[str, Any] = field(default_factory=dict)
-    output: Any = None
-    outcome: Outcome | None = "succeeded"
-    reason: str | None = None
-    usage: Usage = USAGE
-    cost: Decimal | None = Decimal("0.0000042")
-    turns: int = 1
-    grade: float | bool | None = None
-    previous: bool = False
-
-    @property
-    def address(self) -> str:
-        return f'tickets.triage["{self.key}"]'
-
-    @property
-    def row_json(self) -> bytes:
-        return json.dumps(self.row).encode()
-
-    def output_json(self) -> Any:
-        return self.output
-
-
-def _exported(form: Format, *items: Answered) -> str:
+def _exported(form: TextFormat, *items: Answered) -> str:
     file = io.BytesIO()
     export(lambda: iter(items), file, form, address="tickets.triage")
     return file.getvalue().decode()
@@ -150,7 +119,7 @@ def test_what_appears_between_the_two_readings_is_told() -> None:
 
 
 @pytest.mark.parametrize("form", ["jsonl", "json", "csv"])
-def test_items_are_streamed(form: Format) -> None:
+def test_items_are_streamed(form: TextFormat) -> None:
     """Long before the last item is read the first ones are written."""
 
     class Watched(io.BytesIO):
@@ -189,8 +158,8 @@ def test_the_format_follows_the_option_then_the_name(
 @pytest.mark.parametrize(
     ("form", "output", "told"),
     [
-        ("parquet", None, "Parquet comes later"),
-        (None, "a.parquet", "Parquet comes later"),
+        ("parquet", None, "parquet is no text: say where it goes with `-o FILE.parquet`."),
+        ("npy", None, "npy is no text"),
         ("table", "a.txt", "A table is for the terminal"),
     ],
 )

@@ -1,19 +1,32 @@
 """Answers as a table, for eyes; files and pipes get the formats of `results.export`."""
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import cast
+from typing import TypeGuard, cast
 
 from pydantic_core import to_json
 from rich.text import Text
 
 from batchspec.cli.views.streams import out_stream, print_prose, print_table, stderr, stdout
 from batchspec.cli.views.words import clean, clipped, columns, counted, money
-from batchspec.results.export import Exported, ExportItem, Format, Items, export, replacing
+from batchspec.results.export import (
+    Exported,
+    ExportItem,
+    Format,
+    Items,
+    TextFormat,
+    export,
+    replacing,
+)
+from batchspec.results.npy import export_npy, keys_file
+from batchspec.results.parquet import export_parquet
 
 SHOWN = 50
 """Rows of a table; the rest is for a file."""
+_FEW = 3
+"""Components of a vector that are shown."""
 _WIDTHS = (24, 36, 48)
 """Of key, row and output where the width of a terminal does not say."""
 
@@ -70,11 +83,25 @@ def _inline(value: object, *, skip: str | None = None) -> str:
         return ""
     if isinstance(value, str):
         return clean(" ".join(value.split()))
+    if _is_vector(value):
+        return _abbreviated(value)
     if not isinstance(value, dict):
         return clean(to_json(value).decode())
     pairs = cast("dict[str, object]", value).items()
     shown = ((name, part) for name, part in pairs if part != skip or skip is None)
     return " ".join(f"{clean(name)}={_inline(part) or 'null'}" for name, part in shown)
+
+
+def _is_vector(value: object) -> TypeGuard[list[float]]:
+    if not isinstance(value, list):
+        return False
+    numbers = cast("list[object]", value)
+    return len(numbers) > _FEW and all(isinstance(number, float) for number in numbers)
+
+
+def _abbreviated(vector: list[float]) -> str:
+    shown = ", ".join(f"{number:.4f}" for number in vector[:_FEW])
+    return f"[{shown}, … {len(vector):,} numbers]"
 
 
 def _outcome(item: ExportItem) -> Text:
@@ -86,7 +113,7 @@ def _outcome(item: ExportItem) -> Text:
     return Text(f"{item.outcome}{reason}", "red")
 
 
-def print_items(items: Items, form: Format, *, address: str) -> None:
+def print_items(items: Items, form: TextFormat, *, address: str) -> None:
     """Write all answers to stdout."""
     stream = out_stream()
     stream.flush()
@@ -96,10 +123,21 @@ def print_items(items: Items, form: Format, *, address: str) -> None:
 
 def write_items(items: Items, form: Format, path: Path, *, address: str) -> None:
     """Write all answers to a file, which is there only when it is complete."""
-    with replacing(path) as file:
-        exported = export(items, file, form, address=address)
+    with ExitStack() as stack:
+        file = stack.enter_context(replacing(path))
+        match form:
+            case "npy":
+                exported = export_npy(
+                    items(), file, stack.enter_context(replacing(keys_file(path)))
+                )
+            case "parquet":
+                exported = export_parquet(items, file)
+            case _:
+                exported = export(items, file, form, address=address)
     _warn(exported)
-    print_prose(stderr(), [Text(f"{counted(exported.items, 'item')} written to {path}.")])
+    where = f"{path}, their keys to {keys_file(path)}" if form == "npy" else str(path)
+    left = f"; {counted(exported.without, 'item')} without a vector" if exported.without else ""
+    print_prose(stderr(), [Text(f"{counted(exported.items, 'item')} written to {where}{left}.")])
 
 
 def _warn(exported: Exported) -> None:
