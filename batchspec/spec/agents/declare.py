@@ -72,10 +72,7 @@ def _made(
     text, view = _text_of(prompt, given.get("row_type")), _view_of(given.get("row_type"))
     contexts = Contexts(agent, mute, deps, view, text, private.fixed_metadata(agent))
     retries, checks = private.output_retries(agent), private.validators(agent)
-    settings = settings_of(seen, found)
-    _, sent = model.prepare_request(
-        seen.request.model_settings, seen.request.model_request_parameters
-    )
+    settings, sent = settings_of(seen, found), seen.sent
     if sent.native_tools:
         kinds = listed(type(tool).__name__ for tool in sent.native_tools)
         found.refuse("tools", f"The provider would run {kinds}, which a job does not ask for.")

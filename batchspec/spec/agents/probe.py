@@ -21,7 +21,12 @@ from pydantic_ai.messages import (
     TextPart,
     UserPromptPart,
 )
-from pydantic_ai.models import Model, ModelRequestContext, override_allow_model_requests
+from pydantic_ai.models import (
+    Model,
+    ModelRequestContext,
+    ModelRequestParameters,
+    override_allow_model_requests,
+)
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.tool_manager import ToolManager
@@ -45,6 +50,7 @@ class Seen:
         request: The messages and parameters as the agent made them.
         manager: Its tools, ready to be called.
         body: What would be sent, where the run went on to that.
+        sent: The parameters as the model's profile makes them, which are those of the body.
         warnings: What Pydantic AI said meanwhile.
     """
 
@@ -52,6 +58,7 @@ class Seen:
     request: ModelRequestContext
     manager: ToolManager[Any]
     body: JsonObject = field(default_factory=dict[str, Any])
+    sent: ModelRequestParameters = field(default_factory=ModelRequestParameters)
     warnings: list[str] = field(default_factory=list[str])
 
     @property
@@ -133,11 +140,16 @@ def look(agent: AnyAgent, model: OpenAIModel, *, deps: Any) -> Seen:
             agent.override(model=silent(model, bodies.append), instructions=[], metadata={})
         )
         ended = _run(agent, "-", deps, probe, message_history=history)
-    if probe.seen is None or not bodies:
-        raise ended
-    probe.seen.body = json.loads(bodies[0])
-    probe.seen.warnings = [str(warning.message) for warning in said]
-    return probe.seen
+        seen = probe.seen
+        if seen is None or not bodies:
+            raise ended
+        request = seen.request
+        _, seen.sent = model.prepare_request(
+            request.model_settings, request.model_request_parameters
+        )
+    seen.body = json.loads(bodies[0])
+    seen.warnings = [str(warning.message) for warning in said]
+    return seen
 
 
 def first(agent: AnyAgent, model: Model, prompt: str | None, *, deps: Any) -> Seen:
