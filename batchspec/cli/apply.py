@@ -118,7 +118,7 @@ def _finish(
     if events:
         tell_result(events, result, {})
     else:
-        show_failures(result.jobs)
+        show_failures(result)
     return result.exit_code
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from batchspec.cli.scope import Scope, scope_options
+from batchspec.cli.views.missing import note_missing
 from batchspec.cli.views.results import print_items, show_table, write_items
 from batchspec.ids import parse_address
 from batchspec.results.export import ExportItem, TextFormat, format_for
@@ -58,6 +59,7 @@ def results(  # noqa: PLR0913 - one argument per option
             write_items(items, chosen, output, address=address)
         else:
             print_items(items, cast("TextFormat", chosen), address=address)
+        note_missing([one for one in project.missing() if one.job == address], scope.flags)
 
 
 def _total(project: "Project", address: str, *, failed: bool) -> int | None:

@@ -35,6 +35,7 @@ def status(scope: Scope, *, address: str | None, as_json: bool) -> ExitCode:
                 jobs=jobs,
                 batches=tuple(b for b in found.batches if jobs[0].address in b.jobs),
                 waiting=tuple(text for text in found.waiting if address in text),
+                missing=tuple(one for one in found.missing if one.job == address),
             )
     if as_json:
         show_status_json(found)

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from batchspec.ids import BatchId, JobAddress, RemoteId
 from batchspec.state.kinds import Kind, ReasonCode
+from batchspec.state.missing import Missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,8 @@ class Plan:
     """What is done in a special way, a sentence each."""
     findings: tuple[Finding, ...] = ()
     """Open batches that are not as recorded, and creations without an answer."""
+    missing: tuple[Missing, ...] = ()
+    """What jobs made of answers lack now, because there are no answers."""
     chores: int = 0
     """Batches and files at the provider to be brought to an end, whatever the rows are: free."""
 

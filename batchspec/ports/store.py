@@ -19,6 +19,7 @@ from batchspec.ids import (
 from batchspec.messages import Contract, Outcome
 from batchspec.state.events import BatchRejected, CancelWanted, Event
 from batchspec.state.kinds import Kind
+from batchspec.state.missing import Missing
 from batchspec.state.records import (
     BatchRecord,
     JobProgress,
@@ -80,6 +81,21 @@ class Draft(Protocol):
         Of a `partial` job only some rows are planned, so that none is forgotten. `protect` is
         remembered with the job, for when its spec is gone. The key of a row is part of the
         fingerprint of a `scoped` job.
+        """
+        ...
+
+    def made_of(
+        self,
+        job: JobAddress,
+        upstream: Sequence[JobAddress],
+        *,
+        collects: bool,
+        picks: bool,
+        whole: bool,
+    ) -> None:
+        """Note whose answers the rows of a job are made of, and whether all of them are here.
+
+        `collects`: all answers make one row. `picks`: a function of the spec takes some of them.
         """
         ...
 
@@ -176,6 +192,10 @@ class Reader(Protocol):
 
     def turns(self, job: JobAddress, key: RowKey) -> Sequence[StoredTurn]:
         """Return every request of an item with what came back, in order."""
+        ...
+
+    def missing(self) -> Sequence[Missing]:
+        """Return what jobs made of answers lack, those that lack something."""
         ...
 
     def spent(self) -> Decimal | None:

@@ -117,7 +117,8 @@ class Applying:
         if not plan.can_apply and not plan.chores:
             self._drop()
             jobs = await anyio.to_thread.run_sync(self._progress)
-            return ApplyResult(jobs=jobs, nothing=True)
+            missing = await anyio.to_thread.run_sync(self._project.missing)
+            return ApplyResult(jobs=jobs, nothing=True, missing=missing)
         try:
             async with at_work(project, self._hook, "apply") as (store, connections):
                 return await self._apply(connections, store)
@@ -147,6 +148,7 @@ class Applying:
             stopping=tuple(connections.local),
             note=connections.note(),
             refused=tuple(self._expanding.refused),
+            missing=await anyio.to_thread.run_sync(self._project.missing),
         )
 
     def _progress(self) -> tuple[JobProgress, ...]:

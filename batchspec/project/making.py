@@ -68,6 +68,7 @@ def make_plan(
         ),
         notes=(*lone_notes(planner.lanes, project.providers), *_canaries(project, planner, reader)),
         findings=tuple(findings),
+        missing=tuple(one for one in reader.missing() if one.job in desired.addresses),
         chores=reader.chores(),
     )
 

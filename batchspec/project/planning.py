@@ -129,6 +129,14 @@ class Planner:
             protect=job.job.protect,
             scoped=sees_rows(job),
         )
+        if isinstance(source := job.rows, DerivedSource):
+            self.draft.made_of(
+                job.address,
+                job.depends_on,
+                collects=isinstance(source, Collect),
+                picks=source.where is not None,
+                whole=not partial,
+            )
         if not known:
             self.unknown.add(job.address)
         tally = Tally(job.address, f"{job.contract.provider}:{job.contract.model}")

@@ -36,6 +36,7 @@ from batchspec.project.tainting import Tainted, mark
 from batchspec.project.values import ApplyResult, Status
 from batchspec.results.read import Item
 from batchspec.results.turns import Turn
+from batchspec.state.missing import Missing
 from batchspec.state.records import LeaseRecord
 from batchspec.store.reader import StateReader
 
@@ -310,6 +311,15 @@ class Project(Interventions, RefreshableProject):
             StateError: There is no state yet.
         """
         return read_items(self, address, failed=failed)
+
+    def missing(self) -> tuple[Missing, ...]:
+        """Say which rows jobs made of answers do not have, because there are no answers, and why.
+
+        Raises:
+            StateError: There is no state yet.
+        """
+        with self.reader() as reader:
+            return tuple(reader.missing())
 
     def turns(self, address: str) -> tuple[Turn, ...]:
         """Return every request of one item with what came back, in order.

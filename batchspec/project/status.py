@@ -30,6 +30,7 @@ def status_of(
         lease=lease,
         lease_free=lease is not None and gone(lease, now),
         spent=reader.spent(),
+        missing=tuple(reader.missing()),
         waiting=(
             *(_batch(batch, now) for batch in batches),
             *(text for batch in batches if (text := expiring(batch, now)) is not None),

@@ -7,6 +7,7 @@ from typing import Any
 
 from batchspec.errors import Diagnostic, ExitCode, Source
 from batchspec.ids import JobAddress
+from batchspec.state.missing import Missing
 from batchspec.state.records import BatchRecord, JobProgress, LaneRecord, LeaseRecord
 
 
@@ -50,6 +51,8 @@ class Status:
     spent: Decimal | None
     waiting: tuple[str, ...] = ()
     """What is waited for, a sentence each."""
+    missing: tuple[Missing, ...] = ()
+    """What jobs made of answers lack, because there are no answers."""
 
     @property
     def done(self) -> bool:
@@ -92,6 +95,8 @@ class ApplyResult:
     warnings: tuple[str, ...] = field(default=())
     refused: tuple[str, ...] = ()
     """What a guard refused once it was known, a sentence each; everything else was done."""
+    missing: tuple[Missing, ...] = ()
+    """What jobs made of answers lack, because there are no answers."""
 
     @property
     def interrupted(self) -> bool:

@@ -34,6 +34,19 @@ _STATEMENTS = (
     SELECT d.number, j.id AS job, j.contract, c.lane, d.partial, d.scoped FROM draft.jobs d
     JOIN jobs j ON j.address = d.address JOIN contracts c ON c.id = j.contract
     """,
+    # A look at some rows leaves when all were looked at last as it is.
+    """
+    DELETE FROM sources WHERE job IN (SELECT job FROM wanted) AND (job, upstream) NOT IN (
+      SELECT w.job, u.id FROM draft.sources s JOIN wanted w ON w.number = s.job
+      JOIN jobs u ON u.address = s.upstream)
+    """,
+    f"""
+    INSERT INTO sources (job, upstream, collects, picks, seen)
+    SELECT w.job, u.id, s.collects, s.picks, CASE WHEN s.whole THEN {SERIAL} ELSE 0 END
+    FROM draft.sources s JOIN wanted w ON w.number = s.job JOIN jobs u ON u.address = s.upstream
+    WHERE true ON CONFLICT (job, upstream) DO UPDATE SET collects = excluded.collects,
+      picks = excluded.picks, seen = MAX(seen, excluded.seen)
+    """,  # noqa: S608 - constants
     # Conversations: new ones, and those to be sent anew from their first turn.
     """
     INSERT OR IGNORE INTO conversations

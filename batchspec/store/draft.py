@@ -51,6 +51,8 @@ CREATE TABLE rows (
   kind TEXT, fingerprint BLOB, body INTEGER, size INTEGER, digest INTEGER,
   UNIQUE (job, key)
 );
+CREATE TABLE sources (job INTEGER NOT NULL, upstream TEXT NOT NULL, collects INTEGER NOT NULL,
+  picks INTEGER NOT NULL, whole INTEGER NOT NULL);
 CREATE TABLE removed_jobs (address TEXT PRIMARY KEY);
 CREATE TABLE anew (fingerprint BLOB PRIMARY KEY) WITHOUT ROWID;
 """
@@ -155,6 +157,24 @@ class SqliteDraft:
             ),
         )
         return state is not None
+
+    def made_of(
+        self,
+        job: JobAddress,
+        upstream: Sequence[JobAddress],
+        *,
+        collects: bool,
+        picks: bool,
+        whole: bool,
+    ) -> None:
+        """Note whose answers the rows of a job are made of, and whether all of them are here.
+
+        `collects`: all answers make one row. `picks`: a function of the spec takes some of them.
+        """
+        self.db.executemany(
+            "INSERT INTO sources VALUES (?, ?, ?, ?, ?)",
+            [(self._numbers[job], up, collects, picks, whole) for up in upstream],
+        )
 
     def look(self, job: JobAddress, rows: Sequence[PlannedRow]) -> Sequence[RecordedRow]:
         """Return what is recorded for some rows, in the same order."""

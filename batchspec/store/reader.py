@@ -12,6 +12,7 @@ from typing import Any, Self
 from batchspec.errors import StateError
 from batchspec.ids import BatchId, JobAddress, LaneId, RecordRef, RowKey
 from batchspec.messages import Contract, Outcome, Usage
+from batchspec.state.missing import Missing
 from batchspec.state.records import (
     BatchRecord,
     ConversationPhase,
@@ -23,6 +24,7 @@ from batchspec.state.records import (
 from batchspec.state.stored import DraftTotals, Fresh, StoredItem, StoredTurn
 from batchspec.store import wanted
 from batchspec.store.accounts import read_accounts
+from batchspec.store.missing import find_missing
 from batchspec.store.rows import BATCH_COLUMNS, batch_record
 from batchspec.store.schema import open_database
 from batchspec.store.segments import SegmentReader
@@ -191,6 +193,10 @@ class StateReader:
     def lanes(self, now: float = inf) -> Sequence[LaneRecord]:
         """Return every lane with what waits in it; without a time, all of it counts as ready."""
         return read_lanes(self.db, now)
+
+    def missing(self) -> Sequence[Missing]:
+        """Return what jobs made of answers lack, those that lack something."""
+        return find_missing(self.db, self.bodies.get)
 
     def contract(self, contract: int) -> Contract:
         """Return what all requests of a contract share."""

@@ -40,7 +40,7 @@ def chain(
         jobs: Arguments of a job by its name, as source text.
     """
     data = [{"id": key} for key in keys]
-    jobs.setdefault("down", f"rows=rows.outputs_of(up, eager={eager}), prompt='sum {{output}}'")
+    jobs = jobs or {"down": f"rows=rows.outputs_of(up, eager={eager}), prompt='sum {{output}}'"}
     lines = [f"up = Job(model={MODEL!r}, rows=rows.inline({data!r}), prompt={up!r})"]
     lines += [f"{name} = Job(model={MODEL!r}, {text})" for name, text in jobs.items()]
     world.spec(more + "\n".join(lines) + "\n")

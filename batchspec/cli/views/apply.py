@@ -9,6 +9,7 @@ from rich.text import Text
 from batchspec.cli.grades import MeanGrade
 from batchspec.cli.views.documents import job_plan, progress_document
 from batchspec.cli.views.drift import finding_document
+from batchspec.cli.views.missing import missing_document, show_missing
 from batchspec.cli.views.plan import changes
 from batchspec.cli.views.progress import JsonEvents
 from batchspec.cli.views.status import job_lines
@@ -64,9 +65,10 @@ def _price(plan: Plan) -> str:
     return f"It costs est. {money(plan.cost)}{more}."
 
 
-def show_failures(jobs: Sequence[JobProgress]) -> None:
-    """Say which jobs have items that ended without an answer, if any have."""
-    print_prose(stdout(), _failures(jobs))
+def show_failures(result: "ApplyResult") -> None:
+    """Say which jobs have items that ended without an answer, and which lack rows, if any do."""
+    print_prose(stdout(), _failures(result.jobs))
+    show_missing(result.missing)
 
 
 def show_result(
@@ -86,7 +88,9 @@ def show_result(
     if told:
         print_prose(stdout(), [Text()])
         print_table(stdout(), job_lines(told))
-        print_prose(stdout(), [*_failures(told), *_grades(grades), Text()])
+        print_prose(stdout(), _failures(told))
+        show_missing(result.missing)
+        print_prose(stdout(), [*_grades(grades), Text()])
     if result.note:
         print_prose(stdout(), [Text(clean(result.note))])
     print_prose(stdout(), [_verdict(result), *_next(result, told, flags)])
@@ -185,6 +189,7 @@ def tell_result(
         failed=result.failed,
         note=result.note,
         refused=list(result.refused),
+        missing=[missing_document(one) for one in result.missing],
         exit_code=int(result.exit_code),
         jobs=[progress_document(job) for job in result.jobs],
         mean_grades={job: grade.mean for job, grade in grades.items()},

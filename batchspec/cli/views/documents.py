@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from batchspec.cli.views.drift import finding_document
+from batchspec.cli.views.missing import missing_document
 from batchspec.cli.views.words import number
 from batchspec.messages import Usage
 from batchspec.plan.changes import Estimate, JobPlan, Kind, Plan, Reason
@@ -35,6 +36,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "drift": _findings(plan, Kind.DRIFT),
         "cancel": _findings(plan, Kind.CANCEL),
         "unknown": _findings(plan, Kind.UNKNOWN),
+        "missing": [missing_document(one) for one in plan.missing],
         "warnings": list(plan.warnings),
         "notes": list(plan.notes),
     }

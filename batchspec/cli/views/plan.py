@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.text import Text
 
 from batchspec.cli.views.drift import finding_line
+from batchspec.cli.views.missing import missing_lines, missing_sentences
 from batchspec.cli.views.streams import print_prose, stderr, stdout
 from batchspec.cli.views.words import (
     PRICE_UNKNOWN,
@@ -18,6 +19,7 @@ from batchspec.cli.views.words import (
     tokens,
 )
 from batchspec.plan.changes import Difference, Finding, JobPlan, Kind, Plan, Reason, ReasonCode
+from batchspec.state.missing import Missing
 
 STYLES: Mapping[Kind, str] = {
     Kind.SUBMIT: "green",
@@ -137,7 +139,8 @@ def plan_lines(plan: Plan, *, explain: bool = False, assumed: int = 256) -> list
         lines.append(_legend(shown, plan.findings))
     for job in shown:
         mine = [found for found in plan.findings if job.address in found.jobs]
-        lines += [Text(), *_job(job, mine, explain=explain)]
+        lacks = [words for m in plan.missing if m.job == job.address for words in _lacks(m)]
+        lines += [Text(), *_job(job, mine, explain=explain), *lacks]
     others = {job.address for job in shown}
     if rest := [found for found in plan.findings if others.isdisjoint(found.jobs)]:
         lines += [Text(), *(finding_line(found, jobs=True) for found in rest)]
@@ -251,6 +254,10 @@ def _facts(job: JobPlan) -> list[tuple[str, str]]:
     return [*facts, ("cost", _cost(job))]
 
 
+def _lacks(missing: Missing) -> list[Text]:
+    return [_fact("missing", f"as it is now, {words}") for words in missing_sentences(missing)]
+
+
 def changes(job: JobPlan) -> str:
     """Return what happens to the rows of a job: `10 to submit, 3 unchanged`."""
     if job.waits_for:
@@ -278,7 +285,8 @@ def _totals(plan: Plan, assumed: int) -> list[Text]:
     if not plan.can_apply:
         rows = sum(job.rows for job in plan.jobs)
         what = f"{counted(len(plan.jobs), 'job')}, {counted(rows, 'row')}"
-        return [Text.assemble(("No changes.", "bold"), f" {what}; nothing to do.")]
+        nothing = Text.assemble(("No changes.", "bold"), f" {what}; nothing to do.")
+        return [nothing, *missing_lines(plan.missing)]
     sending = (
         f"; {counted(plan.requests, 'request')} in {counted(plan.batches, 'batch', 'batches')}"
     )

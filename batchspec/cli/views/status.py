@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from batchspec.cli.views.documents import batch_document, lease_document, progress_document
+from batchspec.cli.views.missing import missing_document, show_missing
 from batchspec.cli.views.sentences import waiting
 from batchspec.cli.views.streams import print_json, print_prose, print_table, stdout
 from batchspec.cli.views.words import clean, columns, count, duration, money, number, tokens
@@ -23,6 +24,7 @@ def show_status(status: "Status", *, now: float, flags: str) -> None:
         print_prose(console, [Text(f"Nothing is recorded yet. Next: batchspec plan{flags}")])
         return
     print_table(console, job_lines(status.jobs))
+    show_missing(status.missing)
     print_prose(console, _waiting(status))
     if status.lease:
         print_prose(console, [Text(), lease_line(status.lease, now, free=status.lease_free)])
@@ -39,6 +41,7 @@ def show_status_json(status: "Status") -> None:
             "jobs": [progress_document(job) for job in status.jobs],
             "batches": [batch_document(batch) for batch in status.batches],
             "waiting": list(status.waiting),
+            "missing": [missing_document(one) for one in status.missing],
             "lease": lease_document(status.lease) if status.lease else None,
             "lease_free": status.lease_free,
         }

@@ -52,3 +52,13 @@ ALTER TABLE lanes ADD COLUMN hold_kind TEXT;                      -- 'full': unt
 -- reads on from the serial up to which it has read.
 ALTER TABLE conversations ADD COLUMN settled INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX conversations_settled ON conversations (settled) WHERE settled > 0;
+
+-- The jobs whose answers a job's rows are made of, so that what is missing can be told without specs.
+CREATE TABLE sources (
+  job INTEGER NOT NULL REFERENCES jobs (id),
+  upstream INTEGER NOT NULL REFERENCES jobs (id),
+  collects INTEGER NOT NULL,           -- whether all answers make one row
+  picks INTEGER NOT NULL,              -- whether a function of the spec takes some of them
+  seen INTEGER NOT NULL DEFAULT 0,     -- serial at which it was asked about all of them
+  PRIMARY KEY (job, upstream)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,117 @@
+"""Which rows a job made of answers does not have, and why: counted by the database."""
+
+import re
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from batchspec.ids import JobAddress, RecordRef
+from batchspec.messages import Outcome
+from batchspec.state.missing import Absence, Missing
+
+SHOWN = 3
+"""Items without an answer that are named, of each job."""
+_SOURCES = """
+SELECT s.job, j.address, s.upstream, u.address, s.collects, s.picks, s.seen FROM sources s
+JOIN jobs j ON j.id = s.job JOIN jobs u ON u.id = s.upstream
+WHERE NOT j.removed ORDER BY s.job, s.upstream
+"""
+# Where an older answer is shown, that is what a row is made of.
+_LACKING = """
+FROM items i JOIN conversations c ON c.id = i.conversation
+WHERE i.job = :stage AND c.phase = 'final' AND c.outcome <> 'succeeded'
+  AND c.kept IS NULL AND i.previous IS NULL
+  AND (:collects OR NOT EXISTS (SELECT 1 FROM items d WHERE d.job = :job AND d.key = i.key))
+"""
+_COUNTS = f"SELECT c.outcome, COUNT(*) {_LACKING} GROUP BY 1 ORDER BY 1"
+_FIRST = f"SELECT i.key, c.outcome, c.reason {_LACKING} ORDER BY i.id LIMIT :limit"
+_CHANGED = """
+SELECT EXISTS (SELECT 1 FROM items i JOIN conversations c ON c.id = i.conversation
+  WHERE i.job = :stage AND (c.phase <> 'final' OR c.settled >= :seen))
+"""
+_UNUSED = """
+SELECT COUNT(*) FROM items i JOIN conversations c ON c.id = i.conversation
+WHERE i.job = :stage AND (c.outcome = 'succeeded' OR c.kept IS NOT NULL OR i.previous IS NOT NULL)
+  AND (:collects OR NOT EXISTS (SELECT 1 FROM items d WHERE d.job = :job AND d.key = i.key))
+"""
+_ONE_ROW = "SELECT row FROM items WHERE job = ? LIMIT 1"
+_COUNT = re.compile(rb'"count":(\d+)\}\Z')
+"""At the end of the one row of `collect`, which may be large."""
+
+
+class _Edge(NamedTuple):
+    job: int
+    address: JobAddress
+    upstream: int
+    source: JobAddress
+    collects: bool
+    picks: bool
+    seen: int
+
+
+_Graph = Mapping[int, Sequence[_Edge]]
+
+
+def find_missing(db: sqlite3.Connection, body: Callable[[RecordRef], bytes]) -> list[Missing]:
+    """Return what jobs made of answers lack, those that lack something."""
+    graph: defaultdict[int, list[_Edge]] = defaultdict(list)
+    for row in db.execute(_SOURCES):
+        graph[row[0]].append(_Edge._make(row))
+    found = (_missing(db, body, graph, job) for job in list(graph))
+    return [one for one in found if one.outcomes or one.left_out]
+
+
+def _missing(
+    db: sqlite3.Connection, body: Callable[[RecordRef], bytes], graph: _Graph, job: int
+) -> Missing:
+    edges = graph[job]
+    collects = edges[0].collects
+    outcomes: dict[JobAddress, Mapping[Outcome, int]] = {}
+    first: list[Absence] = []
+    for stage, address in _stages(db, graph, job):
+        values = {"stage": stage, "job": job, "collects": collects, "limit": SHOWN}
+        counts = dict(db.execute(_COUNTS, values))
+        if counts:
+            outcomes[address] = Counter(counts)
+            rows = db.execute(_FIRST, values)
+            first += [Absence(address, *row) for row in rows]
+    return Missing(
+        job=edges[0].address,
+        sources=tuple(edge.source for edge in edges),
+        collected=bool(collects),
+        outcomes=outcomes,
+        first=tuple(first),
+        left_out=sum(_left_out(db, body, edge) for edge in edges if edge.picks),
+    )
+
+
+def _stages(db: sqlite3.Connection, graph: _Graph, job: int) -> Iterator[tuple[int, JobAddress]]:
+    """Yield the jobs above one whose failures cost it rows, nearest first.
+
+    One answer more or less makes another row of `collect`, but no answer at all makes none.
+    """
+    todo, seen = list(graph[job]), set[int]()
+    while todo:
+        edge = todo.pop(0)
+        if edge.upstream in seen:
+            continue
+        seen.add(edge.upstream)
+        yield edge.upstream, edge.source
+        above = graph.get(edge.upstream, ())
+        if above and above[0].collects and db.execute(_ONE_ROW, (edge.upstream,)).fetchone():
+            continue
+        todo += above
+
+
+def _left_out(db: sqlite3.Connection, body: Callable[[RecordRef], bytes], edge: _Edge) -> int:
+    """Return how many answers `where` did not take, when it was last asked about all of them."""
+    values = {
+        "stage": edge.upstream, "seen": edge.seen, "job": edge.job, "collects": edge.collects
+    }  # fmt: skip
+    if not edge.seen or db.execute(_CHANGED, values).fetchone()[0]:
+        return 0
+    answers: int = db.execute(_UNUSED, values).fetchone()[0]
+    row = db.execute(_ONE_ROW, (edge.job,)).fetchone() if edge.collects else None
+    told = None if row is None else _COUNT.search(body(row[0])[-40:])
+    return answers - int(told[1]) if told else answers
