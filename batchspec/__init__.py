@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from batchspec.spec.job import Job
     from batchspec.spec.output import NativeOutput, PromptedOutput, TextOutput, ToolOutput
     from batchspec.spec.tool import Tool, tool
+    from batchspec.spec.variants import matrix
 
 __all__ = [
     "EmbeddingJob",
@@ -27,6 +28,7 @@ __all__ = [
     "TextOutput",
     "Tool",
     "ToolOutput",
+    "matrix",
     "rows",
     "tool",
 ]
@@ -47,6 +49,7 @@ __getattr__ = lazy_names(
         "TextOutput": "batchspec.spec.output:TextOutput",
         "Tool": "batchspec.spec.tool:Tool",
         "ToolOutput": "batchspec.spec.output:ToolOutput",
+        "matrix": "batchspec.spec.variants:matrix",
         "rows": "batchspec.spec.rows",
         "tool": "batchspec.spec.tool:tool",
     },

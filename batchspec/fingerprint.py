@@ -60,9 +60,11 @@ class Fingerprinter:
         return Fingerprint(digest.digest())
 
 
-def fingerprint(contract_json: bytes, messages_json: bytes, scope: str | None) -> Fingerprint:
+def fingerprint(
+    contract_json: bytes, messages_json: bytes, scope: str | None, sample: int = 0
+) -> Fingerprint:
     """Return the fingerprint of one recorded request, see `Fingerprinter`."""
-    return Fingerprinter(contract_json)(messages_json, 0, scope)
+    return Fingerprinter(contract_json)(messages_json, sample, scope)
 
 
 def row_digest(row_json: bytes) -> int:

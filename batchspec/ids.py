@@ -5,10 +5,12 @@ time and randomness are parameters.
 """
 
 import re
-from typing import NewType
+from fnmatch import fnmatchcase
+from typing import NamedTuple, NewType
 
 JobAddress = NewType("JobAddress", str)
-"""`module.variable`, for example `tickets.triage`."""
+"""`module.variable`, for example `tickets.triage`; of one variant `tickets.triage@terse`, of the
+second sample of it `tickets.triage@terse#2`, see `Member`."""
 RowKey = NewType("RowKey", str)
 """The unique key of a row within its job."""
 JobId = NewType("JobId", int)
@@ -33,18 +35,119 @@ Fingerprint = NewType("Fingerprint", bytes)
 _CUSTOM_ID = re.compile(r"([0-9a-f]{16})-([0-9]{1,6})\Z")
 
 
+_ESCAPED = re.compile(r'[%#\[\]"*?!\\]|[^\S ]|[\x00-\x1f\x7f]')
+_ITEM = re.compile(
+    r"""([^\[\]]+)\["((?:[^"\\]|\\.)*)"
+        (?:,\x20?"((?:[^"\\]|\\.)*)")?(?:,\x20?([1-9][0-9]{0,8}))?\]""",
+    re.DOTALL | re.VERBOSE,
+)
+
+
+class Member(NamedTuple):
+    """What the address of a job names: a job as it is written, or one of its variants or samples.
+
+    Every row goes through every member of a job, and each member has items of its own. The first
+    sample has the address without a number, so that more samples leave it as it is.
+    """
+
+    group: JobAddress
+    """`module.variable`."""
+    variant: str | None = None
+    sample: int = 1
+
+    @property
+    def address(self) -> JobAddress:
+        """Return `module.variable@variant#sample`."""
+        variant = "" if self.variant is None else f"@{_ESCAPED.sub(_escaped, self.variant)}"
+        sample = "" if self.sample == 1 else f"#{self.sample}"
+        return JobAddress(f"{self.group}{variant}{sample}")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogatepass"))
+
+
+def member(job: JobAddress) -> Member:
+    """Take the address of a job apart; it is the inverse of `Member.address`."""
+    head, at, rest = job.partition("@")
+    text, mark, number = (rest if at else head).partition("#")
+    if mark and not re.fullmatch("[1-9][0-9]*", number):
+        text, number = rest if at else head, ""
+    sample = int(number or 1)
+    if not at:
+        return Member(JobAddress(text), None, sample)
+    return Member(JobAddress(head), _unescaped(text), sample)
+
+
+def _unescaped(text: str) -> str:
+    parts = re.split("((?:%[0-9A-F]{2})+)", text)
+    for at in range(1, len(parts), 2):
+        parts[at] = bytes.fromhex(parts[at].replace("%", "")).decode("utf-8", "surrogatepass")
+    return "".join(parts)
+
+
+def group_of(job: JobAddress) -> JobAddress:
+    """Return the address of a job without its variant and sample."""
+    return member(job).group
+
+
 def item_address(job: JobAddress, key: str) -> str:
-    """Return the address of one item, `module.job["key"]`."""
-    escaped = key.replace("\\", "\\\\").replace('"', '\\"')
-    return f'{job}["{escaped}"]'
+    """Return the address of one item: `module.job["key"]`, `["key","variant"]`, `["key",2]`."""
+    of = member(job)
+    variant = "" if of.variant is None else f",{_quoted(of.variant)}"
+    sample = "" if of.sample == 1 else f",{of.sample}"
+    return f"{of.group}[{_quoted(key)}{variant}{sample}]"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def answer_key(key: str, of: Member) -> RowKey:
+    """Return the key of an answer among those of all variants and samples of a job.
+
+    It is `key,variant,sample`; the number of the first sample is left out.
+    """
+    parts = [key, *([] if of.variant is None else [of.variant])]
+    parts = [part.replace("\\", "\\\\").replace(",", "\\,") for part in parts]
+    return RowKey(",".join([*parts, *([] if of.sample == 1 else [str(of.sample)])]))
 
 
 def parse_address(text: str) -> tuple[JobAddress, RowKey | None]:
-    """Split `module.job` or `module.job["key"]`; a text without brackets is a job's address."""
-    match = re.fullmatch(r'([^\[\]]+)\["((?:[^"\\]|\\.)*)"\]', text, re.DOTALL)
+    """Split the address of an item; a text without brackets is a job's address.
+
+    `module.job["key","variant"]` is of the job `module.job@variant`.
+    """
+    match = _ITEM.fullmatch(text)
     if match is None:
         return JobAddress(text), None
-    return JobAddress(match[1]), RowKey(re.sub(r"\\(.)", r"\1", match[2], flags=re.DOTALL))
+    key = RowKey(_unquoted(match[2]))
+    if match[3] is None and match[4] is None:
+        return JobAddress(match[1]), key
+    of = member(JobAddress(match[1]))
+    variant = of.variant if match[3] is None else _unquoted(match[3])
+    return of._replace(variant=variant, sample=int(match[4] or 1)).address, key
+
+
+def _unquoted(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
+
+
+def names(pattern: str, job: JobAddress) -> bool:
+    """Tell whether an address, which may be a glob, means a job or an item of it.
+
+    `module.job` means all variants and samples, `module.job@terse` all samples of one, and
+    `module.job["key"]` the row in every variant, or that item where there are none.
+    """
+    address, key = parse_address(pattern)
+    if fnmatchcase(job, address):
+        return True
+    of = member(job)
+    wider = [] if of.variant is None else [of.group]
+    if key is None:
+        wider = [of.group, of._replace(sample=1).address]
+    return any(fnmatchcase(name, address) for name in wider)
 
 
 def custom_id(fingerprint: Fingerprint, turn: int) -> str:

@@ -9,7 +9,7 @@ import click
 from batchspec.cli.scope import Scope, scope_options
 from batchspec.cli.views.missing import note_missing
 from batchspec.cli.views.results import print_items, show_table, write_items
-from batchspec.ids import parse_address
+from batchspec.ids import names, parse_address
 from batchspec.results.export import ExportItem, TextFormat, format_for
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ def results(  # noqa: PLR0913 - one argument per option
 
 
 def _total(project: "Project", address: str, *, failed: bool) -> int | None:
-    job, key = parse_address(address)
-    found = next((j for j in project.status().jobs if j.address == job and key is None), None)
-    if found is None:
+    _, key = parse_address(address)
+    found = [j for j in project.status().jobs if names(address, j.address)]
+    if key is not None or not found:
         return None
-    return found.failed if failed else found.items
+    return sum(job.failed if failed else job.items for job in found)

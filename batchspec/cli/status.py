@@ -9,6 +9,7 @@ from batchspec.cli.scope import Scope, scope_options
 from batchspec.cli.views.failures import errors_as_json
 from batchspec.cli.views.status import show_status, show_status_json
 from batchspec.errors import ExitCode, UsageError
+from batchspec.ids import names
 from batchspec.spec.suggest import did_you_mean
 
 
@@ -26,16 +27,16 @@ def status(scope: Scope, *, address: str | None, as_json: bool) -> ExitCode:
         with scope.open() as project:
             found = project.status()
         if address:
-            jobs = tuple(job for job in found.jobs if job.address == address)
+            jobs = tuple(job for job in found.jobs if names(address, job.address))
             if not jobs:
                 known = did_you_mean(address, (job.address for job in found.jobs))
                 raise UsageError(f"No job {address!r} is recorded. {known}")
             found = replace(
                 found,
                 jobs=jobs,
-                batches=tuple(b for b in found.batches if jobs[0].address in b.jobs),
-                waiting=tuple(text for text in found.waiting if address in text),
-                missing=tuple(one for one in found.missing if one.job == address),
+                batches=tuple(b for b in found.batches if any(j.address in b.jobs for j in jobs)),
+                waiting=tuple(t for t in found.waiting if any(j.address in t for j in jobs)),
+                missing=tuple(m for m in found.missing if any(j.address == m.job for j in jobs)),
             )
     if as_json:
         show_status_json(found)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from batchspec.desired.expand import SourceRow
 from batchspec.errors import Diagnostic
+from batchspec.ids import Member, answer_key
 from batchspec.spec.origin import raise_site
 from batchspec.spec.rows import Collect, DerivedSource, OutputsOf
 
@@ -18,6 +19,8 @@ class Answered(NamedTuple):
     key: str
     row: Any
     output: Any
+    of: Member | None = None
+    """Which variant and sample it is of; None: the other job has no several."""
 
 
 def derive(source: DerivedSource, answered: Iterable[Answered]) -> Iterator[SourceRow | Diagnostic]:
@@ -61,8 +64,10 @@ def _kept(
     source: DerivedSource, answered: Iterable[Answered]
 ) -> Iterator[dict[str, Any] | Diagnostic]:
     where = source.where
-    for key, row, output in answered:
+    for key, row, output, of in answered:
         item = {"key": key, "row": row, "output": output}
+        if of is not None:
+            item |= {"key": answer_key(key, of), "variant": of.variant, "sample": of.sample}
         try:
             if where is None or where(item):
                 yield item

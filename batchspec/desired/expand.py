@@ -15,7 +15,7 @@ from batchspec.desired.graph import DesiredJob
 from batchspec.desired.render import encoder, renderer
 from batchspec.errors import Diagnostic, Source
 from batchspec.fingerprint import Fingerprinter
-from batchspec.ids import Fingerprint
+from batchspec.ids import Fingerprint, member
 from batchspec.spec.context import takes_context
 from batchspec.spec.origin import raise_site
 from batchspec.spec.prompt import PromptInvalid
@@ -60,7 +60,7 @@ class Expander:
     def expand(self, rows: Iterable[SourceRow | Diagnostic]) -> Iterator[DesiredRow | Diagnostic]:
         """Yield a request, or what is wrong, for every row; diagnostics among them pass through."""
         validate, encode, fingerprint = self._validate, self._encode, self._fingerprint
-        scoped = self._scoped
+        scoped, sample = self._scoped, member(self._desired.address).sample - 1
         for row in rows:
             if isinstance(row, Diagnostic):
                 yield self._own(row)
@@ -72,7 +72,7 @@ class Expander:
             except Exception as error:  # noqa: BLE001 - a user's function may raise anything
                 yield self._diagnose(row, error)
             else:
-                identity = fingerprint(messages, 0, key if scoped else None)
+                identity = fingerprint(messages, sample, key if scoped else None)
                 yield DesiredRow(key, identity, row_json, messages, line)
 
     def render_messages(self, row: Mapping[str, Any]) -> Any:

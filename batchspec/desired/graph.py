@@ -63,6 +63,8 @@ class Desired:
             for functions that import them late.
         folder: Of the project's modules, relative to the project; None where jobs were given by
             themselves, so that no other process can load them.
+        written: The addresses of `jobs` in the order of the specs: of variants, the first is the
+            baseline.
         paused: Those of `disabled` that can be put together; what they have under way is taken.
     """
 
@@ -72,6 +74,7 @@ class Desired:
     imports: Callable[[], AbstractContextManager[None]] = nullcontext
     folder: str | None = None
     paused: tuple[DesiredJob, ...] = ()
+    written: tuple[JobAddress, ...] = ()
 
     def __getitem__(self, address: str) -> DesiredJob:
         for job in self.jobs:

@@ -9,9 +9,10 @@ from typing import Any, Literal, cast
 from batchspec.desired.expand import Expander
 from batchspec.desired.graph import Desired, DesiredJob, cycles, in_order
 from batchspec.errors import Diagnostic, Source, SpecError
-from batchspec.ids import JobAddress
+from batchspec.ids import JobAddress, group_of
 from batchspec.load.errors import relative, shortened
 from batchspec.load.fields import template_problems
+from batchspec.load.members import told_once
 from batchspec.load.modules import Loaded, load_modules
 from batchspec.load.policy import Sources, policy_of
 from batchspec.load.rows import read_rows
@@ -24,6 +25,7 @@ from batchspec.spec.rows import Collect, DerivedSource, OutputsOf
 from batchspec.spec.settings import endpoint_problems
 from batchspec.spec.suggest import did_you_mean
 from batchspec.spec.tool import Tool, refusals
+from batchspec.spec.variants import members
 
 MAX_DIAGNOSTICS = 20
 """Per job; a mistake in a column would otherwise be told ten million times."""
@@ -55,30 +57,33 @@ def load_project(
     with loaded.imports():
         builder = _Builder(root, loaded, providers)
         built = builder.build()
-    found = [shortened(d, root) for d in [*loaded.diagnostics, *builder.found]]
+    found = told_once(shortened(d, root) for d in [*loaded.diagnostics, *builder.found])
     errors = [d for d in found if d.severity == "error"]
     if errors:
         with loaded.imports():
-            blamed = {error.address for error in errors}
-            sound = [job for job in built if job.address not in blamed]
+            blamed = {group_of(JobAddress(error.address or "")) for error in errors}
+            sound = [job for job in built if group_of(job.address) not in blamed]
             told = [problem for job in sound for problem in check_rows(job, root)]
-        raise SpecError(sorted([*errors, *told], key=_place))
+        raise SpecError(sorted(told_once([*errors, *told]), key=_place))
     warnings = tuple(d for d in found if d.severity == "warning")
-    disabled = tuple(address for address, job in loaded.jobs.items() if not job.enabled)
+    disabled = builder.disabled()
     with loaded.imports():
         paused = _paused(_Builder(root, loaded, providers))
-    return Desired(in_order(built), warnings, disabled, loaded.imports, loaded.folder, paused)
+    written = tuple(job.address for job in built)
+    return Desired(
+        in_order(built), warnings, disabled, loaded.imports, loaded.folder, paused, written
+    )
 
 
 def _paused(builder: "_Builder") -> tuple[DesiredJob, ...]:
     """Put the jobs together that are not enabled; one with problems is left out, untold."""
     found: list[DesiredJob] = []
     for address, job in builder.loaded.jobs.items():
-        if job.valid and not job.enabled:
+        if job.valid:
             builder.found.clear()
-            desired = builder.job(address, job)
+            desired = builder.members(address, job, enabled=False)
             if not builder.found:
-                found.append(desired)
+                found += desired
     return tuple(found)
 
 
@@ -127,10 +132,33 @@ class _Builder:
 
     def build(self) -> list[DesiredJob]:
         jobs = {a: job for a, job in self.loaded.jobs.items() if job.enabled and job.valid}
-        built = [self.job(address, job) for address, job in jobs.items()]
+        built = [made for a, job in jobs.items() for made in self.members(a, job)]
         sources = {job.address: job.source for job in built}
         self.found += cycles({job.address: job.depends_on for job in built}, sources)
         return built
+
+    def members(
+        self, address: JobAddress, job: Job, *, enabled: bool = True
+    ) -> Iterator[DesiredJob]:
+        """Put a job together for each of its variants and samples that are enabled, or are not."""
+        made: tuple[Job, DesiredJob] | None = None
+        for of, each in members(address, job):
+            if (job.enabled and each.enabled) is not enabled:
+                continue
+            if made is None or made[0] is not each:
+                made = each, self.job(of.address, each)
+            yield replace(made[1], address=of.address)
+
+    def disabled(self) -> tuple[JobAddress, ...]:
+        """Return the addresses of what is not enabled; of a whole job, its own as well."""
+        found: list[JobAddress] = []
+        for address, job in self.loaded.jobs.items():
+            if not job.enabled:
+                found.append(address)
+            if job.valid:
+                each = members(address, job)
+                found += [of.address for of, one in each if not (job.enabled and one.enabled)]
+        return tuple(dict.fromkeys(found))
 
     def job(self, address: JobAddress, job: Job) -> DesiredJob:
         """Put one job together, and note its problems."""
@@ -257,10 +285,14 @@ class _Builder:
                 "upstream job is not enabled",
                 f"Its rows are made of answers of {upstream}, which has `enabled=False`.",
             )
-        return (upstream,)
+        if not known[upstream].valid:
+            return (upstream,)
+        parts = members(upstream, known[upstream])
+        return tuple(of.address for of, one in parts if one.enabled)
 
     def _templates(self, desired: DesiredJob) -> None:
-        for summary, detail in template_problems(desired.job, self.root):
+        many = len(desired.depends_on) > 1
+        for summary, detail in template_problems(desired.job, self.root, many=many):
             self._tell(desired.address, summary, detail)
 
     def _tell(
@@ -270,7 +302,7 @@ class _Builder:
         detail: str,
         severity: Literal["error", "warning"] = "error",
     ) -> None:
-        source = self.loaded.jobs[address].source
+        source = self.loaded.jobs[group_of(address)].source
         self.found.append(
             Diagnostic(
                 summary=summary, detail=detail, source=source, address=address, severity=severity

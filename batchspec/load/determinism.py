@@ -18,6 +18,7 @@ from typing import Any
 from batchspec.desired.expand import SourceRow
 from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.errors import Diagnostic
+from batchspec.ids import member
 from batchspec.load.rendering import Rendered, render_all
 from batchspec.load.rows import read_rows
 from batchspec.spec.rows import DerivedSource
@@ -43,7 +44,7 @@ def check_determinism(desired: Desired, root: Path) -> list[Diagnostic]:
     from a folder are rendered again in this process only.
     """
     with desired.imports():
-        samples = [_sample(job, root) for job in desired if not isinstance(job.rows, DerivedSource)]
+        samples = [_sample(job, root) for job in desired if _is_looked_at(job)]
         found = {s.job.address: d for s in samples if (d := _compare(s, _rendered(s.job, s.rows)))}
     left = [s for s in samples if _calls_user(s.job) and s.job.address not in found]
     if not left or desired.folder is None:
@@ -60,6 +61,11 @@ def _sample(job: DesiredJob, root: Path) -> _Sample:
 
 def _rendered(job: DesiredJob, rows: Sequence[SourceRow]) -> list[Rendered]:
     return render_all(job.job, [row.data for row in rows])
+
+
+def _is_looked_at(job: DesiredJob) -> bool:
+    """Further samples are the first one's requests again."""
+    return not isinstance(job.rows, DerivedSource) and member(job.address).sample == 1
 
 
 def _calls_user(job: DesiredJob) -> bool:

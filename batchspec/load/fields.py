@@ -7,17 +7,25 @@ from batchspec.desired.expand import SourceRow
 from batchspec.load.rows import read_rows
 from batchspec.spec.job import Job
 from batchspec.spec.prompt import Template, model_fields
-from batchspec.spec.rows import DerivedSource, known_fields
+from batchspec.spec.rows import MEMBER_FIELDS, DerivedSource, OutputsOf, known_fields
 
 
-def template_problems(job: Job, root: Path) -> Iterator[tuple[str, str]]:
-    """Yield (summary, detail) for every template slot without a field."""
+def template_problems(job: Job, root: Path, *, many: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield (summary, detail) for every template slot without a field.
+
+    Args:
+        job: Whose templates.
+        root: The project's folder.
+        many: Whether its rows are answers of a job with variants or samples.
+    """
     templates = {name: Template(given) for name, given in job.templates().items()}
     if not any(template.slots for template in templates.values()):
         return
     fields = row_fields(job, root)
     if fields is None:
         return
+    if many and isinstance(job.rows, OutputsOf) and job.row_type is None:
+        fields = (*fields, *MEMBER_FIELDS)
     for name, template in templates.items():
         for problem in template.problems(fields):
             yield "template field is not known", f"In `{name}`: {problem}"

@@ -12,6 +12,7 @@ from typing import Any
 
 from batchspec.desired.render import renderer
 from batchspec.ids import JobAddress
+from batchspec.load.members import job_at
 from batchspec.load.modules import load_modules
 from batchspec.spec.job import Job
 
@@ -42,7 +43,7 @@ def main() -> None:
         loaded = load_modules(Path(request["root"]), request["directory"])
         with loaded.imports():
             answers = {
-                address: render_all(loaded.jobs[JobAddress(address)], rows)
+                address: render_all(job_at(loaded.jobs, JobAddress(address)), rows)
                 for address, rows in request["rows"].items()
             }
     json.dump(answers, sys.stdout)

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
-from batchspec.ids import JobAddress, RowKey, parse_address
+from batchspec.ids import JobAddress, RowKey, names, parse_address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +50,14 @@ class Selection:
 
 
 def _named(job: JobAddress, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(job, parse_address(pattern)[0]) for pattern in patterns)
+    return any(names(pattern, job) for pattern in patterns)
 
 
 def _keys(job: JobAddress, patterns: Sequence[str]) -> frozenset[RowKey] | None:
     keys: set[RowKey] = set()
     for pattern in patterns:
-        address, key = parse_address(pattern)
-        if fnmatchcase(job, address):
+        if names(pattern, job):
+            _, key = parse_address(pattern)
             if key is None:
                 return None
             keys.add(key)

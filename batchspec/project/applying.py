@@ -18,7 +18,7 @@ from batchspec.errors import (
     SpecError,
     StalePlanError,
 )
-from batchspec.ids import BatchId
+from batchspec.ids import BatchId, group_of
 from batchspec.messages import Usage
 from batchspec.plan.changes import JobPlan, Plan
 from batchspec.plan.money import money
@@ -90,12 +90,11 @@ class Applying:
             self._ceilings.append(self._reviewed(plan, plan.ceiling))
         own = of_jobs((job.address, job.job.max_cost) for job in self._desired.jobs)
         self._ceilings += own
-        limits = {ceiling.job: ceiling.allowed for ceiling in own}
-        for job in plan.jobs:
-            if job.address in limits and not job.removed:
-                _priced([job], limits[job.address], f"Job {job.address}")
-                at_most = job.estimate.cost_at_most or Decimal(0)
-                _within(at_most, limits[job.address], f"Job {job.address}")
+        for ceiling in own:
+            jobs = [j for j in plan.jobs if group_of(j.address) == ceiling.job and not j.removed]
+            _priced(jobs, ceiling.allowed, f"Job {ceiling.job}")
+            at_most = sum((job.estimate.cost_at_most or Decimal(0) for job in jobs), Decimal(0))
+            _within(at_most, ceiling.allowed, f"Job {ceiling.job}")
 
     def _reviewed(self, plan: Plan, ceiling: Decimal) -> Ceiling:
         """Return what a saved plan says at most, and the token by which a request is rounded."""

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from batchspec.apply.world import Sending
 from batchspec.errors import RefusedError
-from batchspec.ids import BatchId, JobAddress
+from batchspec.ids import BatchId, JobAddress, group_of
 from batchspec.messages import Usage
 from batchspec.plan.estimate import Load, estimate
 from batchspec.plan.money import money
@@ -23,7 +23,7 @@ class Ceiling:
 
     allowed: Decimal
     job: JobAddress | None = None
-    """Whose; None: of all jobs together."""
+    """Whose, with all of its variants and samples; None: of all jobs together."""
     name: str = ""
     """Where it comes from, after "the budget of $5"."""
     remedy: str = "apply again with a larger --max-cost"
@@ -42,7 +42,8 @@ class _Cost:
         """Return the part that a ceiling is about."""
         if ceiling.job is None:
             return sum(self.by_job.values(), _NOTHING)
-        return self.by_job.get(ceiling.job, _NOTHING)
+        mine = (cost for job, cost in self.by_job.items() if group_of(job) == ceiling.job)
+        return sum(mine, _NOTHING)
 
 
 class RunBudget:
@@ -169,7 +170,7 @@ def _refusal(
 
 
 def of_jobs(limits: Iterable[tuple[JobAddress, float | None]]) -> list[Ceiling]:
-    """Return the ceilings of jobs that have a `max_cost` of their own."""
+    """Return the ceilings of jobs that have a `max_cost` of their own, which variants share."""
     return [
         Ceiling(
             allowed=Decimal(str(own)),
@@ -177,6 +178,6 @@ def of_jobs(limits: Iterable[tuple[JobAddress, float | None]]) -> list[Ceiling]:
             name=f" for job {job}",
             remedy="raise its max_cost and apply again",
         )
-        for job, own in limits
+        for job, own in {group_of(job): own for job, own in limits}.items()
         if own is not None
     ]

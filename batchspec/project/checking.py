@@ -7,10 +7,11 @@ from pathlib import Path
 from batchspec.desired.expand import DesiredRow, Expander
 from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.errors import Diagnostic, SpecError, UsageError
-from batchspec.ids import RowKey, custom_id, item_address
+from batchspec.ids import RowKey, custom_id, item_address, member
 from batchspec.load.build import limited
 from batchspec.load.determinism import check_determinism
 from batchspec.load.errors import shortened
+from batchspec.load.members import told_once
 from batchspec.load.rows import read_rows
 from batchspec.ports import (
     Provider,
@@ -28,6 +29,8 @@ def validate(desired: Desired, root: Path) -> Validation:
     problems: list[Diagnostic] = list(desired.warnings)
     checks: list[JobCheck] = []
     for job in desired.jobs:
+        if member(job.address).sample > 1:
+            continue  # it has the rows of the first sample
         counter = _Counter()
         found = limited(counter.check(job, root), job)
         problems += [shortened(problem, root) for problem in found]
@@ -40,7 +43,7 @@ def validate(desired: Desired, root: Path) -> Validation:
             )
         )
     problems += check_determinism(desired, root)
-    return Validation(tuple(checks), tuple(problems))
+    return Validation(tuple(checks), tuple(told_once(problems)))
 
 
 class _Counter:

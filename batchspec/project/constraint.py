@@ -6,7 +6,7 @@ from decimal import Decimal
 from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.errors import RefusedError
 from batchspec.fingerprint import digest
-from batchspec.ids import JobAddress
+from batchspec.ids import JobAddress, group_of
 from batchspec.plan.money import money
 from batchspec.plan.planfile import AgreedJob, Header, Price
 
@@ -38,7 +38,8 @@ class Constraint:
         self._new = sorted(set(selected) - {a for a in self._agreed if not self._agreed[a].removed})
         planned = [a for a, agreed in self._agreed.items() if not agreed.removed]
         self._other = [a for a in planned if a in here and a not in self.jobs]
-        self._gone = [a for a in planned if a not in here and a not in desired.disabled]
+        off = set(desired.disabled)
+        self._gone = [a for a in planned if a not in here and not off & {a, group_of(a)}]
 
     def waited(self, job: JobAddress) -> bool:
         """Tell whether every row of a job is agreed to, because none was known."""

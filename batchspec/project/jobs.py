@@ -1,12 +1,13 @@
 """What a plan and an apply ask of a job: its most turns and tokens, rows made of other answers."""
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 
 from batchspec.desired.derive import Answered, derive
 from batchspec.desired.expand import SourceRow
 from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.errors import Diagnostic
-from batchspec.ids import JobAddress
+from batchspec.ids import JobAddress, Member, member
 from batchspec.ports import Provider, Reader
 from batchspec.results.read import Answers, Item
 from batchspec.spec.rows import DerivedSource
@@ -41,7 +42,21 @@ def derived_rows(
     """Yield the rows a job makes of the answers of another: of all, or of those that are news."""
     source = job.rows
     assert isinstance(source, DerivedSource)  # noqa: S101 - the callers look
-    upstream = desired[job.depends_on[0]]
+    several = len(job.depends_on) > 1
+    parts = (
+        _answered(desired[up], reader, providers, member(up) if several else None, fresh)
+        for up in job.depends_on
+    )
+    return derive(source, chain.from_iterable(parts))
+
+
+def _answered(
+    upstream: DesiredJob,
+    reader: Reader,
+    providers: Mapping[str, Provider],
+    of: Member | None,
+    fresh: Fresh | None,
+) -> Iterator[Answered]:
     wires = providers[upstream.contract.provider].wires
     answers = Answers(upstream.address, wires, upstream)
     found = (
@@ -49,13 +64,10 @@ def derived_rows(
         if fresh is None
         else reader.fresh_items(upstream.address, fresh)
     )
-    items = (Item(stored, answers) for stored in found)
-    answered = (
-        Answered(item.key, item.row, item.output_json())
-        for item in items
-        if item.outcome == "succeeded"
-    )
-    return derive(source, answered)
+    for stored in found:
+        item = Item(stored, answers)
+        if item.outcome == "succeeded":
+            yield Answered(item.key, item.row, item.output_json(), of)
 
 
 def unfinished_jobs(reader: Reader) -> set[JobAddress]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from batchspec.desired.graph import Desired
 from batchspec.errors import RefusedError
-from batchspec.ids import JobAddress
+from batchspec.ids import JobAddress, group_of
 from batchspec.load.determinism import check_determinism
 from batchspec.plan.changes import JobPlan, Kind, Plan, Reason
 from batchspec.plan.drift import shares, with_drift
@@ -103,6 +103,7 @@ def _removed(planner: Planner, reader: StateReader) -> list[JobPlan]:
         planner.plan_removed(progress.address, progress.model)
         for progress in reader.progress()
         if progress.address not in {*planner.desired.addresses, *planner.desired.disabled}
+        and group_of(progress.address) not in planner.desired.disabled
         and not progress.removed
         and (planner.constraint is None or progress.address in planner.constraint.removed)
     ]

@@ -12,7 +12,7 @@ from batchspec.desired.derive import told
 from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.errors import Diagnostic, SpecError, StalePlanError, StateError, UsageError
 from batchspec.fingerprint import VERSION, fingerprint
-from batchspec.ids import JobAddress, parse_address, uuid7
+from batchspec.ids import JobAddress, group_of, names, parse_address, uuid7
 from batchspec.load.build import load_project
 from batchspec.plan.changes import Plan
 from batchspec.ports import (
@@ -121,7 +121,9 @@ class OpenedProject:
             SpecError: The row cannot be rendered.
         """
         job_address, key = parse_address(address)
-        job = self._job(job_address)
+        # Of variants the first is shown, which is the baseline.
+        found = [one for one in self.desired.written if names(address, one)]
+        job = self._job(found[0] if found and job_address not in found else job_address)
         provider = self.providers[job.contract.provider]
         with self.desired.imports():
             return render_item(job, key, self.root, provider, self.desired, self._reader_or_none())
@@ -134,14 +136,14 @@ class OpenedProject:
             raise UsageError(f"There is no job {address!r}. Jobs are: {known}.") from None
 
     def graph(self) -> Graph:
-        """Return the jobs and what their rows are made of."""
-        edges = tuple(
-            (up, job.address, told(job.rows))
+        """Return the jobs and what their rows are made of; variants are one job."""
+        edges = dict.fromkeys(
+            (group_of(up), group_of(job.address), told(job.rows))
             for job in self.desired.jobs
             if isinstance(job.rows, DerivedSource)
             for up in job.depends_on
         )
-        return Graph(self.desired.addresses, edges)
+        return Graph(tuple(dict.fromkeys(map(group_of, self.desired.addresses))), tuple(edges))
 
     # --- state ---------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from batchspec.errors import Diagnostic, RefusedError, SpecError
 from batchspec.ids import JobAddress
 from batchspec.load.build import MAX_DIAGNOSTICS, limited
 from batchspec.load.errors import shortened
+from batchspec.load.members import told_once
 from batchspec.load.rows import read_rows
 from batchspec.messages import Usage
 from batchspec.plan.changes import Estimate, JobPlan, Kind, Reason
@@ -291,10 +292,7 @@ class Planner:
         rows = sum(plan.rows for plan in upstream)
         requests = 1 if isinstance(job.rows, Collect) else rows
         answers = (
-            sum(
-                plan.estimate.output_tokens // plan.requests if plan.requests else 0
-                for plan in upstream
-            )
+            max((p.estimate.output_tokens // p.requests for p in upstream if p.requests), default=0)
             or self.bounds.assumed_output_tokens
         )
         contract = len(job.contract.canonical())
@@ -322,7 +320,14 @@ class Planner:
         """
         recorded = self.draft.items_of(job.address)
         changed = any(up.waits_for or up.counts.get(Kind.UPDATE) for up in upstream)
-        if not recorded or changed or not isinstance(job.rows, DerivedSource) or job.rows.where:
+        several = len(job.depends_on) > 1
+        if (
+            not recorded
+            or several
+            or changed
+            or not isinstance(job.rows, DerivedSource)
+            or job.rows.where
+        ):
             return recorded
         source = job.depends_on[0]
         if isinstance(job.rows, Collect):
@@ -363,7 +368,7 @@ class Planner:
             SpecError: There is something.
         """
         if self.problems:
-            raise SpecError(self.problems)
+            raise SpecError(told_once(self.problems))
 
 
 def with_unknown(plan: JobPlan, open_batches: Sequence[BatchRecord]) -> JobPlan:

@@ -1,11 +1,11 @@
 """Items and their turns, as the state and the specs have them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from batchspec.desired.graph import DesiredJob
 from batchspec.errors import SpecError, UsageError
-from batchspec.ids import JobAddress, RowKey, parse_address
+from batchspec.ids import JobAddress, RowKey, member, names, parse_address
 from batchspec.results.read import Answers, Item
 from batchspec.results.turns import Turn, turns
 
@@ -15,51 +15,72 @@ if TYPE_CHECKING:
 
 def read_items(project: "Project", address: str, *, failed: bool) -> Iterator[Item]:
     """Return the items of a job, or the one item of an address; see `Project.results`."""
-    job, key = _known(project, address)
-    answers = Answers(job, project.wires, _job_if_loadable(project, job))
-    return _items(project, answers, key, failed=failed)
+    jobs, key = _known(project, address)
+    answers = [Answers(job, project.wires, _job_if_loadable(project, job)) for job in jobs]
+    return _items(project, answers, key, address, failed=failed)
 
 
 def read_turns(project: "Project", address: str) -> tuple[Turn, ...]:
     """Return the turns of one item; see `Project.turns`."""
-    job, key = _known(project, address)
+    jobs, key = _known(project, address)
     if key is None:
         raise UsageError(f'{address!r} is a job. The address of one item is {address}["key"].')
     with project.reader() as reader:
-        found = turns(reader, project.wires, job, key)
-    if not found:
-        raise _missing(job, key)
-    return found
+        for job in jobs:
+            found = turns(reader, project.wires, job, key)
+            if found:
+                return found
+    raise _missing(address, key)
 
 
-def _known(project: "Project", address: str) -> tuple[JobAddress, RowKey | None]:
-    job, key = parse_address(address)
+def _known(project: "Project", address: str) -> tuple[list[JobAddress], RowKey | None]:
+    """Return the jobs an address means, variants in the order of the spec, and the key."""
     with project.reader() as reader:
         known = reader.jobs()
-    if job not in known:
+        gone = {progress.address for progress in reader.progress() if progress.removed}
+    job, key = parse_address(address)
+    found = [j for j in known if names(address, j)]
+    # Of several, those that are gone count only if nothing else is there.
+    found = [j for j in found if j not in gone] or found
+    if not found or any(character in job for character in "*?["):
         raise UsageError(
             f"There are no items of a job {job!r} on record. "
             f"Jobs are: {', '.join(known) or 'none yet'}."
         )
-    return job, key
+    order = {j: n for n, j in enumerate(_declared(project))}
+    return sorted(found, key=lambda j: (order.get(j, len(order)), *member(j))), key
 
 
 def _items(
-    project: "Project", answers: Answers, key: RowKey | None, *, failed: bool
+    project: "Project",
+    jobs: Sequence[Answers],
+    key: RowKey | None,
+    address: str,
+    *,
+    failed: bool,
 ) -> Iterator[Item]:
+    found = False
     with project.reader() as reader:
-        found = False
-        for stored in reader.items(answers.address, failed=failed, key=key):
-            found = True
-            yield Item(stored, answers)
-    if answers.problem:
-        project.warnings.append(answers.problem)
+        for answers in jobs:
+            for stored in reader.items(answers.address, failed=failed, key=key):
+                found = True
+                yield Item(stored, answers)
+    project.warnings += [answers.problem for answers in jobs if answers.problem]
     if key is not None and not (found or failed):
-        raise _missing(answers.address, key)
+        raise _missing(address, key)
 
 
-def _missing(job: JobAddress, key: RowKey) -> UsageError:
+def _missing(address: str, key: RowKey) -> UsageError:
+    job, _ = parse_address(address)
     return UsageError(f"Job {job} has no item with the key {key!r} on record.")
+
+
+def _declared(project: "Project") -> Sequence[JobAddress]:
+    """Return what the specs have, in their order, as far as they load."""
+    try:
+        return project.desired.written
+    except SpecError:
+        return ()
 
 
 def _job_if_loadable(project: "Project", address: JobAddress) -> DesiredJob | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import anyio
 
 from batchspec.errors import RefusedError, UsageError
-from batchspec.ids import JobAddress, RowKey, parse_address
+from batchspec.ids import BatchId, JobAddress, RowKey, group_of, item_address, names, parse_address
 from batchspec.ports import Hook
 from batchspec.project.applying import SilentHook
 from batchspec.project.garbage import Garbage, collect, look
@@ -62,20 +61,24 @@ class ProjectState:
             UsageError: There is no such job or item.
         """
         with self._project.reader() as reader:
-            job, key = parse_address(pattern) if pattern else (None, None)
-            if job is not None and key is not None:
-                yield _item(reader, job, key).entry
+            key = parse_address(pattern)[1] if pattern else None
+            if pattern is not None and key is not None:
+                for job in _meant(reader, pattern):
+                    yield _item(reader, job, key).entry
                 return
             yield from browse.entries(reader, _matching(reader, pattern))
 
     def show(self, address: str) -> JobDetail | ItemDetail:
-        """Return a job or an item in full.
+        """Return a job or an item in full; of a job with variants one of them.
 
         Raises:
-            UsageError: There is none of this address.
+            UsageError: There is none of this address, or several are.
         """
-        job, key = parse_address(address)
+        _, key = parse_address(address)
         with self._project.reader() as reader:
+            job, *more = _meant(reader, address)
+            if more:
+                raise _several(address, [job, *more])
             if key is not None:
                 return _item(reader, job, key)
             found = browse.job_detail(reader, job)
@@ -97,13 +100,14 @@ class ProjectState:
             found = browse.listed_batches(reader, open_only=not every)
             if address is None:
                 return found
-            job, key = parse_address(address)
+            _, key = parse_address(address)
+            jobs = _meant(reader, address)
             if key is None:
-                if browse.job_detail(reader, job) is None:
-                    raise _no_job(reader, job)
-                return [one for one in found if job in one.batch.jobs]
-            _item(reader, job, key)
-            own = browse.batches_of(reader, job, key)
+                return [one for one in found if any(job in one.batch.jobs for job in jobs)]
+            own: set[BatchId] = set()
+            for job in jobs:
+                _item(reader, job, key)
+                own |= browse.batches_of(reader, job, key)
             return [one for one in found if one.batch.id in own]
 
     def history(self, address: str | None = None) -> Iterator[JournalEntry]:
@@ -118,10 +122,10 @@ class ProjectState:
         # Looked up first, so that a wrong address is told before anything is printed.
         own = None if address is None else {b.batch.id for b in self.batches(address, every=True)}
         with self._project.reader() as reader:
-            job = None if address is None else parse_address(address)[0]
+            jobs = [] if address is None else _meant(reader, address)
             for entry in browse.journal(reader):
                 named = {entry.payload.get(field) for field in ("job", "address", "old", "new")}
-                if own is None or entry.payload.get("id") in own or named & {job, address}:
+                if own is None or entry.payload.get("id") in own or named & {*jobs, address}:
                     yield entry
 
     # --- mending -------------------------------------------------------------------------------
@@ -141,15 +145,17 @@ class ProjectState:
             )
         _check_address(new_job)
         with self._project.reader() as reader:
-            _exists(reader, job, key)
+            _moves(reader, job, new_job, key)
         with self._project.leased("state mv") as store, store.reader() as reader:
-            _exists(reader, job, key)
-            _is_free(reader, new_job, new_key)
+            moves = _moves(reader, job, new_job, key)
+            for to in moves.values():
+                _is_free(reader, to, new_key)
             with store.transaction() as db:
-                if key is None or new_key is None:
-                    readdress.move_job(db, job, new_job)
-                else:
-                    readdress.move_item(db, job, key, new_key)
+                for each, to in moves.items():
+                    if key is None or new_key is None:
+                        readdress.move_job(db, each, to)
+                    else:
+                        readdress.move_item(db, each, key, new_key)
                 store.journal(AddressMoved(old=old, new=new, at=self._project.clock.now()))
 
     def forget(self, addresses: Sequence[str]) -> list[ItemsForgotten]:
@@ -159,21 +165,26 @@ class ProjectState:
             UsageError: There is nothing at an address; nothing was forgotten.
             RefusedError: A job is protected; nothing was forgotten.
         """
-        chosen = {address: parse_address(address) for address in addresses}
         with self._project.reader() as reader:
-            for job, key in chosen.values():
+            chosen = [
+                (address, job, parse_address(address)[1])
+                for address in addresses
+                for job in _meant(reader, address)
+            ]
+            for _, job, key in chosen:
                 _exists(reader, job, key)
         done: list[ItemsForgotten] = []
         with ExitStack() as stack:
             store = stack.enter_context(self._project.leased("state rm"))
             db = stack.enter_context(store.transaction())
-            for job, _ in chosen.values():
+            for _, job, _ in chosen:
                 if readdress.protected(db, job):
                     raise RefusedError(
                         f"Job {job} is protected; nothing was forgotten. Set protect=False in its "
                         "spec and apply first."
                     )
-            for address, (job, key) in chosen.items():
+            for named, job, key in chosen:
+                address = named if job == parse_address(named)[0] else _address(job, key)
                 items, in_flight = readdress.forget(db, job, key)
                 now = self._project.clock.now()
                 event = ItemsForgotten(address=address, items=items, in_flight=in_flight, at=now)
@@ -221,10 +232,45 @@ class ProjectState:
 
 def _matching(reader: StateReader, pattern: str | None) -> list[JobAddress]:
     known = browse.live_jobs(reader.db)
-    found = [job for job in known if pattern is None or fnmatchcase(job, pattern)]
+    found = [job for job in known if pattern is None or names(pattern, job)]
     if not found and pattern is not None:
         raise UsageError(f"No job matches {pattern!r}. {did_you_mean(pattern, known)}")
     return found
+
+
+def _meant(reader: StateReader, address: str) -> list[JobAddress]:
+    """Return the jobs on record that an address without a glob means: one, or its variants."""
+    job, _ = parse_address(address)
+    known = browse.live_jobs(reader.db)
+    exact = [one for one in known if one == job]
+    found = [one for one in known if names(address, one)] if not _is_glob(job) else exact
+    if not found:
+        raise _no_job(reader, job)
+    return found
+
+
+def _is_glob(job: JobAddress) -> bool:
+    return any(character in job for character in "*?[")
+
+
+def _address(job: JobAddress, key: RowKey | None) -> str:
+    return job if key is None else item_address(job, key)
+
+
+def _moves(
+    reader: StateReader, job: JobAddress, new: JobAddress, key: RowKey | None
+) -> dict[JobAddress, JobAddress]:
+    """Return what becomes of the address of a job, or of those of its variants and samples."""
+    if key is not None:
+        _exists(reader, job, key)
+        return {job: new}
+    meant = _meant(reader, job)
+    return {one: JobAddress(new + one.removeprefix(job)) for one in meant}
+
+
+def _several(address: str, jobs: Sequence[JobAddress]) -> UsageError:
+    listed = ", ".join(jobs)
+    return UsageError(f"{address!r} is several jobs: {listed}. Name one of them.")
 
 
 def _item(reader: StateReader, job: JobAddress, key: RowKey) -> ItemDetail:
@@ -262,6 +308,6 @@ def _no_job(reader: StateReader, job: JobAddress) -> UsageError:
 
 
 def _check_address(job: JobAddress) -> None:
-    parts = job.split(".")
+    parts = group_of(job).split(".")
     if len(parts) < 2 or not all(part.isidentifier() for part in parts):
         raise UsageError(f"{job!r} is no address of a job, such as 'tickets.triage'.")

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from batchspec.errors import UsageError
-from batchspec.ids import JobAddress, RowKey, parse_address
+from batchspec.ids import JobAddress, RowKey, names, parse_address
 from batchspec.spec.suggest import did_you_mean
 from batchspec.state.housekeeping import ItemsTainted
 from batchspec.store.sqlite import StateStore
@@ -73,7 +72,7 @@ def named_items(
     named: Named = {}
     for text in addresses:
         pattern, key = parse_address(text)
-        jobs = [job for job in known if fnmatchcase(job, pattern)]
+        jobs = [job for job in known if names(text, job)]
         if not jobs:
             raise UsageError(f"No job {text!r} is on record. {did_you_mean(pattern, known)}")
         if key is not None and keys is not None:

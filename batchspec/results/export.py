@@ -1,9 +1,10 @@
 """Answers as text: lines of JSON, one JSON document, CSV. Streamed; nothing holds all items.
 
-A CSV has the columns `key`, `row.<field>` for each field of the rows, `output` (or
-`output.<field>` for each field of the outputs that are objects), then `outcome`, `reason`,
-`input_tokens`, `output_tokens`, `cost_usd`, `turns` and `grade`. Columns are those of *all* items,
-in the order in which they first appear, so the items are read twice; nested values are JSON.
+A CSV has the columns `key`, `variant` and `sample` where the job has several, `row.<field>` for
+each field of the rows, `output` (or `output.<field>` for each field of the outputs that are
+objects), then `outcome`, `reason`, `input_tokens`, `output_tokens`, `cost_usd`, `turns` and
+`grade`. Columns are those of *all* items, in the order in which they first appear, so the items are
+read twice; nested values are JSON.
 """
 
 import csv
@@ -38,6 +39,10 @@ class ExportItem(Protocol):
     def key(self) -> str: ...
     @property
     def address(self) -> str: ...
+    @property
+    def variant(self) -> str | None: ...
+    @property
+    def sample(self) -> int: ...
     @property
     def row(self) -> Mapping[str, Any]: ...
     @property
@@ -84,7 +89,14 @@ def json_line(item: ExportItem) -> bytes:
     The row is kept as JSON and is not decoded for being encoded again.
     """
     usage, cost = item.usage, item.cost
-    head = to_json({"key": item.key, "address": item.address})
+    head = to_json(
+        {
+            "key": item.key,
+            "variant": item.variant,
+            "sample": item.sample,
+            "address": item.address,
+        }
+    )
     tail = to_json(
         {
             "output": item.output_json(),
@@ -160,17 +172,21 @@ class _Shape:
     output: dict[str, None] = field(default_factory=dict[str, None])
     plain_output: bool = False
     """Some output is no object."""
+    several: bool = False
+    """There are variants or samples."""
 
     def columns(self) -> list[str]:
         outputs = [f"output.{name}" for name in self.output]
         if self.plain_output or not outputs:
             outputs.insert(0, "output")
-        return ["key", *(f"row.{name}" for name in self.row), *outputs, *VERDICT]
+        several = ("variant", "sample") if self.several else ()
+        return ["key", *several, *(f"row.{name}" for name in self.row), *outputs, *VERDICT]
 
 
 def _shape(items: Iterable[ExportItem]) -> _Shape:
     shape = _Shape()
     for item in items:
+        shape.several |= item.variant is not None or item.sample > 1
         # `keys() <= keys()` is the common case, and allocates nothing.
         row, output = item.row, item.output_json()
         if not row.keys() <= shape.row.keys():
@@ -208,6 +224,7 @@ def _lines(
         row, output = item.row, item.output_json()
         fields: Mapping[str, Any] = cast("dict[str, Any]", output) if type(output) is dict else {}
         line: list[object] = [item.key]
+        line += [_cell(item.variant), item.sample] if shape.several else []
         line += [_cell(row.get(name)) for name in rows]
         if plain:
             line.append("" if fields else _cell(cast("object", output)))

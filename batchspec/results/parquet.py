@@ -41,6 +41,8 @@ _FIXED: Mapping[str, Kind] = {
     **dict.fromkeys(("cost_usd", "grade"), "float"),
 }
 """Kinds of the columns every item has."""
+_WHICH: Mapping[str, Kind] = {"variant": "text", "sample": "int"}
+"""Kinds of the columns that are there where a job has variants or samples."""
 
 
 def export_parquet(items: Items, file: BinaryIO) -> Exported:
@@ -154,7 +156,9 @@ def _columns(items: Iterable[ExportItem]) -> dict[str, _Column]:
     """Return all columns, those of rows and outputs in the order in which they appear."""
     rows: dict[str, _Column] = {}
     outputs: dict[str, _Column] = {}
+    several = False
     for item in items:
+        several |= item.variant is not None or item.sample > 1
         for name, value in item.row.items():
             rows.setdefault(f"row.{name}", _Column()).see(value)
         for name, value in _outputs(item).items():
@@ -162,7 +166,8 @@ def _columns(items: Iterable[ExportItem]) -> dict[str, _Column]:
     if "output" in outputs or not outputs:
         outputs = {"output": outputs.pop("output", _Column())} | outputs
     fixed = {name: _Column(_FIXED[name]) for name in VERDICT}
-    return {"key": _Column("text"), **rows, **outputs, **fixed}
+    which = {name: _Column(kind) for name, kind in _WHICH.items()} if several else {}
+    return {"key": _Column("text"), **which, **rows, **outputs, **fixed}
 
 
 def _outputs(item: ExportItem) -> dict[str, Any]:
@@ -181,6 +186,8 @@ def _values(item: ExportItem) -> dict[str, Any]:
     usage, cost, grade = item.usage, item.cost, item.grade
     return {
         "key": item.key,
+        "variant": item.variant,
+        "sample": item.sample,
         **{f"row.{name}": value for name, value in item.row.items()},
         **_outputs(item),
         "outcome": item.outcome,
@@ -198,7 +205,7 @@ def _series(
 ) -> dict[str, Any]:
     rows = [_values(item) for item in items]
     for row in rows:
-        exported.left_out |= row.keys() - columns.keys()
+        exported.left_out |= row.keys() - columns.keys() - _WHICH.keys()
     found: dict[str, Any] = {}
     for name, column in columns.items():
         values = [row.get(name) for row in rows]

@@ -11,7 +11,7 @@ from pydantic_core import from_json
 from batchspec.desired.expand import Expander
 from batchspec.desired.graph import DesiredJob
 from batchspec.errors import Diagnostic
-from batchspec.ids import JobAddress, item_address
+from batchspec.ids import JobAddress, item_address, member
 from batchspec.messages import Outcome, Reply, Usage
 from batchspec.ports import (
     Wire,
@@ -165,8 +165,18 @@ class Item:
 
     @property
     def address(self) -> str:
-        """Return `module.job["key"]`."""
+        """Return `module.job["key"]`, or `module.job["key","variant",2]`."""
         return item_address(self._answers.address, self._stored.key)
+
+    @property
+    def variant(self) -> str | None:
+        """Return the variant of the job it is of; None: the job has none."""
+        return member(self._answers.address).variant
+
+    @property
+    def sample(self) -> int:
+        """Return the number of the answer among those to its row, from 1."""
+        return member(self._answers.address).sample
 
     @property
     def row(self) -> dict[str, Any]:

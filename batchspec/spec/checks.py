@@ -15,6 +15,7 @@ from batchspec.spec.prompt import PromptInvalid, Template
 from batchspec.spec.settings import setting_problems
 from batchspec.spec.shapes import is_list, is_mapping
 from batchspec.spec.suggest import did_you_mean
+from batchspec.spec.variants import MOST, variant_problems
 
 REQUIRED = ("model", "rows", "prompt")
 IGNORABLE = ("model", "instructions", "prompt", "settings", "tools", "output")
@@ -163,14 +164,14 @@ def _settings(value: Any) -> Iterable[str]:
     yield from (f"`settings`: {problem}" for problem in setting_problems(names))
 
 
-def _samples(value: Any) -> Iterable[str]:
-    if type(value) is not int or value != 1:
-        yield f"`samples` other than 1 comes in a later version; got {value!r:.80}."
-
-
 def _variants(value: Any) -> Iterable[str]:
-    if value is not None:
-        yield "`variants` comes in a later version; write one Job per variant until then."
+    return variant_problems(value, _CHECKS)
+
+
+def _many(kwargs: Mapping[str, Any]) -> Iterable[str]:
+    times = max(1, len(kwargs.get("variants") or {})) * kwargs.get("samples", 1)
+    if times > MOST:
+        yield f"Variants times samples are {times}; at most {MOST} are allowed."
 
 
 def _grade(value: Any) -> Iterable[str]:
@@ -248,7 +249,7 @@ _CHECKS: Mapping[str, Check] = {
     "max_turns": _whole("max_turns", 1),
     "row_type": _row_type,
     "settings": _settings,
-    "samples": _samples,
+    "samples": _whole("samples", 1),
     "variants": _variants,
     "grade": _grade,
     "deps": _deps,
@@ -261,7 +262,11 @@ _CHECKS: Mapping[str, Check] = {
 }
 
 JOB = Signature(
-    name="Job", checks=_CHECKS, required=REQUIRED, example='model="…", rows=…, prompt="…"'
+    name="Job",
+    checks=_CHECKS,
+    required=REQUIRED,
+    example='model="…", rows=…, prompt="…"',
+    together=_many,
 )
 _SHARED = (
     "model",

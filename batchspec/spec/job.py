@@ -77,10 +77,12 @@ class Job(metaclass=Declared):
         max_turns: Requests an item may cost, retries included.
         row_type: A Pydantic model every row must fit; templates and functions then get it.
         settings: temperature, max_tokens, seed, …; see `Settings`.
-        samples: Answers per row; only 1 for now.
-        variants: Not available yet.
+        samples: Answers per row. The first is asked for as it is without samples.
+        variants: By name, arguments that differ from the job's: every row goes through each of
+            them. Settings are merged by name; other arguments are replaced. See `matrix`.
         grade: `(row, output)` or `(output)` to a score (a bool or a number), evaluated on this
-            machine for each item that succeeded.
+            machine for each item that succeeded; or another job, a judge, that has no `rows`: it
+            gets the answers of this job, and its answer is the score.
         deps: Called once per run; tools and validators get its result as `ctx.deps`.
         max_cost: In US dollars, for all items together.
         protect: Refuse changes that would cancel, forget or pay again for items.
@@ -132,11 +134,20 @@ class Job(metaclass=Declared):
         source = call_site()
         self._set("source", source)
         self._set("module_file", calling_module() or source.file)
+        self._normalise()
+
+    def _normalise(self) -> None:
         self._set("tools", tuple(_as_tool(given) for given in self.tools))
         for name in ("output_validators", "ignore_changes"):
             self._set(name, tuple(getattr(self, name)))
         for name in ("settings", "metadata"):
             self._set(name, dict(getattr(self, name) or {}))
+
+    def change(self, given: Mapping[str, Any]) -> None:
+        """Change arguments of a copy that nobody else has; for variants."""
+        for name, value in given.items():
+            self._set(name, value)
+        self._normalise()
 
     @classmethod
     def from_agent(

@@ -24,6 +24,9 @@ FILE_FIELDS = ("path", "name", "text")
 """Fields of a row of `files`."""
 OUTPUT_FIELDS = ("key", "row", "output")
 """Fields of a row of `outputs_of`."""
+MEMBER_FIELDS = ("variant", "sample")
+"""Further fields of a row of `outputs_of`, and of the items of `collect`, where the other job has
+variants or samples."""
 COLLECT_FIELDS = ("key", "items", "outputs", "count")
 """Fields of the one row of `collect`."""
 

@@ -31,7 +31,8 @@ _STATEMENTS = (
     """,
     """
     CREATE TEMP TABLE wanted AS
-    SELECT d.number, j.id AS job, j.contract, c.lane, d.partial, d.scoped FROM draft.jobs d
+    SELECT d.number, j.id AS job, j.contract, c.lane, d.partial, d.scoped, d.sample
+    FROM draft.jobs d
     JOIN jobs j ON j.address = d.address JOIN contracts c ON c.id = j.contract
     """,
     # A look at some rows leaves when all were looked at last as it is.
@@ -50,9 +51,9 @@ _STATEMENTS = (
     # Conversations: new ones, and those to be sent anew from their first turn.
     """
     INSERT OR IGNORE INTO conversations
-      (fingerprint, contract, lane, job, phase, request, size, scope)
+      (fingerprint, contract, lane, job, phase, request, size, scope, sample)
     SELECT r.fingerprint, w.contract, w.lane, w.job, 'pending', r.body, r.size,
-      CASE WHEN w.scoped THEN r.key END
+      CASE WHEN w.scoped THEN r.key END, w.sample
     FROM draft.rows r JOIN wanted w ON w.number = r.job
     WHERE r.kind IN ('+', '-/+') ORDER BY r.id
     """,

@@ -19,7 +19,7 @@ FROM contracts k JOIN lanes l ON l.id = k.lane ORDER BY k.id
 """
 _FIRST_VERSION = 1
 """Once another algorithm was put in place, requests that became equal keep what they had."""
-_Turn = tuple[int, int, str | None, int, bytes]
+_Turn = tuple[int, int, str | None, int, bytes, int]
 
 
 def contracts(reader: StateReader) -> Iterator[str]:
@@ -91,12 +91,12 @@ class _FirstTurns:
     def differing(self, ref: int, body: bytes | None) -> Iterator[int]:
         """Yield the conversations whose first request is at a place and not what it should be."""
         while self._next is not None and self._next[3] <= ref:
-            conversation, contract, scope, at, fingerprint = self._next
+            conversation, contract, scope, at, fingerprint, sample = self._next
             self._next = next(self._turns, None)
             hashed = self._hashes.get(contract)
             if at == ref and body is not None and hashed is not None:
                 messages = body.partition(b"\t")[0]
-                if hashed(messages, scope=scope) != fingerprint:
+                if hashed(messages, sample, scope) != fingerprint:
                     yield conversation
 
 

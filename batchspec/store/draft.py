@@ -14,7 +14,7 @@ from typing import Any
 
 from batchspec.errors import StateError
 from batchspec.fingerprint import digest, row_digest
-from batchspec.ids import BatchId, ConversationId, Fingerprint, JobAddress, RecordRef
+from batchspec.ids import BatchId, ConversationId, Fingerprint, JobAddress, RecordRef, member
 from batchspec.messages import Contract, Outcome
 from batchspec.plan.planfile import Entry
 from batchspec.ports import (
@@ -44,7 +44,7 @@ CREATE TABLE jobs (
   number INTEGER PRIMARY KEY, address TEXT NOT NULL UNIQUE, state INTEGER,
   fingerprint BLOB NOT NULL, provider TEXT NOT NULL, endpoint TEXT NOT NULL, model TEXT NOT NULL,
   contract TEXT NOT NULL, policy BLOB NOT NULL, partial INTEGER NOT NULL, protect INTEGER NOT NULL,
-  scoped INTEGER NOT NULL
+  scoped INTEGER NOT NULL, sample INTEGER NOT NULL
 );
 CREATE TABLE rows (
   id INTEGER PRIMARY KEY, job INTEGER NOT NULL, key TEXT NOT NULL, line INTEGER,
@@ -71,6 +71,17 @@ _PUT = (
     "INSERT OR IGNORE INTO rows (job, key, line, kind, fingerprint, body, size, digest) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
+# Only jobs with one contract can have a request in common, such as variants that differ in rows.
+_TWINS = """
+SELECT t.number FROM jobs t JOIN jobs j ON j.number = ?
+WHERE t.number < j.number AND t.fingerprint = j.fingerprint AND t.sample = j.sample
+"""
+_REQUESTS = """
+SELECT COUNT(*), SUM(size) FROM (
+  SELECT DISTINCT fingerprint, size FROM rows r WHERE job = ? AND kind IN ('+', '-/+')
+    AND NOT EXISTS (SELECT 1 FROM json_each(?) t JOIN rows o ON o.job = t.value
+      AND o.fingerprint = r.fingerprint AND o.kind IN ('+', '-/+')))
+"""
 _ITEMS = """
 SELECT i.key, c.fingerprint, c.phase, c.outcome, c.contract, i.row, i.digest,
   c.tainted > 0,
@@ -139,7 +150,7 @@ class SqliteDraft:
         self._numbers[job] = number
         self._recorded[job] = state
         self.db.execute(
-            "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 number,
                 job,
@@ -154,6 +165,7 @@ class SqliteDraft:
                 partial,
                 protect,
                 scoped,
+                member(job).sample - 1,
             ),
         )
         return state is not None
@@ -283,12 +295,12 @@ class SqliteDraft:
         return n
 
     def totals(self, job: JobAddress) -> DraftTotals:
-        """Return the different requests a job would send."""
-        requests, size = self.db.execute(
-            "SELECT COUNT(*), SUM(size) FROM (SELECT DISTINCT fingerprint, size FROM rows "
-            "WHERE job = ? AND kind IN ('+', '-/+'))",
-            (self._numbers[job],),
-        ).fetchone()
+        """Return the different requests a job would send, without those of jobs before it."""
+        number = self._numbers[job]
+        twins = [n for (n,) in self.db.execute(_TWINS, (number,))]
+        if twins:
+            self.db.execute(leaving.INDEX)
+        requests, size = self.db.execute(_REQUESTS, (number, json.dumps(twins))).fetchone()
         return DraftTotals(requests, size or 0)
 
     def record(self, ref: RecordRef) -> tuple[bytes, bytes]:

@@ -15,7 +15,7 @@ _CHUNK = 500
 _FIRST = 20
 """Members looked at first: in most batches one of them is wanted."""
 _BLOBS = ",".join("?" * _CHUNK)
-_INDEX = (
+INDEX = (
     "CREATE INDEX IF NOT EXISTS rows_request ON rows (fingerprint) WHERE fingerprint IS NOT NULL"
 )
 _MEMBERS = """
@@ -92,7 +92,7 @@ def wanted(draft: sqlite3.Connection, state: sqlite3.Connection, batch: BatchId)
         items = state.execute(_ITEMS, (json.dumps([row[0] for row in rows]),)).fetchall()
         if draft.execute(_STAYS, (json.dumps(items),)).fetchone()[0]:
             return True
-        draft.execute(_INDEX)
+        draft.execute(INDEX)
         marks = [row[1] for row in rows] + [b""] * (_CHUNK - len(rows))
         if draft.execute(_WANTS, marks).fetchone()[0]:
             return True

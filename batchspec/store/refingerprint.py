@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 
 from batchspec.ids import RecordRef
 
-Compute = Callable[[bytes, bytes, str | None], bytes]
-"""From the canonical contract, the canonical messages and the scope to a fingerprint."""
+Compute = Callable[[bytes, bytes, str | None, int], bytes]
+"""From the canonical contract, the canonical messages, scope and sample to a fingerprint."""
 
 _VERSION = "SELECT value FROM meta WHERE key = 'fingerprints'"
 _NOTE = "INSERT OR REPLACE INTO meta VALUES ('fingerprints', ?)"
 FIRST_TURNS = """
 SELECT c.id, c.contract, c.scope, coalesce(
   (SELECT t.request FROM turns t WHERE t.conversation = c.id AND t.turn = 1 ORDER BY try LIMIT 1),
-  c.request), c.fingerprint
+  c.request), c.fingerprint, c.sample
 FROM conversations c ORDER BY 4
 """
 """All that is hashed of every conversation, and its fingerprint, in the order of the disk."""
@@ -75,8 +75,8 @@ def _computed(
     compute: Compute,
 ) -> Iterator[tuple[int, bytes]]:
     contracts: dict[int, bytes] = {}
-    for id_, number, scope, request, _ in db.execute(FIRST_TURNS):
+    for id_, number, scope, request, _, sample in db.execute(FIRST_TURNS):
         if number not in contracts:
             contracts[number] = contract(number)
         messages = body(RecordRef(request)).partition(b"\t")[0]
-        yield id_, compute(contracts[number], messages, scope)
+        yield id_, compute(contracts[number], messages, scope, sample)

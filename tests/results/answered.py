@@ -24,6 +24,8 @@ class Answered:
     turns: int = 1
     grade: float | bool | None = None
     previous: bool = False
+    variant: str | None = None
+    sample: int = 1
     packed: bytes | None = None
 
     @property

@@ -29,6 +29,8 @@ def test_a_line_of_json_holds_everything_of_one_item() -> None:
     item = Answered(key="a", row={"text": "é\n"}, output={"queue": "bug"}, grade=0.5)
     assert json.loads(_exported("jsonl", item)) == {
         "key": "a",
+        "variant": None,
+        "sample": 1,
         "address": 'tickets.triage["a"]',
         "row": {"text": "é\n"},
         "output": {"queue": "bug"},
@@ -70,6 +72,14 @@ def test_csv_has_a_column_per_field_in_the_order_of_the_contract() -> None:
         "outcome,reason,input_tokens,output_tokens,cost_usd,turns,grade\n"
         'a,a,"say ""hi"", now",bug,"[""x""]",true,0.5,,succeeded,,10,2,,1,\n'
     )
+
+
+def test_variants_and_samples_have_columns_where_there_are_any() -> None:
+    plain, second = Answered(key="a"), Answered(key="a", variant="terse", sample=2)
+    assert "variant" not in _table(plain)[0]
+    rows = _table(plain, second)
+    assert list(rows[0])[:3] == ["key", "variant", "sample"]
+    assert [(row["variant"], row["sample"]) for row in rows] == [("", "1"), ("terse", "2")]
 
 
 def test_csv_columns_are_those_of_all_items() -> None:

@@ -9,8 +9,12 @@ from hypothesis import strategies as st
 from batchspec.ids import (
     Fingerprint,
     JobAddress,
+    Member,
+    answer_key,
     custom_id,
     item_address,
+    member,
+    names,
     parse_address,
     parse_custom_id,
     uuid7,
@@ -32,6 +36,73 @@ def test_an_item_s_address_leads_back_to_job_and_key(job: str, key: str) -> None
 )
 def test_odd_keys_are_told_apart(key: str) -> None:
     assert parse_address(item_address(JobAddress("m.j"), key)) == ("m.j", key)
+
+
+MEMBERS = st.builds(
+    Member,
+    JOBS.map(JobAddress),
+    st.none() | st.text(min_size=1),
+    st.integers(1, 999_999_999),
+)
+
+
+@given(MEMBERS, st.text())
+def test_an_address_leads_back_to_variant_and_sample(of: Member, key: str) -> None:
+    assert member(of.address) == of
+    assert parse_address(item_address(of.address, key)) == (of.address, key)
+    assert names(item_address(of.address, key), of.address)
+    assert names(of.group, of.address)
+
+
+@given(st.sets(st.tuples(st.text(), MEMBERS), max_size=4))
+def test_keys_of_answers_are_unique(found: set[tuple[str, Member]]) -> None:
+    """Of one job: either all of its members have a variant or none has."""
+    one = {(key, of.variant or "", of.sample) for key, of in found}
+    group = JobAddress("m.j")
+    keys = [answer_key(key, Member(group, variant, n)) for key, variant, n in one]
+    assert len(set(keys)) == len(one)
+
+
+@pytest.mark.parametrize(
+    ("address", "of", "key"),
+    [
+        ('m.j["a","b"]', "m.j@b", "a"),
+        ('m.j["a", "b", 2]', "m.j@b#2", "a"),
+        ('m.j["a",2]', "m.j#2", "a"),
+        ('m.j["a",1]', "m.j", "a"),
+        ('m.j@b["a"]', "m.j@b", "a"),
+        ('m.j@b["a",2]', "m.j@b#2", "a"),
+        ('m.j["a","x#2"]', "m.j@x%232", "a"),
+        ('m.j["a","x"y"]', 'm.j["a","x"y"]', None),
+        ('m.j["a",0]', 'm.j["a",0]', None),
+    ],
+)
+def test_an_address_names_variant_and_sample(address: str, of: str, key: str | None) -> None:
+    assert parse_address(address) == (of, key)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "job", "is_meant"),
+    [
+        ("m.j", "m.j@b#2", True),
+        ("m.j@b", "m.j@b#2", True),
+        ("m.j@b", "m.j@bc", False),
+        ("m.j@b#2", "m.j@b", False),
+        ("m.*", "m.j@b", True),
+        ("m.j@*", "m.j@b", True),
+        ("m.j", "m.jj", False),
+        ('m.j["a"]', "m.j@b#2", True),
+        ('m.j["a"]', "m.j", True),
+        ('m.j["a"]', "m.j#2", False),
+        ('m.j["a","b"]', "m.j@b", True),
+        ('m.j["a","b"]', "m.j@b#2", False),
+        ('m.j["a","[b]*"]', "m.j@%5Bb%5D%2A", True),
+    ],
+)
+def test_an_address_means_a_job_with_all_its_variants(
+    pattern: str, job: str, is_meant: bool
+) -> None:
+    assert names(pattern, JobAddress(job)) is is_meant
 
 
 def test_an_address_looks_as_people_write_it() -> None:

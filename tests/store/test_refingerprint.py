@@ -14,9 +14,10 @@ from batchspec.store.sqlite import StateStore
 from store.shop import agree, answer, collect, drafted, intend, send
 
 
-def better(contract: bytes, messages: bytes, scope: str | None) -> bytes:
+def better(contract: bytes, messages: bytes, scope: str | None, sample: int) -> bytes:
     """Another algorithm over the same payload."""
-    return hashlib.sha256(b"better" + contract + messages + repr(scope).encode()).digest()
+    told = b"better" + contract + messages + repr((scope, sample)).encode()
+    return hashlib.sha256(told).digest()
 
 
 def fingerprints(store: StateStore) -> list[bytes]:

@@ -18,6 +18,7 @@ from batchspec.cli.views.words import (
     quoted,
     tokens,
 )
+from batchspec.ids import group_of
 from batchspec.plan.changes import Difference, Finding, JobPlan, Kind, Plan, Reason, ReasonCode
 from batchspec.state.missing import Missing
 
@@ -188,8 +189,8 @@ def _headline(job: JobPlan, kind: Kind) -> str:
     if job.protects is not None and not job.counts.get(kind):
         return "will be protected" if job.protects else "will not be protected any more"
     if job.waits_for and kind is Kind.SUBMIT:
-        be = "is" if len(job.waits_for) == 1 else "are"
-        return f"{words} once {listed(clean(a) for a in job.waits_for)} {be} final"
+        sources = _sources(job)
+        return f"{words} once {listed(sources)} {'is' if len(sources) == 1 else 'are'} final"
     rows = job.counts.get(kind, 0)
     if job.moved_from is not None and kind is Kind.REUSE:
         return f"is {clean(job.moved_from)}, renamed: free ({counted(rows, 'row')})"
@@ -258,11 +259,15 @@ def _lacks(missing: Missing) -> list[Text]:
     return [_fact("missing", f"as it is now, {words}") for words in missing_sentences(missing)]
 
 
+def _sources(job: JobPlan) -> list[str]:
+    """Return the jobs whose answers a job waits for; all variants of one have its name."""
+    return [clean(address) for address in dict.fromkeys(map(group_of, job.waits_for))]
+
+
 def changes(job: JobPlan) -> str:
     """Return what happens to the rows of a job: `10 to submit, 3 unchanged`."""
     if job.waits_for:
-        sources = listed(clean(address) for address in job.waits_for)
-        return f"known after {sources}: at most {count(job.requests)}"
+        return f"known after {listed(_sources(job))}: at most {count(job.requests)}"
     return _told(job.counts)
 
 

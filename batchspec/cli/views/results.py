@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import ExitStack
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 from typing import TypeGuard, cast
 
@@ -44,12 +44,14 @@ def show_table(items: Iterable[ExportItem], *, total: int | None, command: str) 
     if not shown:
         print_prose(stdout(), [Text("No items.")])
         return
-    head = [Text(word, "dim") for word in ("key", "row", "output", "outcome", "cost", "grade")]
+    words = ("key", "variant", "sample", "row", "output", "outcome", "cost", "grade")
     widths = _widths(shown)
-    rows = [head, *(_row(item, widths) for item in shown)]
-    if all(item.grade is None for item in shown):
-        rows = [row[:-1] for row in rows]
-    print_table(stdout(), columns(rows))
+    rows = [[Text(word, "dim") for word in words], *(_row(item, widths) for item in shown)]
+    used = [True] * len(words)
+    used[1] = any(item.variant is not None for item in shown)
+    used[2] = any(item.sample > 1 for item in shown)
+    used[-1] = any(item.grade is not None for item in shown)
+    print_table(stdout(), columns([list(compress(row, used)) for row in rows]))
     if next(iterator, None) is not None:
         more = "" if total is None else f" {total - len(shown):,}"
         print_prose(stdout(), [Text(f"… and{more} more; all of them: {command}", "dim")])
@@ -69,6 +71,8 @@ def _row(item: ExportItem, widths: tuple[int, ...]) -> list[Text]:
     key, row, output = widths
     return [
         Text(clipped(clean(item.key), key), "bold"),
+        Text(clipped(clean(item.variant or ""), key)),
+        Text(str(item.sample)),
         Text(clipped(_inline(item.row, skip=item.key), row), "dim"),
         Text(clipped(_inline(item.output_json()), output)),
         _outcome(item),

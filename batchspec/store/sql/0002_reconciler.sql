@@ -62,3 +62,6 @@ CREATE TABLE sources (
   seen INTEGER NOT NULL DEFAULT 0,     -- serial at which it was asked about all of them
   PRIMARY KEY (job, upstream)
 ) STRICT, WITHOUT ROWID;
+
+-- Answers wanted to one request beside the first: the number is in the fingerprint.
+ALTER TABLE conversations ADD COLUMN sample INTEGER NOT NULL DEFAULT 0;
