@@ -13,7 +13,7 @@ DEMO_RESULTS ?= analysis.reviews content.posts evaluation.sums
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint format types layers pytest fuzz kill-score conformance-foreign test-lowest bench bench-simulator docs lock clean
+.PHONY: help install demo test check lint format types layers pytest fuzz kill-score conformance-foreign test-lowest bench bench-simulator bench-tools docs lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -90,6 +90,9 @@ bench: $(INSTALLED) ## Measure against the floor, see docs/performance.md; BENCH
 
 bench-simulator: $(INSTALLED) ## Measure how fast the embedded server answers a million lines
 	$(BIN)/python tests/benchmarks/serving.py $(BENCH)
+
+bench-tools: $(INSTALLED) ## Measure 10,000 tool calls that wait 50 ms each, at several concurrencies
+	$(BIN)/python tests/benchmarks/tools.py $(BENCH)
 
 docs: $(INSTALLED) ## Write the generated parts of README.md and docs/ anew
 	$(BIN)/python tests/docs/generate.py

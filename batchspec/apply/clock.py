@@ -1,6 +1,7 @@
 """The system's clock; the only place that reads it."""
 
 import time
+from collections.abc import Callable
 
 import anyio
 
@@ -15,3 +16,9 @@ class SystemClock:
     async def sleep_until(self, when: float) -> None:
         """Return when `now()` is at least `when`."""
         await anyio.sleep(max(0.0, when - self.now()))
+
+
+def stopwatch() -> Callable[[], float]:
+    """Return what tells the seconds since now; users' functions take real time in every world."""
+    began = time.perf_counter()
+    return lambda: time.perf_counter() - began

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import anyio
 from pydantic_core import from_json, to_json
 
 from batchspec.apply.download import abandon, download_both
@@ -94,6 +95,8 @@ async def do_collect(world: World, batch: BatchId) -> None:
         reason = "the result files hold no answer to ours, though some requests were answered"
         await call_failed(world, provider, record, Throttled(reason))
         return
+    world.collected.set()
+    world.collected = anyio.Event()
     world.hook.event(event)
     await heed_canary(world, provider, record, event)
 

@@ -93,7 +93,7 @@ class Loop:
             BatchspecError: Something a person must mend; all that was recorded stays.
         """
         try:
-            async with anyio.create_task_group() as group:
+            async with self.world.here.open(), anyio.create_task_group() as group:
                 group.start_soon(self._heartbeat)
                 if threading.current_thread() is threading.main_thread():
                     await group.start(self._listen, group.cancel_scope)

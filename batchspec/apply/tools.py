@@ -2,39 +2,36 @@
 
 A call is recorded as running when its turn has come, never before, and its result when it ends. A
 call that was running when the process died runs again, unless its tool is `once`.
+
+Conversations are a stream: so many are open at a time that no place is idle, whichever calls are
+slow.
 """
 
-import inspect
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
-from pydantic_core import PydanticSerializationError, from_json, to_json
+from anyio.abc import TaskGroup
+from pydantic_core import from_json
 
+from batchspec.apply.calling import Calling, Ended, Prepared, prepare
+from batchspec.apply.clock import stopwatch
 from batchspec.apply.collect import stored_row
-from batchspec.apply.threads import Threads, threads
+from batchspec.apply.journal import Journal, journal
+from batchspec.apply.memo import memo_key
 from batchspec.apply.world import LocalJob, World
-from batchspec.errors import ModelRetry
 from batchspec.fingerprint import canonical_json
 from batchspec.ids import ConversationId, JobAddress
 from batchspec.messages import JsonObject, Outcome
 from batchspec.ports.providers import line_overhead
 from batchspec.reconcile.converse import after_tools
-from batchspec.spec.context import RunContext
-from batchspec.spec.tool import ArgumentsInvalid, Tool
 from batchspec.state.events import ToolsRun
-from batchspec.state.stored import (
-    CallDone,
-    CallRecord,
-    NextTurn,
-    ToolTurn,
-)
+from batchspec.state.stored import CallDone, CallRecord, NextTurn, ToolTurn
 
-_TURNS = 256
-"""Conversations taken at a time."""
+_OPEN = 256
+"""Conversations that are open at least, and that go on at a time."""
+_TO_RUN = frozenset({"waiting", "running"})
 
 
 async def do_tools(world: World, job: JobAddress, draining: Callable[[], bool]) -> None:
@@ -45,244 +42,221 @@ async def do_tools(world: World, job: JobAddress, draining: Callable[[], bool]) 
     local = world.jobs.get(job)
     if local is None and job not in await world.db(world.store.removed_jobs):
         return
-    while not draining():
-        turns = await world.db(world.store.tool_turns, job, _TURNS)
-        if not turns:
-            return
-        done = await _run_all(world, local, job, turns, draining)
-        await _continue(world, job, turns, done)
-
-
-class _Journal:
-    """Records what calls do; what comes together while one commit runs is the next commit."""
-
-    def __init__(self, world: World) -> None:
-        self.done: list[CallDone] = []
-        """Every call that ended."""
-        self._world = world
-        self._beginning: list[tuple[ToolTurn, anyio.Event]] = []
-        self._ended: list[CallDone] = []
-        self._news = anyio.Event()
-        self._closing = False
-
-    async def begin(self, turn: ToolTurn, call: CallRecord) -> None:
-        """Record that a call runs; it may start once this returns."""
-        recorded = anyio.Event()
-        self._beginning.append((replace(turn, calls=(call,)), recorded))
-        self._news.set()
-        await recorded.wait()
-
-    def end(self, done: CallDone) -> None:
-        """Record soon what came of a call."""
-        self.done.append(done)
-        self._ended.append(done)
-        self._news.set()
-
-    def close(self) -> None:
-        """Let `run` return once all is recorded."""
-        self._closing = True
-        self._news.set()
-
-    async def run(self) -> None:
-        """Write what comes until closed; what ended is written whatever goes wrong meanwhile."""
-        try:
-            while not self._closing:
-                await self._news.wait()
-                self._news = anyio.Event()
-                await self._write()
-        finally:
-            if self._ended:
-                with anyio.CancelScope(shield=True):
-                    await self._world.db(self._world.store.finish_calls, list(self._ended))
-
-    async def _write(self) -> None:
-        store, ended, beginning = self._world.store, list(self._ended), list(self._beginning)
-
-        def write() -> None:
-            if ended:
-                store.finish_calls(ended)
-            if beginning:
-                store.begin_calls([turn for turn, _ in beginning])
-
-        await self._world.db(write)
-        del self._ended[: len(ended)]
-        del self._beginning[: len(beginning)]
-        for _, recorded in beginning:
-            recorded.set()
-
-
-async def _run_all(
-    world: World,
-    local: LocalJob | None,
-    job: JobAddress,
-    turns: Sequence[ToolTurn],
-    draining: Callable[[], bool],
-) -> list[CallDone]:
-    """Run the calls that are not done; after an interrupt those that have no place yet wait on."""
-    limit = anyio.CapacityLimiter(world.tool_concurrency)
-    journal = _Journal(world)
-    rows = await world.db(_rows, world, turns)
-
-    async def one(turn: ToolTurn, call: CallRecord, row: dict[str, Any]) -> None:
-        async with limit:
-            if draining():
-                return
-            if call.status == "waiting":
-                await journal.begin(turn, call)
-            started = world.clock.now()
-            status, result, attempts = await _answer(local, job, turn, call, row, own_threads)
-            seconds = world.clock.now() - started
-        # Half a surrogate pair fits no column and no request.
-        text = result.encode("utf-8", "replace").decode()
-        journal.end(
-            CallDone(turn.conversation, turn.turn, call.position, status, text, attempts, seconds)
-        )
-
-    async with threads() as own_threads, anyio.create_task_group() as writing:
-        writing.start_soon(journal.run)
+    async with journal(world) as record:
+        stream = _Stream(world, job, local, draining, record)
         async with anyio.create_task_group() as group:
-            for turn, row in zip(turns, rows, strict=True):
-                for call in turn.calls:
-                    if call.status in {"waiting", "running"}:
-                        group.start_soon(one, turn, call, row)
-        journal.close()
-    return journal.done
+            await stream.run(group)
+    if stream.memoised:
+        await world.db(world.store.forget, 0.0)
 
 
-def _rows(world: World, turns: Sequence[ToolTurn]) -> list[dict[str, Any]]:
-    return [{} if turn.row is None else stored_row(world, turn.row) for turn in turns]
+@dataclass(slots=True)
+class _Open:
+    """A conversation whose calls run."""
+
+    turn: ToolTurn
+    row: dict[str, Any]
+    left: int
+    ended: dict[int, CallDone] = field(default_factory=dict[int, CallDone])
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether every call has an answer."""
+        return all(c.status not in _TO_RUN or c.position in self.ended for c in self.turn.calls)
 
 
-async def _answer(  # noqa: PLR0911, PLR0913, PLR0917 - each way a call can end, and what it depends on
-    local: LocalJob | None,
-    job: JobAddress,
-    turn: ToolTurn,
-    call: CallRecord,
-    row: dict[str, Any],
-    own_threads: Threads,
-) -> Any:
-    """Return (status, content for the model or reason of the failure, attempts)."""
-    if local is None:
-        return "failed", f"job {job} is not in the specs any more, so its tools cannot run", 0
-    if turn.key is None:
-        return "failed", "no row wants it any more", 0
-    tool = local.desired.tools.get(call.name)
-    if tool is None:
-        offered = [*local.desired.tools, *(tool.name for tool in local.desired.output.tools)]
-        names = ", ".join(map(repr, offered))
-        return "done", f"Unknown tool name: {call.name!r}. Available tools: {names}", 0
-    if tool.once and call.status == "running":
-        reason = "may have run before an interruption, and a tool marked `once` never runs twice"
-        return "failed", f"tool {call.name!r} {reason}", call.attempts
-    try:
-        arguments = tool.bind(call.arguments)
-    except ArgumentsInvalid as error:
-        return "done", _error(from_json(error.message)), 0
-    except Exception as error:  # noqa: BLE001 - a bug of a type costs this item, never the job
-        return "failed", f"arguments of {tool.name!r} raised {type(error).__name__}: {error}", 0
-    context = partial(
-        RunContext,
-        deps=local.deps(),
-        job=job,
-        key=turn.key,
-        row=row,
-        turn=turn.turn,
-        call_id=f"{turn.conversation}.{turn.turn}.{call.position}.{call.call_id}",
-    )
-    return await _attempt(tool, context, arguments, own_threads)
+class _Stream:
+    """The conversations of a job that wait for their tools."""
 
+    def __init__(
+        self,
+        world: World,
+        job: JobAddress,
+        local: LocalJob | None,
+        draining: Callable[[], bool],
+        record: Journal,
+    ) -> None:
+        self._world = world
+        self._job = job
+        self._local = local
+        self._draining = draining
+        self._record = record
+        self._open: dict[ConversationId, _Open] = {}
+        self._ready: list[_Open] = []
+        self._most = max(_OPEN, 4 * world.here.concurrency)
+        self._changed = anyio.Event()
+        self.memoised = False
 
-async def _attempt(
-    tool: Tool[..., Any],
-    context: "partial[RunContext[Any]]",
-    arguments: dict[str, Any],
-    own_threads: Threads,
-) -> tuple[str, str, int]:
-    reason = ""
-    for attempt in range(1, tool.retries + 2):
-        positional = (context(attempt=attempt),) if tool.takes_context else ()
+    async def run(self, group: TaskGroup) -> None:
+        """Open conversations as others end, and let those go on whose calls have ended."""
+        dry: anyio.Event | None = None
+        while True:
+            if dry is not None and (dry.is_set() or not self._open):
+                dry = None
+            wanted = self._most - len(self._open)
+            if not self._draining() and dry is None and wanted >= self._most // 4:
+                collected = self._world.collected
+                if await self._more(group, wanted) < wanted:
+                    dry = collected
+            if len(self._ready) >= _OPEN or (self._ready and not self._open):
+                await self._go_on()
+            elif not self._open:
+                return
+            else:
+                await self._news(dry)
+
+    async def _news(self, dry: anyio.Event | None) -> None:
+        """Wait until a conversation ends, or others may have come."""
+        changed = self._changed
+        async with anyio.create_task_group() as waiting:
+
+            async def first(event: anyio.Event) -> None:
+                await event.wait()
+                waiting.cancel_scope.cancel()
+
+            waiting.start_soon(first, changed)
+            if dry is not None:
+                waiting.start_soon(first, dry)
+        if changed.is_set():
+            self._changed = anyio.Event()
+
+    async def _more(self, group: TaskGroup, wanted: int) -> int:
+        """Open further conversations; returns how many there were."""
+        world = self._world
+        known = [*self._open, *(done.turn.conversation for done in self._ready)]
+
+        def read() -> list[_Open]:
+            turns = world.store.tool_turns(self._job, wanted, known)
+            return [_Open(t, _row(world, t), sum(map(_is_to_run, t.calls))) for t in turns]
+
+        found = await world.db(read)
+        for opened in found:
+            self._open[opened.turn.conversation] = opened
+            if not opened.left:
+                self._close(opened)
+            for call in filter(_is_to_run, opened.turn.calls):
+                group.start_soon(self._one, opened, call)
+        return len(found)
+
+    def _close(self, opened: _Open) -> None:
+        """Let a conversation go on; one that an interrupt left calls of stays as it is."""
+        del self._open[opened.turn.conversation]
+        if opened.complete:
+            self._ready.append(opened)
+        self._changed.set()
+
+    async def _one(self, opened: _Open, call: CallRecord) -> None:
+        done = await self._call(opened, call)
+        if done is not None:
+            opened.ended[call.position] = done
+            self._record.end(done)
+        opened.left -= 1
+        if not opened.left:
+            self._close(opened)
+
+    async def _call(self, opened: _Open, call: CallRecord) -> CallDone | None:
+        """Run one call; None: work is to stop, and it has no place yet."""
+        prepared = prepare(self._local, self._job, opened.turn, call)
+        if isinstance(prepared, Ended):
+            return _done(opened.turn, call, prepared)
+        assert self._local is not None  # noqa: S101 - it has the tool
+        code = self._local.desired.pure.get(call.name)
+        key = None if code is None else memo_key(call.name, code, call.arguments)
+        if key is None:
+            return await self._run(opened, call, prepared)
+        self.memoised = True
+        return await self._once_for_all(opened, call, prepared, key)
+
+    async def _once_for_all(
+        self, opened: _Open, call: CallRecord, prepared: Prepared, key: bytes
+    ) -> CallDone | None:
+        """Return the answer of an equal call, or run this one; calls beside it wait for it.
+
+        Where it fails those that waited run for themselves, all at once.
+        """
+        memo, store = self._world.here.memo, self._world.store
+        await memo.wait(key)
+        end = memo.begin(key)
+        answer: str | None = None
         try:
-            # The call has its place already: the time is its own, no other call's.
-            with anyio.fail_after(tool.timeout):
-                result = await _call(tool, positional, arguments, own_threads)
-            return "done", content(result), attempt
-        except ModelRetry as retry:
-            return "done", _error(retry.message), attempt
-        except TimeoutError:
-            reason = f"took longer than {tool.timeout} s"
-        except PydanticSerializationError as error:
-            reason = f"returned what JSON cannot hold ({error})"
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - it costs this item, never the job
-            reason = f"raised {type(error).__name__}: {error}"
-    return "failed", f"tool {tool.name!r} {reason}", tool.retries + 1
+            answer = memo.fresh(key)
+            if answer is None:
+                answer = await self._world.db(store.remembered, key)
+            if answer is not None:
+                told = Ended(failed=False, text=answer, attempts=call.attempts)
+                return _done(opened.turn, call, told)._replace(reused=True, memo=key)
+            done = await self._run(opened, call, prepared, key)
+            answer = done.result if done is not None and done.memo else None
+            return done
+        finally:
+            end(answer)
+
+    async def _run(
+        self, opened: _Open, call: CallRecord, prepared: Prepared, key: bytes | None = None
+    ) -> CallDone | None:
+        here, local = self._world.here, self._local
+        assert local is not None  # noqa: S101 - it has the tool
+        async with here.place(prepared.tool):
+            if self._draining():
+                return None
+            await self._record.begin(opened.turn, call)
+            seconds = stopwatch()
+            calling = Calling(here=here, local=local, turn=opened.turn, call=call, row=opened.row)
+            ended = await calling.run(prepared)
+            done = _done(opened.turn, call, ended)._replace(seconds=seconds())
+        return done._replace(memo=key) if ended.good else done
+
+    async def _go_on(self) -> None:
+        """Build the next turns from recorded results and commit them."""
+        await self._record.write()
+        world, ready = self._world, self._ready[:]
+
+        def build() -> ToolsRun:
+            further = world.store.open_segment("requests")
+            following = [_next_turn(world, one, further.append) for one in ready]
+            final = sum(turn.outcome is not None for turn in following)
+            event = ToolsRun(
+                job=self._job,
+                calls=sum(len(one.ended) for one in ready),
+                pending=len(following) - final,
+                final=final,
+                at=world.clock.now(),
+            )
+            world.store.continue_turns(following, [further], event)
+            return event
+
+        event = await world.db(build)
+        del self._ready[: len(ready)]
+        world.hook.event(event)
 
 
-async def _call(
-    tool: Tool[..., Any],
-    positional: tuple[Any, ...],
-    arguments: dict[str, Any],
-    own_threads: Threads,
-) -> Any:
-    if inspect.iscoroutinefunction(tool.function):
-        return await tool.function(*positional, **arguments)
-    call = partial(tool.function, *positional, **arguments)
-    # A thread cannot be stopped: on a timeout it is left behind and its result dropped.
-    return await own_threads.run(call)
+def _is_to_run(call: CallRecord) -> bool:
+    return call.status in _TO_RUN
 
 
-def content(result: Any) -> str:
-    """Return a tool's result as the model sees it: text as it is, anything else as JSON."""
-    return result if isinstance(result, str) else to_json(result).decode()
+def _row(world: World, turn: ToolTurn) -> dict[str, Any]:
+    return {} if turn.row is None else stored_row(world, turn.row)
 
 
-def _error(message: Any) -> str:
-    return json.dumps({"error": message}, ensure_ascii=False)
-
-
-async def _continue(
-    world: World, job: JobAddress, turns: Sequence[ToolTurn], done: Sequence[CallDone]
-) -> None:
-    """Build the next turns from recorded results and commit them; others go on another time."""
-    fresh = {(d.conversation, d.position): d for d in done}
-    ready = [turn for turn in turns if _all_ended(turn, fresh)]
-    if not ready:
-        return
-
-    def build() -> ToolsRun:
-        further = world.store.open_segment("requests")
-        following = [_next_turn(world, turn, fresh, further.append) for turn in ready]
-        final = sum(turn.outcome is not None for turn in following)
-        event = ToolsRun(
-            job=job,
-            calls=len(done),
-            pending=len(following) - final,
-            final=final,
-            at=world.clock.now(),
-        )
-        world.store.continue_turns(following, [further], event)
-        return event
-
-    world.hook.event(await world.db(build))
-
-
-def _all_ended(turn: ToolTurn, fresh: Mapping[tuple[ConversationId, int], CallDone]) -> bool:
-    return all(
-        call.status in {"done", "failed"} or (turn.conversation, call.position) in fresh
-        for call in turn.calls
+def _done(turn: ToolTurn, call: CallRecord, ended: Ended) -> CallDone:
+    return CallDone(
+        turn.conversation,
+        turn.turn,
+        call.position,
+        "failed" if ended.failed else "done",
+        # Half a surrogate pair fits no column and no request.
+        ended.text.encode("utf-8", "replace").decode(),
+        ended.attempts,
     )
 
 
-def _next_turn(
-    world: World,
-    turn: ToolTurn,
-    fresh: Mapping[tuple[ConversationId, int], CallDone],
-    append: Callable[[bytes], Any],
-) -> NextTurn:
+def _next_turn(world: World, one: _Open, append: Callable[[bytes], Any]) -> NextTurn:
+    turn = one.turn
     contract = world.store.contract(turn.contract)
     wire = world.provider(contract.provider).wire(contract.endpoint)
     results: list[JsonObject] = []
     for call in turn.calls:
-        ended = fresh.get((turn.conversation, call.position))
+        ended = one.ended.get(call.position)
         status = ended.status if ended else call.status
         result = (ended.result if ended else call.result) or ""
         if status == "failed":

@@ -1,13 +1,14 @@
 """What the loop works with; `project` wires it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
 
+from batchspec.apply.here import Here
 from batchspec.desired.graph import DesiredJob
 from batchspec.errors import ProviderError
 from batchspec.ids import BatchId, JobAddress, LaneId
@@ -39,7 +40,9 @@ class LocalJob:
     desired: DesiredJob
     judge: Judge
     deps: Callable[[], Any]
-    """Returns what the job's factory made, once per run."""
+    """Returns what the job's factory made, once per run; for worker threads of the loop."""
+    deps_here: Callable[[], Awaitable[Any]]
+    """The same, for its tasks."""
 
 
 def lane_of(job: LocalJob) -> tuple[str, str, str]:
@@ -145,7 +148,10 @@ class World:
     eager: frozenset[JobAddress] = frozenset()
     seen: dict[JobAddress, int] = field(default_factory=dict[JobAddress, int])
     expand: Callable[[JobAddress, Fresh | None], int | None] = lambda _job, _fresh: None
-    tool_concurrency: int = 16
+    here: Here = field(default_factory=Here)
+    """Where users' functions run."""
+    collected: anyio.Event = field(default_factory=anyio.Event)
+    """Set, and made anew, whenever replies were read."""
     transfers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(4))
     one_writer: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
     budget: Budget | None = None

@@ -25,6 +25,7 @@ class DesiredJob:
         contract: All of a request but its messages.
         output: How an answer is read.
         tools: By the name the model sees.
+        pure: Fingerprints of the code of its pure tools, by the name the model sees.
         depends_on: Jobs whose answers this job's rows are made of.
         policy: SHA-256 of what runs on this machine: tool bodies, validators, output type and
             their bounds. A change is an update in place.
@@ -39,6 +40,7 @@ class DesiredJob:
     contract: Contract
     output: OutputMode
     tools: Mapping[str, Tool[..., Any]] = field(default_factory=dict[str, Tool[..., Any]])
+    pure: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     depends_on: tuple[JobAddress, ...] = ()
     policy: bytes = b""
     policy_payload: bytes = b""

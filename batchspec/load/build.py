@@ -1,6 +1,6 @@
 """From spec modules to the desired state, or to everything that is wrong with them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -14,8 +14,9 @@ from batchspec.load.errors import relative, shortened
 from batchspec.load.fields import template_problems
 from batchspec.load.members import told_once
 from batchspec.load.modules import Loaded, load_modules
-from batchspec.load.policy import Sources, policy_of
+from batchspec.load.policy import Sources, code_of, policy_of
 from batchspec.load.rows import read_rows
+from batchspec.load.worker import importable
 from batchspec.messages import Contract
 from batchspec.spec.choice import choice_problems
 from batchspec.spec.job import Job
@@ -203,13 +204,14 @@ class _Builder:
         for summary, detail in job.doubts():
             self._tell(address, summary, detail, severity="warning")
         digest, payload = policy_of(desired, self.sources)
-        return replace(desired, policy=digest, policy_payload=payload)
+        pure = {n: code_of(t, self.sources) for n, t in tools.items() if t.pure}
+        return replace(desired, policy=digest, policy_payload=payload, pure=pure)
 
     def _tools(self, address: JobAddress, job: Job) -> dict[str, Tool[..., Any]]:
         tools: dict[str, Tool[..., Any]] = {}
-        for tool in job.tools:
-            assert isinstance(tool, Tool)  # noqa: S101 - Job turns functions into tools
-            problems = tool.problems()
+        # Job turns functions into tools.
+        for tool in cast("Sequence[Tool[..., Any]]", job.tools):
+            problems = [*tool.problems(), *_elsewhere(tool)]
             self.found += [replace(problem, address=address) for problem in problems]
             if tool.name in tools:
                 other = tools[tool.name].source
@@ -307,6 +309,17 @@ class _Builder:
             Diagnostic(
                 summary=summary, detail=detail, source=source, address=address, severity=severity
             )
+        )
+
+
+def _elsewhere(tool: Tool[..., Any]) -> Iterator[Diagnostic]:
+    """Yield why a tool cannot run in a process of its own, where it is to."""
+    if tool.executor == "process" and not importable(tool):
+        yield Diagnostic(
+            summary=f"tool {tool.name!r} cannot run in a process of its own",
+            detail="Another process finds it by its name: define it with `def` at the top level of"
+            ' a module that can be imported, or drop `executor="process"`.',
+            source=tool.source,
         )
 
 

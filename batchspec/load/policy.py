@@ -52,6 +52,12 @@ def policy_of(desired: DesiredJob, sources: Sources) -> tuple[bytes, bytes]:
     return policy(entries, reach.found, bounds)
 
 
+def code_of(tool: Tool[..., Any], sources: Sources) -> bytes:
+    """Return the fingerprint of one tool's function and of all of the project it uses."""
+    reach = _Reach(sources)
+    return policy({"tool": reach.form(tool)}, reach.found, {})[0]
+
+
 class _Reach:
     """Collects the canonical forms of what is used, each definition once."""
 

@@ -379,11 +379,28 @@ class Store(Protocol):
         """Record new outcomes of old replies, and that the job is judged by its policy."""
         ...
 
-    def tool_turns(self, job: JobAddress, limit: int) -> Sequence[ToolTurn]: ...
+    def tool_turns(
+        self, job: JobAddress, limit: int, but: Iterable[ConversationId] = ()
+    ) -> Sequence[ToolTurn]:
+        """Return conversations of a job that wait for tool results, but for some."""
+        ...
 
-    def begin_calls(self, turns: Sequence[ToolTurn]) -> None: ...
+    def record_calls(
+        self, done: Sequence[CallDone], beginning: Sequence[ToolTurn], at: float
+    ) -> None:
+        """Write the results of calls, and that others (not done) are about to run, durably."""
+        ...
 
-    def finish_calls(self, done: Sequence[CallDone]) -> None: ...
+    def remembered(self, key: bytes) -> str | None:
+        """Return the answer a pure tool gave an equal call, if it is kept."""
+        ...
+
+    def forget(self, before: float) -> tuple[int, int]:
+        """Drop answers of pure tools not used since a time, and what is too much.
+
+        Returns their number and bytes.
+        """
+        ...
 
     def continue_turns(
         self, turns: Sequence[NextTurn], closing: Sequence[Body], event: Event

@@ -3,11 +3,12 @@
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from decimal import Decimal
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
+from batchspec.apply.here import Here
 from batchspec.apply.loop import Loop
 from batchspec.apply.world import LocalJob, World
 from batchspec.desired.graph import Desired, DesiredJob
@@ -19,6 +20,7 @@ from batchspec.errors import (
     StalePlanError,
 )
 from batchspec.ids import BatchId, group_of
+from batchspec.load.worker import command
 from batchspec.messages import Usage
 from batchspec.plan.changes import JobPlan, Plan
 from batchspec.plan.money import money
@@ -223,12 +225,18 @@ class Applying:
         """Return everything the loop touches."""
         project = self._project
         store = project.store()
+        folder = self._desired.folder
+        here = Here(
+            concurrency=project.settings.tool_concurrency,
+            process=command(project.root.resolve(), folder),
+            warn=self._hook.warning,
+        )
         return World(
             store=store,
             providers=providers,
             # What was sent for a job before it was switched off comes in with its neighbours.
             jobs={
-                job.address: self._local(job)
+                job.address: self._local(job, here)
                 for job in (*self._desired.jobs, *self._desired.paused)
             },
             prices=project.prices,
@@ -244,7 +252,7 @@ class Applying:
             eager=self._expanding.eager(self._plan.jobs),
             expand=self._expanding,
             budget=self._budget(store),
-            tool_concurrency=project.settings.tool_concurrency,
+            here=here,
         )
 
     def _budget(self, store: StateStore) -> RunBudget | None:
@@ -256,29 +264,14 @@ class Applying:
         longest = max(assumed, *bounds.values()) if bounds else assumed
         return RunBudget(self._ceilings, store, self._project.prices, bounds, longest)
 
-    def _local(self, desired: DesiredJob) -> LocalJob:
+    def _local(self, desired: DesiredJob, here: Here) -> LocalJob:
         job = desired.job
 
         def check(value: Any, context: Any) -> Any:
             return validated(job, finished(value, context), context)
 
-        @cache
-        def deps() -> Any:
-            try:
-                return None if job.deps is None else job.deps()
-            except Exception as error:
-                raise SpecError(
-                    [
-                        Diagnostic(
-                            summary=f"deps of {desired.address} cannot be made",
-                            detail=(
-                                f"It raised {type(error).__name__}: {error}. Nothing is lost: mend "
-                                "it, then run `batchspec apply` again."
-                            ),
-                            source=desired.source,
-                        )
-                    ]
-                ) from error
+        def failed(error: BaseException) -> Exception:
+            return SpecError([_no_deps(desired, error)])
 
         judge = Judge(
             output=desired.output,
@@ -288,7 +281,24 @@ class Applying:
             tools=bool(desired.tools),
             retries=1 + self._project.settings.retries,
         )
-        return LocalJob(desired=desired, judge=judge, deps=deps)
+        return LocalJob(
+            desired=desired,
+            judge=judge,
+            deps=partial(here.deps_in_thread, job.deps, failed),
+            deps_here=partial(here.deps, job.deps, failed),
+        )
+
+
+def _no_deps(desired: DesiredJob, error: BaseException) -> Diagnostic:
+    name = getattr(desired.job.deps, "__name__", "the factory")
+    return Diagnostic(
+        summary=f"deps of {desired.address} cannot be made",
+        detail=(
+            f"{name} raised {type(error).__name__}: {error}. Nothing is lost: mend it, then run "
+            "`batchspec apply` again."
+        ),
+        source=desired.source,
+    )
 
 
 async def acquired(store: StateStore, holder: str, operation: str) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from decimal import Decimal
-from functools import cache, partial
 from typing import Any
 
 from pydantic_core import from_json
@@ -16,6 +15,7 @@ from batchspec.messages import Outcome, Reply, Usage
 from batchspec.ports import (
     Wire,
 )
+from batchspec.results.deps import deps_for
 from batchspec.spec.context import RunContext, takes_context
 from batchspec.spec.embedding import ENDPOINT as EMBEDDINGS
 from batchspec.spec.job import graded, validated
@@ -37,6 +37,7 @@ class Answers:
     """
 
     __slots__ = (
+        "__weakref__",
         "_checks",
         "_deps",
         "_desired",
@@ -61,7 +62,7 @@ class Answers:
         self._checks = desired is not None and bool(
             desired.job.output_validators or desired.output.finishes
         )
-        self._deps = cache(partial(_deps, desired))
+        self._deps: list[Any] = []
         grades = desired is not None and desired.job.grade is not None
         self._expander = Expander(desired) if desired is not None and grades else None
 
@@ -103,12 +104,34 @@ class Answers:
             if self._checks:
                 row: dict[str, Any] = from_json(item.row_json)
                 context = RunContext[Any](
-                    deps=self._deps(), job=self.address, key=item.key, row=row
+                    deps=self._made(desired), job=self.address, key=item.key, row=row
                 )
                 value = validated(desired.job, finished(value, context), context)
         except Exception:  # noqa: BLE001 - users' validators may raise anything; see `value`
             return _unvalidated(text), False
         return value, self._typed
+
+    def _made(self, desired: DesiredJob) -> Any:
+        """Return what validators get as `ctx.deps`, made once; None where none of them asks.
+
+        Raises:
+            Exception: What the factory raised, when it was called.
+        """
+        if not self._deps:
+            try:
+                self._deps.append(_deps(self, desired))
+            except Exception as error:  # noqa: BLE001 - raised again for each answer
+                self._deps.append(error)
+                self.problem = Diagnostic(
+                    summary=f"deps of {self.address} cannot be made",
+                    detail=f"{type(error).__name__}: {error}. Answers are shown as they came.",
+                    source=desired.source,
+                    address=self.address,
+                    severity="warning",
+                )
+        if isinstance(self._deps[0], Exception):
+            raise self._deps[0]
+        return self._deps[0]
 
     def grade(self, item: StoredItem, value: Callable[[], Any]) -> float | None:
         """Return the score of an item that succeeded, None where the job does not grade.
@@ -131,13 +154,13 @@ class Answers:
             return None
 
 
-def _deps(desired: DesiredJob | None) -> Any:
+def _deps(owner: Answers, desired: DesiredJob) -> Any:
     """Make what the validators get as `ctx.deps`, if one of them takes a context."""
-    if desired is None or desired.job.deps is None:
+    if desired.job.deps is None:
         return None
     checks = desired.job.output_validators
     asked = desired.output.takes_context or any(takes_context(check) for check in checks)
-    return desired.job.deps() if asked else None
+    return deps_for(owner, desired.job.deps) if asked else None
 
 
 def _unvalidated(text: str) -> Any:

@@ -1,7 +1,7 @@
 """The turns of one item, read back: each request with its reply and its tool calls."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -23,6 +23,9 @@ class ToolRun:
         result: What the model was told, or why it failed; None: it has not ended.
         failed: Whether it cost the item.
         attempts: How often the function was called; 0: never, for example an unknown tool.
+        started_at: When it last began, in unix seconds; None: it did not.
+        seconds: It took, all attempts together; None: the function was not called.
+        reused: Whether the answer is that of an equal call of a pure tool.
     """
 
     name: str
@@ -30,6 +33,9 @@ class ToolRun:
     result: str | None = None
     failed: bool = False
     attempts: int = 0
+    started_at: float | None = field(default=None, compare=False)
+    seconds: float | None = field(default=None, compare=False)
+    reused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,4 +99,7 @@ def _tool_run(call: CallRecord) -> ToolRun:
         result=call.result,
         failed=call.status == "failed",
         attempts=call.attempts,
+        started_at=call.started_at,
+        seconds=call.seconds,
+        reused=call.reused,
     )

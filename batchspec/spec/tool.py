@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial, update_wrapper
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_args, overload
 
 from pydantic import BaseModel, ValidationError
 
@@ -20,6 +20,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MAX_DESCRIPTION = 1_024
+Executor = Literal["thread", "process"]
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
 
 
@@ -45,6 +46,10 @@ class Tool(Generic[P, R]):
         timeout: Seconds one attempt may take.
         retries: Further attempts after an exception.
         once: Never start the same call twice, not even after a crash.
+        limit: Calls an item may make; None: any number.
+        concurrency: Calls that run at once, whichever items they are of; None: any number.
+        pure: Whether equal arguments have one answer, for every row and in every run.
+        executor: Where it runs. None: a thread; async functions in a loop of their own.
         strict: Whether the provider is asked to enforce the parameters' schema; None where it can.
         source: Where the function is defined.
     """
@@ -58,6 +63,10 @@ class Tool(Generic[P, R]):
         timeout: float | None = None,
         retries: int | None = None,
         once: bool = False,
+        limit: int | None = None,
+        concurrency: int | None = None,
+        pure: bool = False,
+        executor: Executor | None = None,
         strict: bool | None = True,
     ) -> None:
         code = getattr(inspect.unwrap(written(function)), "__code__", None)
@@ -68,6 +77,10 @@ class Tool(Generic[P, R]):
         self.timeout = timeout
         self.retries = (0 if once else 1) if retries is None else retries
         self.once = once
+        self.limit = limit
+        self.concurrency = concurrency
+        self.pure = pure
+        self.executor = executor
         self.strict = strict
         self._description = description
         _check_policy(self)
@@ -159,6 +172,10 @@ def tool(
     timeout: float | None = None,
     retries: int | None = None,
     once: bool = False,
+    limit: int | None = None,
+    concurrency: int | None = None,
+    pure: bool = False,
+    executor: Executor | None = None,
     name: str | None = None,
     description: str | None = None,
     strict: bool | None = True,
@@ -171,9 +188,12 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     Args:
         function: `def` or `async def`, with or without a `RunContext` first.
         **options: `timeout` in seconds for one attempt; `retries` after an exception (default 1);
-            `once=True` never starts a call a second time, not even after a crash; `name` and
-            `description` for the model, instead of the function's own; `strict=False` where the
-            provider cannot enforce the parameters, `strict=None` to ask for it where it can.
+            `once=True` never starts a call a second time, not even after a crash; `limit` bounds
+            the calls of an item, `concurrency` those that run at once; `pure=True` answers equal
+            calls once; `executor="process"` runs it in a process of its own, `"thread"` in a
+            thread; `name` and `description` for the model, instead of the function's own;
+            `strict=False` where the provider cannot enforce the parameters, `strict=None` to ask
+            for it where it can.
     """
     if function is None:
         return partial(Tool, **options)
@@ -183,15 +203,35 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
 
 def _check_policy(tool: Tool[..., Any]) -> None:
+    for summary, detail in _impossible(tool):
+        raise _refused(summary, detail, tool.source)
+
+
+def _impossible(tool: Tool[..., Any]) -> Iterator[tuple[str, str]]:
+    """Yield what of the options cannot be."""
+    own = f"of tool {tool.name!r}"
     if tool.timeout is not None and tool.timeout <= 0:
-        what = f"`timeout` of tool {tool.name!r} is not a time"
-        raise _refused(what, f"It is in seconds, more than 0; got {tool.timeout!r}.", tool.source)
+        yield f"`timeout` {own} is not a time", f"It is in seconds, more than 0; {tool.timeout!r}."
     if tool.retries < 0:
-        what = f"`retries` of tool {tool.name!r} is negative"
-        raise _refused(what, f"Got {tool.retries!r}.", tool.source)
+        yield f"`retries` {own} is negative", f"Got {tool.retries!r}."
+    for name in ("limit", "concurrency"):
+        value = getattr(tool, name)
+        if value is not None and (type(value) is not int or value < 1):
+            yield f"`{name}` {own} is not a number of calls", f"It is 1 or more; got {value!r:.80}."
+    if tool.executor not in {None, *get_args(Executor)}:
+        yield f"`executor` {own} is not known", f'"thread" or "process"; got {tool.executor!r:.80}.'
     if tool.once and tool.retries:
         what = f"tool {tool.name!r} cannot have both `once` and `retries`"
-        raise _refused(what, "A tool that runs once is not tried again.", tool.source)
+        yield what, "A tool that runs once is not tried again."
+    if tool.once and tool.pure:
+        what = f"tool {tool.name!r} cannot be both `once` and `pure`"
+        yield what, "`once` is for what has effects, `pure` for what has none."
+    if tool.pure and tool.takes_context:
+        what = f"tool {tool.name!r} is `pure` and takes a RunContext"
+        yield what, "The answer of a pure tool depends on its arguments alone; drop one of the two."
+    if tool.executor == "process" and tool.takes_context:
+        what = f"tool {tool.name!r} runs in a process and takes a RunContext"
+        yield what, "What `deps` made is of this process; give it what it needs as arguments."
 
 
 def refusals(contract: ToolContract) -> Iterator[tuple[str, str]]:

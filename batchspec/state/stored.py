@@ -1,6 +1,7 @@
 """What a store hands out and takes in, row by row; most exist once per row and are named tuples."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from batchspec.ids import ConversationId, Fingerprint, JobAddress, RecordRef, RemoteId, RowKey
@@ -136,7 +137,13 @@ class CallRecord(NamedTuple):
     arguments: str
     status: Literal["waiting", "running", "done", "failed"]
     result: str | None
-    attempts: int
+    attempts: int = 0
+    """How often its function was called; one that runs counts."""
+    seconds: float | None = None
+    started_at: float | None = None
+    """Unix seconds of the last time it began; None: no function was called."""
+    reused: bool = False
+    """Whether the answer is that of an equal call of a pure tool."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,18 +159,22 @@ class ToolTurn:
     """None when no item wants it any more."""
     row: RecordRef | None
     calls: tuple[CallRecord, ...]
+    earlier: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Calls of earlier turns, by name."""
 
 
 class CallDone(NamedTuple):
-    """A tool call that ended."""
+    """A tool call that ended; `memo` is the key under which other calls may have its answer."""
 
     conversation: ConversationId
     turn: int
     position: int
     status: Literal["done", "failed"]
     result: str
-    attempts: int
-    seconds: float
+    attempts: int = 0
+    seconds: float | None = None
+    reused: bool = False
+    memo: bytes | None = None
 
 
 class NextTurn(NamedTuple):

@@ -53,7 +53,7 @@ from batchspec.state.stored import (
     NextTurn,
     ToolTurn,
 )
-from batchspec.store import holding, lease, toollog, wanted
+from batchspec.store import holding, lease, memo, toollog, wanted
 from batchspec.store.accounts import bind
 from batchspec.store.agree import agree
 from batchspec.store.collection import Collection
@@ -238,19 +238,28 @@ class StateStore(RecordedState):
         self.db.execute("DROP TABLE temp.verdicts")
         return recorded
 
-    def tool_turns(self, job: JobAddress, limit: int) -> Sequence[ToolTurn]:
-        """Return conversations of a job that wait for tool results."""
-        return toollog.tool_turns(self.db, job, limit)
+    def tool_turns(
+        self, job: JobAddress, limit: int, but: Iterable[ConversationId] = ()
+    ) -> Sequence[ToolTurn]:
+        """Return conversations of a job that wait for tool results, but for some."""
+        return toollog.tool_turns(self.db, job, limit, but)
 
-    def begin_calls(self, turns: Sequence[ToolTurn]) -> None:
-        """Note that calls are about to run, durably."""
+    def record_calls(
+        self, done: Sequence[CallDone], beginning: Sequence[ToolTurn], at: float
+    ) -> None:
+        """Write the results of calls, and that others are about to run, durably."""
         with self.transaction() as db:
-            toollog.begin_calls(db, turns)
+            toollog.finish_calls(db, done, at)
+            toollog.begin_calls(db, beginning, at)
 
-    def finish_calls(self, done: Sequence[CallDone]) -> None:
-        """Write the results of calls, durably."""
+    def remembered(self, key: bytes) -> str | None:
+        """Return the answer a pure tool gave an equal call, if it is kept."""
+        return memo.remembered(self.db, key)
+
+    def forget(self, before: float) -> tuple[int, int]:
+        """Drop answers of pure tools not used since a time, and what is too much."""
         with self.transaction() as db:
-            toollog.finish_calls(db, done)
+            return memo.forget(db, before=before)
 
     def continue_turns(
         self, turns: Sequence[NextTurn], closing: Sequence[Body], event: Event

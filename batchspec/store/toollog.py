@@ -1,7 +1,8 @@
 """Tool calls on record: what is to be run, what runs, what came out."""
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from batchspec.ids import ConversationId, JobAddress, RecordRef, RowKey
 from batchspec.state.machine import conversation_phase
@@ -11,23 +12,27 @@ from batchspec.state.stored import (
     NextTurn,
     ToolTurn,
 )
+from batchspec.store.memo import remember
 
 _WORK = """
 SELECT c.id, c.turn, c.request, c.reply, c.contract,
   (SELECT key FROM items i WHERE i.conversation = c.id LIMIT 1),
   (SELECT row FROM items i WHERE i.conversation = c.id LIMIT 1)
 FROM lanes l JOIN conversations c ON c.lane = l.id AND c.phase = 'tools'
-WHERE c.job = (SELECT id FROM jobs WHERE address = ?) LIMIT ?
+WHERE c.job = (SELECT id FROM jobs WHERE address = ?)
+AND c.id NOT IN (SELECT value FROM json_each(?)) LIMIT ?
 """
 _CALLS = (
-    "SELECT position, call_id, name, arguments, status, result, attempts FROM tool_calls "
-    "WHERE conversation = ? AND turn = ? ORDER BY position"
+    "SELECT position, call_id, name, arguments, status, result, attempts, seconds, started_at, "
+    "reused FROM tool_calls WHERE conversation = ? AND turn = ? ORDER BY position"
 )
+_EARLIER = "SELECT name, COUNT(*) FROM tool_calls WHERE conversation = ? AND turn < ? GROUP BY name"
 _RUNNING = (
-    "UPDATE tool_calls SET status = 'running' WHERE conversation = ? AND turn = ? AND position = ?"
+    "UPDATE tool_calls SET status = 'running', attempts = attempts + 1, started_at = ? "
+    "WHERE conversation = ? AND turn = ? AND position = ?"
 )
 _DONE = (
-    "UPDATE tool_calls SET status = ?, result = ?, attempts = ?, seconds = ? "
+    "UPDATE tool_calls SET status = ?, result = ?, attempts = ?, seconds = ?, reused = ? "
     "WHERE conversation = ? AND turn = ? AND position = ?"
 )
 _CONTINUED = (
@@ -40,8 +45,10 @@ _FAILED = (
 )
 
 
-def tool_turns(db: sqlite3.Connection, job: JobAddress, limit: int) -> list[ToolTurn]:
-    """Return conversations of a job that wait for tool results, at most `limit`."""
+def tool_turns(
+    db: sqlite3.Connection, job: JobAddress, limit: int, but: Iterable[ConversationId] = ()
+) -> list[ToolTurn]:
+    """Return conversations of a job that wait for tool results, at most `limit`, but for some."""
     return [
         ToolTurn(
             conversation=ConversationId(row[0]),
@@ -52,8 +59,9 @@ def tool_turns(db: sqlite3.Connection, job: JobAddress, limit: int) -> list[Tool
             key=None if row[5] is None else RowKey(row[5]),
             row=None if row[6] is None else RecordRef(row[6]),
             calls=tool_calls(db, row[0], row[1]),
+            earlier={} if row[1] == 1 else dict(db.execute(_EARLIER, row[:2]).fetchall()),
         )
-        for row in db.execute(_WORK, (job, limit)).fetchall()
+        for row in db.execute(_WORK, (job, json.dumps(list(but)), limit)).fetchall()
     ]
 
 
@@ -61,31 +69,32 @@ def tool_calls(
     db: sqlite3.Connection, conversation: ConversationId, turn: int
 ) -> tuple[CallRecord, ...]:
     """Return the calls of one turn, in order."""
-    return tuple(CallRecord(*call) for call in db.execute(_CALLS, (conversation, turn)))
+    return tuple(
+        CallRecord(*call)._replace(reused=bool(call[-1]))
+        for call in db.execute(_CALLS, (conversation, turn))
+    )
 
 
-def begin_calls(db: sqlite3.Connection, turns: Sequence[ToolTurn]) -> None:
+def begin_calls(db: sqlite3.Connection, turns: Sequence[ToolTurn], at: float) -> None:
     """Note that the calls which are not done are about to run; inside a transaction."""
     db.executemany(
         _RUNNING,
         [
-            (turn.conversation, turn.turn, call.position)
+            (at, turn.conversation, turn.turn, call.position)
             for turn in turns
             for call in turn.calls
-            if call.status == "waiting"
+            if call.status in {"waiting", "running"}
         ],
     )
 
 
-def finish_calls(db: sqlite3.Connection, done: Sequence[CallDone]) -> None:
+def finish_calls(db: sqlite3.Connection, done: Sequence[CallDone], at: float) -> None:
     """Write the results of calls; inside a transaction."""
     db.executemany(
         _DONE,
-        [
-            (d.status, d.result, d.attempts, d.seconds, d.conversation, d.turn, d.position)
-            for d in done
-        ],
+        [(*(d.status, d.result, d.attempts, d.seconds, d.reused), *d[:3]) for d in done],
     )
+    remember(db, done, at)
 
 
 def continue_turns(db: sqlite3.Connection, turns: Sequence[NextTurn]) -> None:

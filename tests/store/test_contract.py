@@ -357,9 +357,9 @@ def test_tool_calls_are_journalled_before_and_after_they_run(store: StateStore) 
     (turn,) = store.tool_turns(JOB, 9)
     assert (turn.key, [c.name for c in turn.calls]) == ("a", ["f", "g"])
     assert {c.status for c in turn.calls} == {"waiting"}
-    store.begin_calls([turn])
+    store.record_calls([], [turn], 5.0)
     done = CallDone(turn.conversation, turn.turn, 0, "done", "7", 1, 0.1)
-    store.finish_calls([done])
+    store.record_calls([done], [], 6.0)
     (again,) = store.tool_turns(JOB, 9)
     assert [(c.status, c.result) for c in again.calls] == [("done", "7"), ("running", None)]
     further = store.open_segment("requests")
@@ -385,7 +385,8 @@ def test_calls_of_a_first_answer_are_no_calls_of_the_second(store: StateStore) -
     agree(store, "p1", {"m.j": {"a": "A"}})
     answer(store, "b1", CALLS)
     (turn,) = store.tool_turns(JOB, 9)
-    store.finish_calls([CallDone(turn.conversation, 1, n, "done", "old", 1, 0.0) for n in (0, 1)])
+    done = [CallDone(turn.conversation, 1, n, "done", "old", 1, 0.0) for n in (0, 1)]
+    store.record_calls(done, [], 6.0)
     event = ToolsRun(job=JOB, calls=2, pending=0, final=1, at=9.0)
     store.continue_turns([NextTurn(turn.conversation, outcome="failed", reason="r")], [], event)
     agree(store, "p2", {"m.j": {"a": "A"}}, replace=True)

@@ -122,7 +122,7 @@ def test_tools_are_called_with_arguments_and_results(run_job: RunJob) -> None:
         ToolRun(
             name="shout",
             arguments='{"broken',
-            result="Unknown tool name: 'shout'. Available tools: 'lookup_order'",
+            result="""{"error": "Unknown tool name: 'shout'. Available tools: 'lookup_order'"}""",
         ),
     ]
     first, _, last = item.conversation

@@ -65,3 +65,15 @@ CREATE TABLE sources (
 
 -- Answers wanted to one request beside the first: the number is in the fingerprint.
 ALTER TABLE conversations ADD COLUMN sample INTEGER NOT NULL DEFAULT 0;
+
+-- Tools: when a call began, whether its answer is that of an equal call before it, and those answers.
+ALTER TABLE tool_calls ADD COLUMN started_at REAL;
+ALTER TABLE tool_calls ADD COLUMN reused INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE memo (
+  key BLOB PRIMARY KEY,   -- SHA-256 of the tool's name, its code and the arguments
+  tool TEXT NOT NULL,
+  result TEXT NOT NULL,
+  size INTEGER NOT NULL,  -- bytes of the result
+  used_at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX memo_used ON memo (used_at, size);

@@ -1,0 +1,197 @@
+"""Options of tools: limits, places, pure answers, processes; each seen from outside."""
+
+import json
+import os
+from typing import Any
+
+import pytest
+from worlds import World
+
+from batchspec.errors import ExitCode, SpecError
+
+from .test_tools import calling, job
+
+NOTE = """
+import pathlib, threading
+ROOT = pathlib.Path(__file__).parent.parent
+
+def note(text):
+    with (ROOT / "log").open("a") as log:
+        log.write(f"{text}\\n")
+"""
+
+
+def log(world: World) -> list[str]:
+    path = world.root / "log"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+# --- limit
+
+
+def test_a_call_beyond_the_limit_is_answered_without_being_made(world: World) -> None:
+    """Calls are counted in the order in which they are asked for, over turns and within one."""
+    tool = "@tool(limit=3)\ndef f(n: int) -> int:\n    note(n)\n    return n\n"
+    world.spec(job(NOTE + tool, "f"))
+    answers: list[str] = []
+
+    def model(body: dict[str, Any]) -> Any:
+        answers[:] = [m["content"] for m in body["messages"] if m["role"] == "tool"]
+        if len(answers) >= 6:
+            return "done"
+        start = len(answers)
+        parts = [{"name": "f", "arguments": {"n": start + n}} for n in (1, 2)]
+        return {"role": "assistant", "tool_calls": parts}
+
+    world.model = model
+    assert world.apply().exit_code == ExitCode.DONE
+    assert log(world) == ["1", "2", "3"]
+    assert answers[:3] == ["1", "2", "3"]
+    told = {json.loads(answer)["error"] for answer in answers[3:]}
+    assert told == {"Tool 'f' may be called 3 times, and was. Go on without it."}
+
+
+def test_a_limit_is_of_an_item(world: World) -> None:
+    tool = "@tool(limit=1)\ndef f() -> str:\n    return 'ok'\n"
+    world.spec(job(NOTE + tool, "f", "a", "b"))
+    world.model = calling(("f", {}))
+    assert world.apply().exit_code == ExitCode.DONE
+    assert world.texts() == {"a": "ok", "b": "ok"}
+
+
+# --- pure
+
+
+PURE = "@tool(pure=True)\ndef f(n: int) -> int:\n    note(n)\n    return {result}\n"
+
+
+def test_equal_calls_of_a_pure_tool_run_once_across_rows_and_runs(world: World) -> None:
+    world.spec(job(NOTE + PURE.format(result="n * 2"), "f", "a", "b", "c"))
+    world.model = calling(("f", {"n": 4}), ("f", '{ "n" : 4}'))
+    assert world.apply().exit_code == ExitCode.DONE
+    assert world.texts() == dict.fromkeys("abc", "8 8")
+    assert log(world) == ["4"]
+    world.apply(replace=["m.j"])
+    assert log(world) == ["4"]
+    with world.open() as project:
+        runs = [run for turn in project.turns('m.j["a"]') for run in turn.tool_calls]
+    assert [(run.result, run.attempts, run.reused) for run in runs] == [("8", 0, True)] * 2
+
+
+def test_a_pure_tool_with_another_body_runs_again(world: World) -> None:
+    world.model = calling(("f", {"n": 4}))
+    for result in ("n * 2", "n * 3"):
+        world.spec(job(NOTE + PURE.format(result=result), "f"))
+        world.apply(replace=["m.j"])
+    assert world.texts() == {"a": "12"}
+    assert log(world) == ["4", "4"]
+
+
+@pytest.mark.parametrize("error", ["ModelRetry('no')", "OSError('no')"])
+def test_what_is_no_answer_is_not_kept(world: World, error: str) -> None:
+    tool = f"@tool(pure=True, retries=0)\ndef f(n: int) -> int:\n    note(n)\n    raise {error}\n"
+    world.spec(job(NOTE + tool, "f", "a", "b", "c"))
+    world.model = calling(("f", {"n": 4}))
+    world.apply()
+    assert log(world) == ["4"] * 3
+
+
+def test_answers_that_nobody_used_for_long_are_collected_with_the_garbage(world: World) -> None:
+    world.spec(job(NOTE + PURE.format(result="n"), "f"))
+    world.model = calling(("f", {"n": 4}))
+    world.apply()
+    store = world.project().store()
+    assert store.db.execute("SELECT tool, result FROM memo").fetchall() == [("f", "4")]
+
+
+# --- processes
+
+
+PROCESSES = """
+import os
+@tool(executor="process", retries=0)
+def double(n: int) -> int:
+    print("noise")
+    note(os.getpid())
+    return n * 2
+
+@tool(executor="process", retries=1)
+async def killed_once(n: int) -> int:
+    once = ROOT / "killed"
+    if not once.exists():
+        once.touch()
+        os.kill(os.getpid(), 9)
+    return n
+
+@tool(executor="process", retries=1)
+def dies(n: int) -> int: os._exit(3)
+
+@tool(executor="process", retries=0)
+def raises(n: int) -> int: raise OSError("no")
+
+@tool(executor="process", retries=0)
+def leaves(n: int) -> int: raise SystemExit(3)
+
+@tool(executor="process", retries=0, timeout=0.2)
+def hangs(n: int) -> int:
+    note(os.getpid())
+    threading.Event().wait()
+
+@tool(executor="process", retries=0)
+def no_json(n: int) -> object: return object()
+
+@tool(executor="process", retries=0)
+def asks_again(n: int) -> int: raise ModelRetry("even, please")
+"""
+ENDS = {
+    "double": "8",
+    "killed_once": "4",
+    "dies": "did not answer: its process ended with code 3",
+    "raises": "raised OSError: no",
+    "leaves": "raised SystemExit: 3",
+    "hangs": "took longer than 0.2 s",
+    "no_json": "raised PydanticSerializationError",
+    "asks_again": '{"error": "even, please"}',
+}
+
+
+def test_a_process_that_goes_wrong_costs_an_attempt_and_none_is_left(world: World) -> None:
+    world.spec(job(NOTE + PROCESSES, ", ".join(ENDS), *ENDS))
+    world.model = lambda body: calling((body["messages"][0]["content"][3:], {"n": 4}))(body)
+    world.settings = world.settings.model_copy(update={"tool_concurrency": 1})
+    world.apply()
+    for key, item in world.items().items():
+        said = item.output if item.outcome == "succeeded" else item.reason
+        assert ENDS[key] in str(said), key
+    for pid in log(world):
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid), 0)
+
+
+@pytest.mark.parametrize(
+    ("tool", "told"),
+    [
+        ("@tool(limit=0)\ndef f() -> str: ...", "not a number of calls"),
+        ("@tool(concurrency='2')\ndef f() -> str: ...", "not a number of calls"),
+        ("@tool(executor='gpu')\ndef f() -> str: ...", "not known"),
+        ("@tool(pure=True, once=True)\ndef f() -> str: ...", "both `once` and `pure`"),
+        ("@tool(pure=True)\ndef f(ctx: RunContext) -> str: ...", "`pure` and takes a RunContext"),
+        (
+            "@tool(executor='process')\ndef f(ctx: RunContext) -> str: ...",
+            "runs in a process and takes a RunContext",
+        ),
+        (
+            (
+                "def made():\n    @tool(executor='process')\n    def f() -> str: ...\n"
+                "    return f\nf = made()"
+            ),
+            "cannot run in a process of its own",
+        ),
+    ],
+)
+def test_options_that_cannot_be_are_told_before_anything_is_sent(
+    world: World, tool: str, told: str
+) -> None:
+    world.spec(job(tool, "f"))
+    with pytest.raises(SpecError, match=told):
+        world.apply()
