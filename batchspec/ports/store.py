@@ -17,6 +17,7 @@ from batchspec.ids import (
     RowKey,
 )
 from batchspec.messages import Contract, Outcome
+from batchspec.ports.toollog import ToolLog
 from batchspec.state.events import BatchRejected, CancelWanted, Event
 from batchspec.state.kinds import Kind
 from batchspec.state.missing import Missing
@@ -29,19 +30,16 @@ from batchspec.state.records import (
     LeaseRecord,
 )
 from batchspec.state.stored import (
-    CallDone,
     DraftTotals,
     Duplicate,
     FinalReply,
     Fresh,
     Judged,
     Member,
-    NextTurn,
     RecordedRow,
     StoredItem,
     StoredRequest,
     StoredTurn,
-    ToolTurn,
     Waiting,
 )
 
@@ -249,7 +247,7 @@ class Collection(Protocol):
         ...
 
 
-class Store(Protocol):
+class Store(ToolLog, Protocol):
     """The writing side of the state, held by one process at a time.
 
     Every method may be called from any thread, by one thread at a time. Each raises `StateError`
@@ -378,30 +376,3 @@ class Store(Protocol):
     ) -> Event:
         """Record new outcomes of old replies, and that the job is judged by its policy."""
         ...
-
-    def tool_turns(
-        self, job: JobAddress, limit: int, but: Iterable[ConversationId] = ()
-    ) -> Sequence[ToolTurn]:
-        """Return conversations of a job that wait for tool results, but for some."""
-        ...
-
-    def record_calls(
-        self, done: Sequence[CallDone], beginning: Sequence[ToolTurn], at: float
-    ) -> None:
-        """Write the results of calls, and that others (not done) are about to run, durably."""
-        ...
-
-    def remembered(self, key: bytes) -> str | None:
-        """Return the answer a pure tool gave an equal call, if it is kept."""
-        ...
-
-    def forget(self, before: float) -> tuple[int, int]:
-        """Drop answers of pure tools not used since a time, and what is too much.
-
-        Returns their number and bytes.
-        """
-        ...
-
-    def continue_turns(
-        self, turns: Sequence[NextTurn], closing: Sequence[Body], event: Event
-    ) -> None: ...
