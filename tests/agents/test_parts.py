@@ -49,11 +49,11 @@ def parameters(function: Callable[..., Any]) -> set[str]:
 
 def test_every_parameter_of_an_agent_has_a_fate() -> None:
     """A new one has to be looked at: can a job do it, and if not, does it matter?"""
-    assert parameters(Agent.__init__) == set(parts.FATES)
+    assert not parameters(Agent.__init__) - set(parts.FATES)
 
 
 def test_every_parameter_of_a_tool_has_a_fate() -> None:
-    assert parameters(Tool.__init__) == set(parts.TOOL_FATES)
+    assert not parameters(Tool.__init__) - set(parts.TOOL_FATES)
 
 
 def test_every_decorator_of_an_agent_is_known() -> None:
@@ -96,8 +96,9 @@ def test_every_model_setting_has_a_fate() -> None:
     kinds = (ModelSettings, OpenAIChatModelSettings, OpenAIResponsesModelSettings)
     known = {name for kind in kinds for name in typing.get_type_hints(kind)}
     groups = (settings.CARRIED, settings.LOCAL, settings.REFUSED)
-    assert known == {name for group in groups for name in group}
-    assert sum(map(len, groups)) == len(known), "in one group each"
+    fates = [name for group in groups for name in group]
+    assert not known - set(fates)
+    assert len(fates) == len(set(fates)), "in one group each"
 
 
 def test_every_hook_of_a_capability_is_refused() -> None:

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from pydantic_ai import output as theirs
-from pydantic_ai.messages import BinaryImage
 from pydantic_ai.models import ModelRequestParameters
-from pydantic_ai.tools import DeferredToolRequests, ToolDefinition
+from pydantic_ai.tools import ToolDefinition
 
 from batchspec.spec.agents.calls import output_function
 from batchspec.spec.agents.context import Contexts
@@ -15,11 +14,12 @@ from batchspec.spec.agents.found import Findings
 from batchspec.spec.output import NativeOutput, PromptedOutput, TextOutput, ToolOutput
 from batchspec.spec.shapes import is_list
 
-_NOT_OURS: dict[Any, str] = {
-    DeferredToolRequests: "calls that are put off, for which a batch has nobody to answer",
-    BinaryImage: "an image, which no batch endpoint answers with",
-    theirs.PendingModelResponse: "a pending response; a batch waits for all of them",
+_NOT_OURS = {
+    "DeferredToolRequests": "calls that are put off, for which a batch has nobody to answer",
+    "BinaryImage": "an image, which no batch endpoint answers with",
+    "PendingModelResponse": "a pending response; a batch waits for all of them",
 }
+"""By the names of Pydantic AI, not all of which are in each version."""
 
 
 class Outputs:
@@ -127,7 +127,8 @@ class Outputs:
         return kept[0] if len(kept) == 1 else kept or str
 
     def _refused(self, given: Any) -> bool:
-        why = next((why for kind, why in _NOT_OURS.items() if given is kind), None)
+        is_theirs = getattr(given, "__module__", "").startswith("pydantic_ai.")
+        why = _NOT_OURS.get(getattr(given, "__name__", "")) if is_theirs else None
         if why is not None:
             self._found.refuse("output_type", f"Its output type allows {why}.")
         return why is not None
