@@ -6,6 +6,7 @@ The same rules tell a test how many turns each problem takes and whether its ans
 import json
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -68,16 +69,53 @@ def behaviours() -> dict[str, Behaviour]:
 
 
 def answer(body: dict[str, Any]) -> Any:
-    """Return the assistant's next message."""
-    messages = body["messages"]
-    question = next(m["content"] for m in messages if m["role"] == "user")
+    """Return the assistant's next message, at either endpoint and in every output mode."""
+    said = body["messages"] if "messages" in body else list(_messages(body["input"]))
+    question = next(m["content"] for m in said if m["role"] == "user")
     behaviour = behaviours().get(question) or Behaviour(question, "#### 0")
-    asked = sum(1 for m in messages if m.get("tool_calls")) - behaviour.misspells
+    calls = [[call["function"]["name"] for call in m.get("tool_calls") or ()] for m in said]
+    asked = sum("calculator" in names for names in calls) - behaviour.misspells
     if asked < 0:
         return {"tool_calls": [{"name": "calculator", "arguments": {"expr": "1 + 1"}}]}
     if asked < len(behaviour.rounds):
-        calls = [{"expression": text} for text in behaviour.rounds[asked]]
-        return {"tool_calls": [{"name": "calculator", "arguments": call} for call in calls]}
-    if behaviour.mumbles and messages[-1]["role"] == "tool":
+        wanted = [{"expression": text} for text in behaviour.rounds[asked]]
+        return {"tool_calls": [{"name": "calculator", "arguments": call} for call in wanted]}
+    mumbles = behaviour.mumbles and "calculator" in next(filter(None, reversed(calls)))
+    mumbles = mumbles and said[-1]["role"] == "tool"
+    solution = {"answer": behaviour.solution + (not behaviour.is_right)}
+    if any(_name(tool) == "final_result" for tool in body["tools"]):
+        arguments = {"answer": "It should be clear by now."} if mumbles else solution
+        return {"tool_calls": [{"name": "final_result", "arguments": arguments}]}
+    if mumbles:
         return "The answer should be clear by now."
-    return {"answer": behaviour.solution + (not behaviour.is_right)}
+    if "prompted" in _asked_for(body) and behaviour.is_right:
+        return f"```json\n{json.dumps(solution)}\n```"
+    return solution
+
+
+def _name(tool: dict[str, Any]) -> str:
+    return str(tool.get("function", tool)["name"])
+
+
+def _asked_for(body: dict[str, Any]) -> str:
+    asked = body.get("response_format") or (body.get("text") or {}).get("format") or {}
+    return {"json_object": "prompted"}.get(asked.get("type"), "native")
+
+
+def _messages(items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the items of a request to /v1/responses as messages of a chat."""
+    calls: list[Any] = []
+    for item in items:
+        kind = item.get("type", "message")
+        if kind == "function_call":
+            calls.append({"function": {"name": item["name"]}})
+            continue
+        if calls:
+            yield {"role": "assistant", "content": None, "tool_calls": calls}
+            calls = []
+        if kind == "function_call_output":
+            yield {"role": "tool", "content": item["output"]}
+        elif kind == "message":
+            parts = item["content"]
+            text = parts if isinstance(parts, str) else "".join(p.get("text", "") for p in parts)
+            yield {"role": item["role"], "content": text}

@@ -15,11 +15,11 @@ MODES = {"native": NativeOutput, "tool": ToolOutput, "prompted": PromptedOutput}
 ROWS = [{"id": "a"}, {"id": "b"}]
 
 
-def jobs_of(mode: str) -> dict[str, Job]:
+def jobs_of(mode: str, provider: str) -> dict[str, Job]:
     marker: Any = MODES[mode]
     return {
         f"m.{name.replace(' ', '_')}": Job(
-            model="openai:gpt-5-mini",
+            model=f"{provider}:gpt-5-mini",
             rows=rows.inline(ROWS),
             prompt=f"{name} {{id}}",
             output=marker(kind),
@@ -29,14 +29,24 @@ def jobs_of(mode: str) -> dict[str, Job]:
 
 
 @pytest.fixture(params=MODES)
-def project(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SimulatedProject]:
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def provider() -> str:
+    return "openai"
+
+
+@pytest.fixture
+def project(mode: str, provider: str, tmp_path: Path) -> Iterator[SimulatedProject]:
     settings = Settings(providers={"openai": OpenAISettings()})
-    with SimulatedProject(
-        tmp_path, tmp_path / "here", jobs=jobs_of(request.param), settings=settings
-    ) as opened:
+    jobs = jobs_of(mode, provider)
+    with SimulatedProject(tmp_path, tmp_path / "here", jobs=jobs, settings=settings) as opened:
         yield opened
 
 
+@pytest.mark.parametrize("provider", ["openai", "openai-responses"])
 def test_what_the_model_says_comes_back_as_the_type(project: SimulatedProject) -> None:
     for name, (_, value) in TYPES.items():
         project.answer(f"m.{name.replace(' ', '_')}", {...: value})
