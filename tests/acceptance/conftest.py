@@ -81,6 +81,18 @@ class Bench:
         """Make the project with three jobs in a chain; it needs no data."""
         return self._project("chain", "chain.whole", name, service)
 
+    def vectors(self, name: str, service: Service | None = None) -> ProjectOnDisk:
+        """Make the project that embeds the 3,080 questions."""
+        project = self._project("vectors", "search.vectors", name, service)
+        shutil.copy(_data("banking77", "test.csv"), project.folder / "data")
+        return project
+
+    def outcomes(self, name: str, service: Service, provider: str) -> ProjectOnDisk:
+        """Make the project whose jobs end in every way; it needs no data."""
+        project = self._project("outcomes", "ends.succeeded", name, service)
+        project.variables["ENDS_AT"] = provider
+        return project
+
     def problems(self) -> Path:
         """Return the problems with an id each, as a person would prepare them."""
         path = self.folder / "problems.jsonl"

@@ -57,6 +57,14 @@ async def test_11_a_result_file_expires_early(simulation: Simulation) -> None:
     assert (await look(simulation, batch.id))["output_file_id"] == batch.output_file_id
 
 
+async def test_11_a_result_file_is_about_the_model_that_answered(simulation: Simulation) -> None:
+    simulation.engine.faults.add("file_expires", seconds=0, model="ends-*")
+    for model, status in (("ends-lost", 404), ("another", 200)):
+        batch = await simulation.finish(request_line("a", model=model))
+        path = f"/files/{batch.output_file_id}/content"
+        assert (await raw(simulation, "GET", path)).status_code == status
+
+
 async def test_11_content_is_gone_after_expiry_or_delete(simulation: Simulation) -> None:
     batch = await simulation.finish(request_line("a"))
     answers: list[Any] = []

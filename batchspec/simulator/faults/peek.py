@@ -1,4 +1,4 @@
-"""What an input file is about, from its first line."""
+"""What a file is about, from its first line."""
 
 from pathlib import Path
 
@@ -11,12 +11,15 @@ _MOST = 2**20
 
 
 def model_of(path: Path) -> str | None:
-    """Return the model of the first request in a file, if it can be read."""
+    """Return the model of the first line in a file, of a request or of an answer, if it has one."""
     try:
         with path.open("rb") as file:
             line = from_json(file.readline(_MOST))
     except (OSError, ValueError):
         return None
-    body = line.get("body") if is_object(line) else None
+    if not is_object(line):
+        return None
+    response = line.get("response")
+    body = response.get("body") if is_object(response) else line.get("body")
     model = body.get("model") if is_object(body) else None
     return model if isinstance(model, str) else None
