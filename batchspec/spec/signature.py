@@ -122,14 +122,15 @@ class Signature:
 
     @cached_property
     def _parameters(self) -> list[inspect.Parameter]:
-        parameters = list(inspect.signature(self.function).parameters.values())
-        # What a partial has set already is no question to a model.
-        bound: Any = getattr(self.function, "keywords", {}) if self._is_partial else {}
+        function: Any = self.function
+        bound: dict[str, Any] = {}
+        if isinstance(function, partial):
+            # What is set already is no question to a model. A partial that was given the name of
+            # its function (`update_wrapper`) would show that function's signature, not its own.
+            bound = cast("partial[Any]", function).keywords
+            function = partial(function.func, *function.args, **bound)
+        parameters = list(inspect.signature(function).parameters.values())
         return [p for p in parameters[self._takes_context :] if p.name not in bound]
-
-    @property
-    def _is_partial(self) -> bool:
-        return isinstance(self.function, partial)
 
     @cached_property
     def _single(self) -> inspect.Parameter | None:
