@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import is_dataclass
 from functools import cached_property, partial
 from types import GenericAlias
-from typing import Annotated, Any, cast, get_type_hints
+from typing import Annotated, Any, TypeGuard, cast, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 from pydantic.fields import FieldInfo
@@ -124,10 +124,10 @@ class Signature:
     def _parameters(self) -> list[inspect.Parameter]:
         function: Any = self.function
         bound: dict[str, Any] = {}
-        if isinstance(function, partial):
+        if _is_partial(function):
             # What is set already is no question to a model. A partial that was given the name of
             # its function (`update_wrapper`) would show that function's signature, not its own.
-            bound = cast("partial[Any]", function).keywords
+            bound = function.keywords
             function = partial(function.func, *function.args, **bound)
         parameters = list(inspect.signature(function).parameters.values())
         return [p for p in parameters[self._takes_context :] if p.name not in bound]
@@ -201,6 +201,10 @@ def _schema_of(kind: Any) -> JsonObject:
         # Pydantic has many ways to say no.
         told = str(error).partition("\n")[0].rstrip(".")
         raise Undescribed(f"a parameter has no schema: {told}") from error
+
+
+def _is_partial(function: object) -> TypeGuard[partial[Any]]:
+    return isinstance(function, partial)
 
 
 def _has_fields(hint: Any) -> bool:

@@ -18,7 +18,7 @@ from batchspec.simulator.endpoints.strict import strict_violation
 from batchspec.spec.output import NativeOutput, OutputInvalid, output_mode
 from batchspec.spec.tool import Tool
 
-EXAMPLES = int(os.environ.get("BATCHSPEC_STRICT_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("BATCHSPEC_STRICT_EXAMPLES", "30"))
 often = settings(
     max_examples=EXAMPLES,
     derandomize=EXAMPLES < 1_000,
