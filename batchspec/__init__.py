@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from batchspec.spec.embedding import EmbeddingJob
     from batchspec.spec.job import Job
     from batchspec.spec.output import NativeOutput, PromptedOutput, TextOutput, ToolOutput
+    from batchspec.spec.parts import Document, Image
     from batchspec.spec.tool import Tool, tool
     from batchspec.spec.variants import matrix
 
 __all__ = [
+    "Document",
     "EmbeddingJob",
+    "Image",
     "Job",
     "Message",
     "ModelRetry",
@@ -38,7 +41,9 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
+        "Document": "batchspec.spec.parts:Document",
         "EmbeddingJob": "batchspec.spec.embedding:EmbeddingJob",
+        "Image": "batchspec.spec.parts:Image",
         "Job": "batchspec.spec.job:Job",
         "Message": "batchspec.messages:Message",
         "ModelRetry": "batchspec.errors:ModelRetry",

@@ -35,7 +35,7 @@ class Message(TypedDict):
     """One message of a conversation, in the neutral (chat) form."""
 
     role: Role
-    content: str | list[JsonObject] | None
+    content: str | list[Any] | None
     tool_calls: NotRequired[list[ToolCallPart]]
     tool_call_id: NotRequired[str]
     refusal: NotRequired[str]

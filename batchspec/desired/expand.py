@@ -20,6 +20,9 @@ from batchspec.spec.context import takes_context
 from batchspec.spec.origin import raise_site
 from batchspec.spec.prompt import PromptInvalid
 
+_CHUNK_BYTES = 32 * 2**20
+"""Of requests that are held at a time; images and documents are in them."""
+
 
 class SourceRow(NamedTuple):
     """A row as read; its values are JSON values.
@@ -51,8 +54,8 @@ class Expander:
         self._desired = desired
         self._fingerprint = Fingerprinter(desired.contract.canonical())
         self._scoped = sees_rows(desired)
-        self._encode = encoder(desired.job, desired.output.instructions)
-        self._render = renderer(desired.job, desired.output.instructions)
+        self._encode = encoder(desired.job, desired.output.instructions, desired.root)
+        self._render = renderer(desired.job, desired.output.instructions, desired.root)
         self._validate: Callable[[Any], Any] | None = (
             None if row_type is None else row_type.__pydantic_validator__.validate_python
         )
@@ -115,6 +118,29 @@ class Expander:
 
     def _short(self, site: Source) -> Source:
         return Source(site.file.removeprefix(self._desired.root), site.line)
+
+
+def in_chunks(
+    rows: Iterable[DesiredRow | Diagnostic], most: int = 1000, size: int = _CHUNK_BYTES
+) -> Iterator[list[DesiredRow | Diagnostic]]:
+    """Yield rows in lists that fit into memory, however large one request is.
+
+    Args:
+        rows: Of one job.
+        most: Rows of a list.
+        size: Bytes of its messages, more or less.
+    """
+    chunk: list[DesiredRow | Diagnostic] = []
+    room = size
+    for row in rows:
+        chunk.append(row)
+        if not isinstance(row, Diagnostic):
+            room -= len(row.messages_json)
+        if room <= 0 or len(chunk) >= most:
+            yield chunk
+            chunk, room = [], size
+    if chunk:
+        yield chunk
 
 
 def sees_rows(desired: DesiredJob) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from json.encoder import encode_basestring
 from typing import Any
 
+from batchspec.desired.attached import Attaching
 from batchspec.fingerprint import canonical_json
 from batchspec.messages import Message
 from batchspec.spec.embedding import EmbeddingJob, inputs
@@ -15,17 +16,18 @@ Part = Callable[[Any], str | list[Message]]
 Encode = Callable[[Any], bytes]
 
 
-def renderer(job: Job, told: str | None = None) -> Callable[[Any], Any]:
+def renderer(job: Job, told: str | None = None, root: str = "") -> Callable[[Any], Any]:
     """Return the function from a row to its messages, or to its input, for people to read.
 
     Args:
         job: Whose instructions and prompt are rendered.
+        root: Where the paths of files in prompts begin.
         told: What the output mode adds to the system message.
     """
     if isinstance(job, EmbeddingJob):
         return inputs(job)
-    prompt = _part(job.prompt, job)
-    instructions = _part(job.instructions, job) if job.instructions is not None else None
+    prompt = _part(job.prompt, job, root)
+    instructions = _part(job.instructions, job, root) if job.instructions is not None else None
 
     def render(row: Any) -> list[Message]:
         system = _messages(instructions(row), "system") if instructions else []
@@ -35,36 +37,36 @@ def renderer(job: Job, told: str | None = None) -> Callable[[Any], Any]:
     return render
 
 
-def encoder(job: Job, told: str | None = None) -> Encode:
+def encoder(job: Job, told: str | None = None, root: str = "") -> Encode:
     """Return the function from a row to the canonical JSON of its messages.
 
-    The bytes are those of `canonical_json(renderer(job, told)(row))`, put together from fragments:
-    a dict per message would cost more than the rest of the work on a row.
+    The bytes are those of `canonical_json(renderer(job, told, root)(row))`, put together from
+    fragments: a dict per message would cost more than the rest of the work on a row.
     """
     if isinstance(job, EmbeddingJob):
         return _input_encoder(job)
     if told is not None:
-        return _told_encoder(job, told)
-    user = _fragment(_part(job.prompt, job), "user")
+        return _told_encoder(job, root, told)
+    user = _fragment(_part(job.prompt, job, root), "user")
     if job.instructions is None:
         return lambda row: b"[" + user(row) + b"]"
-    system = _fragment(_part(job.instructions, job), "system")
+    system = _fragment(_part(job.instructions, job, root), "system")
     if isinstance(job.instructions, str) and Template(job.instructions).constant is not None:
         head = b"[" + system(None) + b","
         return lambda row: head + user(row) + b"]"
     return lambda row: b"[" + system(row) + b"," + user(row) + b"]"
 
 
-def _told_encoder(job: Job, told: str) -> Encode:
+def _told_encoder(job: Job, root: str, told: str) -> Encode:
     """Return `encoder` for a job whose output mode adds to the system message."""
     constant = None
     if isinstance(job.instructions, str):
         constant = Template(job.instructions).constant
     if not isinstance(job.prompt, str) or (job.instructions is not None and not constant):
-        render = renderer(job, told)
+        render = renderer(job, told, root)
         return lambda row: canonical_json(render(row))
     head = canonical_json(_with(_messages(constant, "system") if constant else [], told))[:-1]
-    user = _fragment(_part(job.prompt, job), "user")
+    user = _fragment(_part(job.prompt, job, root), "user")
     return lambda row: b"%s,%s]" % (head, user(row))
 
 
@@ -88,13 +90,13 @@ def _input_encoder(job: EmbeddingJob) -> Encode:
     return encode
 
 
-def _part(given: Any, job: Job) -> Part:
+def _part(given: Any, job: Job, root: str) -> Part:
     if isinstance(given, str):
         return Template(given).compile(job.row_type)
 
     def call(row: Any) -> str | list[Message]:
         result = given(row)
-        return result if isinstance(result, str) else as_messages(result)
+        return result if isinstance(result, str) else as_messages(result, Attaching(root))
 
     return call
 

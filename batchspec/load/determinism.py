@@ -21,6 +21,7 @@ from batchspec.errors import Diagnostic
 from batchspec.ids import member
 from batchspec.load.rendering import Rendered, render_all
 from batchspec.load.rows import read_rows
+from batchspec.spec.parts import abbreviated
 from batchspec.spec.rows import DerivedSource
 from batchspec.spec.shapes import is_list, is_mapping
 
@@ -45,7 +46,9 @@ def check_determinism(desired: Desired, root: Path) -> list[Diagnostic]:
     """
     with desired.imports():
         samples = [_sample(job, root) for job in desired if _is_looked_at(job)]
-        found = {s.job.address: d for s in samples if (d := _compare(s, _rendered(s.job, s.rows)))}
+        found = {
+            s.job.address: d for s in samples if (d := _compare(s, _rendered(s.job, s.rows, root)))
+        }
     left = [s for s in samples if _calls_user(s.job) and s.job.address not in found]
     if not left or desired.folder is None:
         return list(found.values())
@@ -56,11 +59,11 @@ def _sample(job: DesiredJob, root: Path) -> _Sample:
     assert not isinstance(job.rows, DerivedSource)  # noqa: S101 - the caller leaves them out
     rows = (row for row in read_rows(job.rows, root) if isinstance(row, SourceRow))
     sample = list(islice(rows, SAMPLE))
-    return _Sample(job, sample, _rendered(job, sample))
+    return _Sample(job, sample, _rendered(job, sample, root))
 
 
-def _rendered(job: DesiredJob, rows: Sequence[SourceRow]) -> list[Rendered]:
-    return render_all(job.job, [row.data for row in rows])
+def _rendered(job: DesiredJob, rows: Sequence[SourceRow], root: Path) -> list[Rendered]:
+    return render_all(job.job, [row.data for row in rows], root)
 
 
 def _is_looked_at(job: DesiredJob) -> bool:
@@ -132,7 +135,8 @@ def _difference(first: Any, second: Any, path: str) -> tuple[str, str, str] | No
 
 
 def _around(first: Any, second: Any) -> tuple[str, str]:
-    one, other = (v if isinstance(v, str) else json.dumps(v) for v in (first, second))
+    seen = abbreviated(first), abbreviated(second)
+    one, other = (v if isinstance(v, str) else json.dumps(v) for v in seen)
     pairs = enumerate(zip(one, other, strict=False))
     common = next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
     start = max(0, common - 20)

@@ -20,9 +20,9 @@ Rendered = Any
 """Messages of a row, or its input; None where it cannot be rendered, which checking rows tells."""
 
 
-def render_all(job: Job, rows: Iterable[Any]) -> list[Rendered]:
+def render_all(job: Job, rows: Iterable[Any], root: Path) -> list[Rendered]:
     """Return the messages of some rows."""
-    render = renderer(job)
+    render = renderer(job, root=str(root))
 
     def attempt(row: Any) -> Rendered:
         try:
@@ -43,7 +43,9 @@ def main() -> None:
         loaded = load_modules(Path(request["root"]), request["directory"])
         with loaded.imports():
             answers = {
-                address: render_all(job_at(loaded.jobs, JobAddress(address)), rows)
+                address: render_all(
+                    job_at(loaded.jobs, JobAddress(address)), rows, Path(request["root"])
+                )
                 for address, rows in request["rows"].items()
             }
     json.dump(answers, sys.stdout)

@@ -122,6 +122,10 @@ def _files(source: Files, root: Path) -> Rows:
             continue
         seen = True
         posix = Path(name).as_posix()
+        if not source.text:
+            data = {"path": posix, "name": path.name}
+            yield SourceRow(data[source.key or "path"], data, None, posix)
+            continue
         try:
             text = path.read_bytes().decode(source.encoding).removeprefix("\ufeff")
         except OSError as error:

@@ -17,6 +17,7 @@ from batchspec.ports import (
     PlannedRow,
 )
 from batchspec.spec.output.members import DEFAULT_NAME
+from batchspec.spec.parts import abbreviated
 from batchspec.spec.shapes import is_list, is_mapping
 from batchspec.state.stored import (
     RecordedRow,
@@ -206,7 +207,9 @@ def _equal(old: object, new: object) -> bool:
 
 
 def _json(value: object) -> str:
-    return "absent" if isinstance(value, _Absent) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, _Absent):
+        return "absent"
+    return json.dumps(abbreviated(value), ensure_ascii=False)
 
 
 def _shorten(old: object, new: object) -> tuple[str, str]:

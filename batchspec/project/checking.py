@@ -1,10 +1,9 @@
 """What can be known without the state and without the network."""
 
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
-from batchspec.desired.expand import DesiredRow, Expander
+from batchspec.desired.expand import DesiredRow, Expander, in_chunks
 from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.errors import Diagnostic, SpecError, UsageError
 from batchspec.ids import RowKey, custom_id, item_address, member
@@ -57,7 +56,7 @@ class _Counter:
             return
         with SeenKeys() as keys:
             expanded = Expander(job).expand(read_rows(job.rows, root))
-            while chunk := list(islice(expanded, 1000)):
+            for chunk in in_chunks(expanded):
                 yield from (row for row in chunk if isinstance(row, Diagnostic))
                 rows = [row for row in chunk if isinstance(row, DesiredRow)]
                 self.rows += len(rows)

@@ -3,14 +3,13 @@
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, TypeGuard
 
 import anyio.to_thread
 
 from batchspec.apply.download import split_lines
 from batchspec.apply.failing import stop_message
-from batchspec.desired.expand import DesiredRow, Expander
+from batchspec.desired.expand import DesiredRow, Expander, in_chunks
 from batchspec.desired.graph import DesiredJob
 from batchspec.errors import Diagnostic, ProviderError, RefusedError, SpecError
 from batchspec.ids import BatchId, FileId, LaneId, RemoteId
@@ -45,8 +44,6 @@ from batchspec.store.reader import StateReader
 
 if TYPE_CHECKING:
     from batchspec.project.project import Project
-
-_CHUNK = 1000
 
 
 class Importing:
@@ -269,7 +266,7 @@ class Importing:
         parts, overhead = wire.line_parts(job.contract), line_overhead(wire, job.contract)
         known = draft.begin(job.address, job.contract, job.policy, partial=True)
         expanded = Expander(job).expand(self._source(planner))
-        while chunk := list(islice(expanded, _CHUNK)):
+        for chunk in in_chunks(expanded):
             problems = [row for row in chunk if isinstance(row, Diagnostic)]
             if problems:
                 raise SpecError(problems)

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from batchspec.desired.expand import DesiredRow, Expander, SourceRow
+from batchspec.desired.expand import DesiredRow, Expander, SourceRow, in_chunks
 from batchspec.desired.graph import DesiredJob
 from batchspec.errors import Diagnostic, UsageError
 from batchspec.load.rows import duplicate_key
@@ -21,7 +20,6 @@ from batchspec.state.tokens import largest_line, prompt_tokens
 if TYPE_CHECKING:
     from batchspec.project.planning import Planner
 
-_CHUNK = 1000
 _MESSAGES = attrgetter("messages_json")
 
 Rows = Iterable[SourceRow | Diagnostic]
@@ -57,7 +55,7 @@ class RowPass:
     def run(self, rows: Rows) -> Iterator[Diagnostic]:
         """Put every row into the draft; yields what is wrong."""
         expanded = Expander(self._job).expand(rows)
-        while chunk := list(islice(expanded, _CHUNK)):
+        for chunk in in_chunks(expanded):
             good = [row for row in chunk if not isinstance(row, Diagnostic)]
             if len(good) != len(chunk):
                 yield from (row for row in chunk if isinstance(row, Diagnostic))

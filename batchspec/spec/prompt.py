@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from batchspec.messages import JsonObject, Message
+from batchspec.spec.parts import Attachment, text_part
 from batchspec.spec.shapes import is_list, is_mapping
 from batchspec.spec.suggest import did_you_mean
 
@@ -122,27 +123,64 @@ def as_text(value: Any) -> str:
     return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
 
 
-def as_messages(result: Any) -> list[Message]:
+Attach = Callable[[Attachment], JsonObject]
+"""Reads an attachment and returns it as a part."""
+
+
+def as_messages(result: Any, attach: Attach) -> list[Message]:
     """Return what a prompt function gave as neutral messages.
 
+    Args:
+        result: A text, a list of messages, or a list of the parts of one message.
+        attach: Turns images and documents into parts.
+
     Raises:
-        PromptInvalid: It is neither a text nor a list of messages.
+        PromptInvalid: It is none of them.
     """
     if isinstance(result, str):
         return [{"role": "user", "content": result}]
+    if isinstance(result, Attachment):
+        result = [result]
     if not is_list(result) or not result:
         raise PromptInvalid(
             "A prompt function returns a text or a list of messages, at least one;"
             f" got {result!r:.80}."
         )
-    return [_as_message(message) for message in result]
+    if _is_part(result[0]):
+        return [{"role": "user", "content": _as_parts(result, attach)}]
+    return [_as_message(message, attach) for message in result]
+
+
+def _is_part(given: Any) -> bool:
+    return isinstance(given, str | Attachment) or (
+        isinstance(given, Mapping) and "type" in given and "role" not in given
+    )
+
+
+def _as_parts(given: Sequence[Any], attach: Attach) -> list[JsonObject]:
+    if not given:
+        raise PromptInvalid("The content of a message is a list without a part.")
+    return [_as_part(part, attach) for part in given]
+
+
+def _as_part(given: Any, attach: Attach) -> JsonObject:
+    if isinstance(given, str):
+        return text_part(given)
+    if isinstance(given, Attachment):
+        return attach(given)
+    if _is_part(given):
+        return dict(given)
+    raise PromptInvalid(
+        "A part of a message is a text, an Image, a Document or a dict with a `type`;"
+        f" got {given!r:.80}."
+    )
 
 
 _MESSAGE_FIELDS = frozenset(Message.__annotations__)
 _ROLES = ("system", "user", "assistant", "tool")
 
 
-def _as_message(given: Any) -> Message:
+def _as_message(given: Any, attach: Attach) -> Message:
     message: JsonObject
     if isinstance(given, Mapping):
         message = dict(cast("Mapping[str, Any]", given))
@@ -161,11 +199,13 @@ def _as_message(given: Any) -> Message:
         raise PromptInvalid(
             f"A message has no field {name!r}. {did_you_mean(name, _MESSAGE_FIELDS)}"
         )
-    content = message.get("content")
+    content: Any = message.get("content")
     if not (isinstance(content, str | list) or (content is None and message.get("tool_calls"))):
         raise PromptInvalid(
             f"The content of a message is a text or a list of parts; got {content!r:.80}."
         )
+    if not isinstance(content, str | None):
+        message["content"] = _as_parts(cast("Sequence[Any]", content), attach)
     return cast("Message", message)
 
 

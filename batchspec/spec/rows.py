@@ -65,11 +65,12 @@ class Csv:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
-    """A row per text file: `path` (relative to the project), `name` and `text`."""
+    """A row per file: `path` (relative to the project), `name` and, if wanted, `text`."""
 
     pattern: str
     key: str | None = "path"
     encoding: str = "utf-8"
+    text: bool = True
     source: Source = field(default_factory=call_site, compare=False)
 
 
@@ -151,7 +152,9 @@ def csv(
     )
 
 
-def files(pattern: str, *, key: str | None = "path", encoding: str = "utf-8") -> Files:
+def files(
+    pattern: str, *, key: str | None = "path", encoding: str = "utf-8", text: bool = True
+) -> Files:
     """Return a row per file that matches a glob: `path`, `name` and `text`.
 
     Args:
@@ -159,10 +162,11 @@ def files(pattern: str, *, key: str | None = "path", encoding: str = "utf-8") ->
             are left out.
         key: `path` (unique by nature) or `name`.
         encoding: Of all files.
+        text: Whether they are read; False for images and other files that are no texts.
     """
-    if key not in FILE_FIELDS:
+    if key not in FILE_FIELDS[: 3 if text else 2]:
         raise _wrong('`key` of `rows.files` is "path" or "name"', key)
-    return Files(pattern=_path("files", pattern), key=key, encoding=_encoding(encoding))
+    return Files(pattern=_path("files", pattern), key=key, encoding=_encoding(encoding), text=text)
 
 
 def iterable(function: Callable[[], Iterable[Any]], *, key: str | None = None) -> FromCallable:
@@ -212,8 +216,8 @@ def collect(job: "Job | str", where: Where | None = None, *, eager: bool = False
 def known_fields(source: RowSource) -> tuple[str, ...] | None:
     """Return the fields of every row where the kind of source fixes them."""
     match source:
-        case Files():
-            return FILE_FIELDS
+        case Files(text=text):
+            return FILE_FIELDS if text else FILE_FIELDS[:2]
         case OutputsOf():
             return OUTPUT_FIELDS
         case Collect():

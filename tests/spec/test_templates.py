@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, computed_field
 
+from batchspec.desired.attached import Attaching
 from batchspec.spec.prompt import PromptInvalid, Template, as_messages, as_text
 
 
@@ -177,7 +178,7 @@ class Said:
     ],
 )
 def test_what_a_prompt_function_may_return(result: Any, messages: Any) -> None:
-    assert as_messages(result) == messages
+    assert as_messages(result, Attaching(".")) == messages
 
 
 @pytest.mark.parametrize(
@@ -185,7 +186,10 @@ def test_what_a_prompt_function_may_return(result: Any, messages: Any) -> None:
     [
         (None, "A prompt function returns a text or a list of messages, at least one; got None."),
         ([], "at least one; got []."),
-        (["hi"], 'A message is a dict such as {"role": "user", "content": "…"}; got \'hi\'.'),
+        (
+            [{"role": "user", "content": "a"}, "hi"],
+            'A message is a dict such as {"role": "user", "content": "…"}; got \'hi\'.',
+        ),
         ([{"role": "robot", "content": ""}], "The role of a message is one of system, user"),
         ([{"role": "user", "contents": ""}], "A message has no field 'contents'. Did you mean"),
         ([{"role": "user", "content": 3}], "The content of a message is a text or a list of parts"),
@@ -193,5 +197,5 @@ def test_what_a_prompt_function_may_return(result: Any, messages: Any) -> None:
 )
 def test_what_a_prompt_function_may_not_return(result: Any, told: str) -> None:
     with pytest.raises(PromptInvalid) as caught:
-        as_messages(result)
+        as_messages(result, Attaching("."))
     assert told in str(caught.value)

@@ -8,6 +8,7 @@ from rich.text import Text
 from batchspec.cli.views.failures import show_diagnostics
 from batchspec.cli.views.streams import print_prose, print_table, stderr, stdout, write_bytes
 from batchspec.cli.views.words import clean, columns, counted
+from batchspec.spec.parts import abbreviated
 
 if TYPE_CHECKING:
     from batchspec.project.values import Rendered, Validation
@@ -39,11 +40,17 @@ def _success(validation: "Validation") -> Text:
     return Text.assemble(("Valid: ", "bold green"), f"{what}; nothing was sent.")
 
 
-def show_request(rendered: "Rendered") -> None:
-    """Print a request as JSON on stdout; what identifies it goes to stderr."""
+def show_request(rendered: "Rendered", *, whole: bool = False) -> None:
+    """Print a request as JSON on stdout; what identifies it goes to stderr.
+
+    Args:
+        rendered: The request.
+        whole: Print the data of images and documents too.
+    """
     request: dict[str, Any] = rendered.request
-    print_prose(
-        stderr(),
-        [Text(f"{clean(rendered.address)}, fingerprint {rendered.fingerprint}", "dim")],
-    )
-    write_bytes(to_json(request, indent=2) + b"\n")
+    seen = request if whole else abbreviated(request)
+    said = [f"{clean(rendered.address)}, fingerprint {rendered.fingerprint}"]
+    if seen != request:
+        said.append("The data of its files is left out; --json prints it too.")
+    print_prose(stderr(), [Text(line, "dim") for line in said])
+    write_bytes(to_json(seen, indent=2) + b"\n")
