@@ -93,6 +93,10 @@ class Bench:
         project.variables["ENDS_AT"] = provider
         return project
 
+    def flow(self, name: str, service: Service) -> ProjectOnDisk:
+        """Make the project with three eager jobs; it needs no data."""
+        return self._project("flow", "flow.third", name, service)
+
     def problems(self) -> Path:
         """Return the problems with an id each, as a person would prepare them."""
         path = self.folder / "problems.jsonl"

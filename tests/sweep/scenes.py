@@ -111,6 +111,17 @@ def chained(world: SweepWorld) -> None:
     world.apply()
 
 
+def flowing(world: SweepWorld) -> None:
+    """Send rows on while a batch above takes its time."""
+    world.spec("""
+        M = "openai:gpt-5-mini"
+        first = Job(model=M, rows=rows.inline([{"id": k} for k in "ab"]), prompt="say {id}")
+        next = Job(model=M, rows=rows.outputs_of(first, eager=True), prompt="more {output}")
+        last = Job(model=M, rows=rows.outputs_of(next, eager=True), prompt="less {output}")
+    """)
+    world.apply()
+
+
 def judged(rule: str) -> Step:
     def step(world: SweepWorld) -> None:
         world.spec(f"""
@@ -209,6 +220,13 @@ SCENES = {
         Scene(name="gc", steps=[plain, swept_up], most=20),
         Scene(name="imported", steps=[imported, applied], most=30),
         Scene(name="chain", steps=[chained]),
+        Scene(
+            name="flow",
+            steps=[flowing],
+            limits=[("max_requests", 1)],
+            most=25,
+            faults=[("long_validating", {"nth": 2, "seconds": 400})],
+        ),
         Scene(name="judged", steps=[judged("False"), judged("value == 'SAY B'")]),
     )
 }
