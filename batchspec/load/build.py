@@ -10,6 +10,7 @@ from batchspec.desired.expand import Expander
 from batchspec.desired.graph import Desired, DesiredJob, cycles, in_order
 from batchspec.errors import Diagnostic, Source, SpecError
 from batchspec.ids import JobAddress, group_of
+from batchspec.load.derived import derived_problems
 from batchspec.load.errors import relative, shortened
 from batchspec.load.fields import template_problems
 from batchspec.load.members import told_once
@@ -293,9 +294,17 @@ class _Builder:
         return tuple(of.address for of, one in parts if one.enabled)
 
     def _templates(self, desired: DesiredJob) -> None:
-        many = len(desired.depends_on) > 1
-        for summary, detail in template_problems(desired.job, self.root, many=many):
+        job, many = desired.job, len(desired.depends_on) > 1
+        for summary, detail in (
+            *template_problems(job, self.root, many=many),
+            *derived_problems(job, self.root, self._upstream, many=many),
+        ):
             self._tell(desired.address, summary, detail)
+
+    def _upstream(self, job: Job) -> Job | None:
+        """Return the job whose answers a job's rows are made of."""
+        other = job.rows.job if isinstance(job.rows, DerivedSource) else None
+        return other if isinstance(other, Job) else self.loaded.jobs.get(JobAddress(other or ""))
 
     def _tell(
         self,

@@ -14,6 +14,7 @@ from batchspec.plan.diff import Tally, changed_parts, classify, contract_change,
 from batchspec.plan.planfile import DONE
 from batchspec.ports.providers import line_overhead
 from batchspec.project.constraint import Constraint
+from batchspec.spec.rows import Collect
 from batchspec.state.stored import Duplicate, RecordedRow
 from batchspec.state.tokens import largest_line, prompt_tokens
 
@@ -175,6 +176,14 @@ class RowPass:
         messages, stored = self._draft.record(recorded.request)
         return message_change(messages + b"\t" + stored, row)
 
+    def _smaller(self) -> str:
+        if isinstance(self._job.rows, Collect):
+            return (
+                "It holds all answers: take fewer with `where`, name only what is needed of "
+                "`outputs`, let a job between shorten each"
+            )
+        return "Shorten the prompt, split the row"
+
     def _too_large(self, row: DesiredRow, size: int) -> Diagnostic:
         contract = self._job.contract
         if size > self._limit:
@@ -190,7 +199,7 @@ class RowPass:
             more = f"raise it under [providers.{contract.provider}.limits]"
         return Diagnostic(
             summary=summary,
-            detail=f"Row {row.key!r} makes {told}. Shorten the prompt, split the row, or {more}.",
+            detail=f"Row {row.key!r} makes {told}. {self._smaller()}, or {more}.",
             source=self._job.source,
             address=self._job.address,
         )

@@ -30,11 +30,11 @@ _CHANGED = """
 SELECT EXISTS (SELECT 1 FROM items i JOIN conversations c ON c.id = i.conversation
   WHERE i.job = :stage AND (c.phase <> 'final' OR c.settled >= :seen))
 """
-_UNUSED = """
+_ANSWERED = """
 SELECT COUNT(*) FROM items i JOIN conversations c ON c.id = i.conversation
 WHERE i.job = :stage AND (c.outcome = 'succeeded' OR c.kept IS NOT NULL OR i.previous IS NOT NULL)
-  AND (:collects OR NOT EXISTS (SELECT 1 FROM items d WHERE d.job = :job AND d.key = i.key))
 """
+_ITEMS = "SELECT COUNT(*) FROM items WHERE job = ?"
 _ONE_ROW = "SELECT row FROM items WHERE job = ? LIMIT 1"
 _COUNT = re.compile(rb'"count":(\d+)\}\Z')
 """At the end of the one row of `collect`, which may be large."""
@@ -82,7 +82,7 @@ def _missing(
         collected=bool(collects),
         outcomes=outcomes,
         first=tuple(first),
-        left_out=sum(_left_out(db, body, edge) for edge in edges if edge.picks),
+        left_out=_left_out(db, body, edges) if edges[0].picks else 0,
     )
 
 
@@ -104,14 +104,19 @@ def _stages(db: sqlite3.Connection, graph: _Graph, job: int) -> Iterator[tuple[i
         todo += above
 
 
-def _left_out(db: sqlite3.Connection, body: Callable[[RecordRef], bytes], edge: _Edge) -> int:
+def _left_out(
+    db: sqlite3.Connection, body: Callable[[RecordRef], bytes], edges: Sequence[_Edge]
+) -> int:
     """Return how many answers `where` did not take, when it was last asked about all of them."""
-    values = {
-        "stage": edge.upstream, "seen": edge.seen, "job": edge.job, "collects": edge.collects
-    }  # fmt: skip
-    if not edge.seen or db.execute(_CHANGED, values).fetchone()[0]:
-        return 0
-    answers: int = db.execute(_UNUSED, values).fetchone()[0]
-    row = db.execute(_ONE_ROW, (edge.job,)).fetchone() if edge.collects else None
-    told = None if row is None else _COUNT.search(body(row[0])[-40:])
-    return answers - int(told[1]) if told else answers
+    answers = 0
+    for edge in edges:
+        values = {"stage": edge.upstream, "seen": edge.seen}
+        if not edge.seen or db.execute(_CHANGED, values).fetchone()[0]:
+            return 0
+        answers += db.execute(_ANSWERED, values).fetchone()[0]
+    job = edges[0].job
+    if not edges[0].collects:
+        return max(0, answers - int(db.execute(_ITEMS, (job,)).fetchone()[0]))
+    row = db.execute(_ONE_ROW, (job,)).fetchone()
+    taken = None if row is None else _COUNT.search(body(row[0])[-40:])
+    return max(0, answers - int(taken[1])) if taken else answers
