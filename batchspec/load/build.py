@@ -304,7 +304,8 @@ class _Builder:
     def _upstream(self, job: Job) -> Job | None:
         """Return the job whose answers a job's rows are made of."""
         other = job.rows.job if isinstance(job.rows, DerivedSource) else None
-        return other if isinstance(other, Job) else self.loaded.jobs.get(JobAddress(other or ""))
+        found = other if isinstance(other, Job) else self.loaded.jobs.get(JobAddress(other or ""))
+        return found if found is not None and found.valid else None
 
     def _tell(
         self,
