@@ -9,6 +9,7 @@ import click
 from batchspec.cli.scope import Scope, scope_options
 from batchspec.cli.views.missing import note_missing
 from batchspec.cli.views.results import print_items, show_table, write_items
+from batchspec.cli.views.turns import print_turns, show_turns
 from batchspec.ids import names, parse_address
 from batchspec.results.export import ExportItem, TextFormat, format_for
 
@@ -30,6 +31,7 @@ FORMATS = ("table", "jsonl", "json", "csv", "npy", "parquet")
     help="Write to a file; its name may tell the format.",
 )
 @click.option("--failed", is_flag=True, help="Only items that ended without an answer.")
+@click.option("--turns", is_flag=True, help="Every request with its reply and its tool calls.")
 @scope_options
 @click.pass_obj
 def results(  # noqa: PLR0913 - one argument per option
@@ -40,8 +42,12 @@ def results(  # noqa: PLR0913 - one argument per option
     as_json: bool,
     output: Path | None,
     failed: bool,
+    turns: bool,
 ) -> None:
     """Print the answers of a job or of one item, with key, row, output, outcome, usage and cost."""
+    if turns:
+        _turns(scope, address, "json" if as_json else form, output, failed=failed)
+        return
     if output == Path("-"):
         output, form = None, form or "jsonl"
     chosen = format_for("json" if as_json else form, output)
@@ -60,6 +66,20 @@ def results(  # noqa: PLR0913 - one argument per option
         else:
             print_items(items, cast("TextFormat", chosen), address=address)
         note_missing([one for one in project.missing() if one.job == address], scope.flags)
+
+
+def _turns(
+    scope: Scope, address: str, form: str | None, output: Path | None, *, failed: bool
+) -> None:
+    if output is not None or form not in {None, "table", "json", "jsonl"}:
+        raise click.UsageError("--turns goes to stdout: for eyes, as --json or as --format jsonl.")
+    with scope.open() as project:
+        items = project.results(address, failed=failed)
+        found = ((item, project.turns(item.address)) for item in items)
+        if form in {"json", "jsonl"}:
+            print_turns(found, lines=form == "jsonl")
+        else:
+            show_turns(found)
 
 
 def _total(project: "Project", address: str, *, failed: bool) -> int | None:

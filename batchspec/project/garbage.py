@@ -14,12 +14,15 @@ from batchspec.state.events import InputDeleted, ResultsDeleted
 from batchspec.state.records import OPEN
 from batchspec.state.remote import CallError, NotFound
 from batchspec.store.litter import Litter, RemoteLitter, delete_segments, find_litter
+from batchspec.store.memo import forgettable
 from batchspec.store.reader import StateReader
 from batchspec.store.sqlite import StateStore
 
 if TYPE_CHECKING:
     from batchspec.project.project import Project
 
+UNUSED = 30 * 86_400.0
+"""Seconds for which an answer of a pure tool is kept that no call asks for."""
 _IN_A_ROW = 3
 """Calls that fail in a row before the rest of a provider is left to another time."""
 
@@ -35,6 +38,8 @@ class Garbage:
         input_bytes: Of the input files, as they were sent.
         segments: Files of bodies on this disk.
         segment_bytes: Of these.
+        answers: Kept answers of pure tools that no call asked for in `UNUSED` seconds.
+        answer_bytes: Of these.
         left: What could not be deleted, or was left alone, a sentence each.
         failed: Whether some call failed.
     """
@@ -45,6 +50,8 @@ class Garbage:
     input_bytes: int = 0
     segments: int = 0
     segment_bytes: int = 0
+    answers: int = 0
+    answer_bytes: int = 0
     left: list[str] = field(default_factory=list[str])
     failed: bool = False
 
@@ -54,6 +61,8 @@ def look(project: "Project", keep: float) -> Garbage:
     found = Garbage(dry_run=True)
     with project.reader() as reader:
         litter = find_litter(reader.db, project.clock.now() - keep)
+        before = project.clock.now() - max(keep, UNUSED)
+        found.answers, found.answer_bytes = forgettable(reader.db, before)
         for provider, why in _left_alone(project, reader, litter).items():
             found.left.append(why)
             litter = _without(litter, provider)
@@ -75,6 +84,8 @@ async def collect(project: "Project", keep: float, hook: Hook) -> Garbage:
             await empty(project, store, connections, litter, done)
             event = delete_segments(store, project.clock.now())
             done.segments, done.segment_bytes = event.segments, event.bytes
+            before = project.clock.now() - max(keep, UNUSED)
+            done.answers, done.answer_bytes = store.forget(before)
     return done
 
 

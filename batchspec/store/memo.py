@@ -32,6 +32,13 @@ def remember(db: sqlite3.Connection, done: Sequence[CallDone], at: float) -> Non
     )
 
 
+def forgettable(db: sqlite3.Connection, before: float) -> tuple[int, int]:
+    """Return how many answers were not used since a time, and their bytes."""
+    found = "SELECT COUNT(*), coalesce(SUM(size), 0) FROM memo WHERE used_at < ?"
+    number, size = db.execute(found, (before,)).fetchone()
+    return number, size
+
+
 def forget(db: sqlite3.Connection, *, before: float, most: int = MOST_BYTES) -> tuple[int, int]:
     """Drop the answers not used since a time, and what is too much; in a transaction.
 

@@ -87,6 +87,27 @@ def nothing() -> None: return None
     assert world.texts() == {"a": 'as "is" {"day":"2026-01-02"} null'}
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "@tool\ndef f() -> list[int]:\n    yield 1\n    yield 2",
+        "@tool\nasync def f() -> list[int]:\n    yield 1\n    yield 2",
+        "async def g(): return [1, 2]\n@tool\ndef f() -> list[int]: return g()",
+        "@tool(executor='thread')\nasync def f() -> list[int]: return [1, 2]",
+        (
+            "import functools\nasync def g(n: int): return [1, n]\n"
+            "f = tool(name='f')(functools.partial(g, n=2))"
+        ),
+    ],
+    ids=["generator", "async generator", "coroutine", "thread", "partial"],
+)
+def test_what_has_to_be_run_for_its_result_is(world: World, body: str) -> None:
+    world.spec(job(body, "f"))
+    world.model = calling(("f", {}))
+    assert world.apply().exit_code == ExitCode.DONE
+    assert json.loads(world.texts()["a"] or "") == [1, 2]
+
+
 def test_a_tool_may_use_modules_that_have_no_file(world: World) -> None:
     """Those built into Python: time, sys, itertools."""
     body = "import time\n@tool\ndef f() -> bool: return time.time() > 0"
@@ -194,8 +215,33 @@ async def f() -> str:
             "@tool(retries=0)\ndef f() -> str: raise ValueError('half a pair: \\ud800')",
             "half a pair",
         ),
+        ("@tool(retries=0)\nasync def f() -> str: raise SystemExit(3)", "raised SystemExit: 3"),
+        ("@tool(retries=0)\ndef f() -> str: raise KeyboardInterrupt", "raised KeyboardInterrupt"),
+        ("@tool(retries=0)\nasync def f() -> str: raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("@tool(retries=0)\ndef f() -> str: raise GeneratorExit", "raised GeneratorExit"),
+        (
+            "import asyncio\n@tool(retries=0)\nasync def f() -> str: raise asyncio.CancelledError",
+            "CancelledError",
+        ),
+        (
+            "@tool(retries=0)\ndef f() -> list[int]:\n    yield 1\n    raise OSError('half way')",
+            "half way",
+        ),
+        ("@tool(retries=0)\ndef f() -> str: return 'x' * 10_485_761", "returned too much"),
     ],
-    ids=["exit", "not json", "timeout", "a message no column can hold"],
+    ids=[
+        "exit",
+        "not json",
+        "timeout",
+        "a message no column can hold",
+        "async exit",
+        "interrupt",
+        "async interrupt",
+        "generator exit",
+        "cancelled",
+        "generator",
+        "too long",
+    ],
 )
 def test_a_tool_that_goes_wrong_fails_its_item(world: World, body: str, reason: str) -> None:
     world.spec(job(body, "f"))

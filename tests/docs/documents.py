@@ -33,6 +33,10 @@ _VARYING = (
     (re.compile(r"lineage …[0-9a-f]{8}"), "lineage …0198f1c2"),
     (re.compile(r"serial [1-9]\d*"), "serial 8"),
     (re.compile(r"batch_[0-9a-f]{32}"), "batch_5f1e…"),
+    (
+        re.compile(r"\d+\.\d{3} s, \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"),
+        "0.001 s, 2026-11-28T09:30:00.000Z",
+    ),
     (re.compile(r"(passed|failed) in \d+\.\d+s"), r"\1 in 0.42s"),
 )
 

@@ -97,6 +97,9 @@ def show_garbage(done: "Garbage") -> None:
     if done.segments:
         what = f"{counted(done.segments, 'file')} of bodies, {done.segment_bytes:,} bytes"
         lines.append(Text(f"{verb} {what}."))
+    if done.answers:
+        what = f"{counted(done.answers, 'answer')} of pure tools, {done.answer_bytes:,} bytes"
+        lines.append(Text(f"{verb} {what}; no call asked for them lately."))
     print_prose(stdout(), lines or [Text("There is nothing to delete.")])
     for sentence in done.left:
         print_prose(stderr(), [Text.assemble(("Warning: ", "yellow"), clean(sentence))])
@@ -112,6 +115,8 @@ def show_garbage_json(done: "Garbage") -> None:
             "batches_with_results": done.results,
             "body_files": done.segments,
             "body_bytes": done.segment_bytes,
+            "tool_answers": done.answers,
+            "tool_answer_bytes": done.answer_bytes,
             "left": done.left,
         }
     )

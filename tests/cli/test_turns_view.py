@@ -1,0 +1,81 @@
+"""`results --turns`: what was said and called, for eyes and for machines."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+SPEC = """
+from batchspec import Job, rows, tool
+
+@tool(pure=True, retries=0)
+def half(n: int) -> float:
+    if n < 0:
+        raise ValueError("negative")
+    return n / 2
+
+j = Job(
+    model="openai:gpt-5-mini",
+    rows=rows.inline([{"id": "a", "n": 4}, {"id": "b", "n": -4}]),
+    prompt="{n}",
+    tools=[half],
+)
+"""
+ANSWERS = """
+def answer(body):
+    last = body["messages"][-1]
+    if last["role"] == "tool":
+        return "done"
+    calls = [{"name": "half", "arguments": {"n": int(last["content"])}}] * 2
+    return {"role": "assistant", "tool_calls": [*calls, {"name": "third", "arguments": "{"}]}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "specs" / "m.py").write_text(SPEC)
+    (tmp_path / "answers.py").write_text(ANSWERS)
+    (tmp_path / "batchspec.toml").write_text('[simulator]\npace = 0\nanswers = "answers.py:answer"')
+    return tmp_path
+
+
+@pytest.mark.usefixtures("project")
+def test_every_call_is_told_with_its_arguments_result_time_and_attempts(run: Run) -> None:
+    run("apply", "--simulate", "--auto-approve")
+    told = run("results", "m.j", "--turns", "--simulate").out.splitlines()
+    assert told[0] == 'm.j["a"]  succeeded'
+    first, second, third = told[2:5]
+    assert first.startswith('    half({"n":4}) → 2.0  [1 attempt, ')
+    assert first.endswith("Z]")
+    assert second == '    half({"n":4}) → 2.0  [reused]'
+    assert third.endswith("Available tools: 'half'\"}  [not run]")
+    assert told[6] == "    done"
+    failed = "\n".join(told[7:])
+    assert "→ tool 'half' raised ValueError: negative  [failed, 1 attempt, " in failed
+
+    document = json.loads(run("results", 'm.j["a"]', "--turns", "--json", "--simulate").out)
+    assert document["format_version"] == "1"
+    (item,) = document["items"]
+    assert (item["key"], item["outcome"], len(item["turns"])) == ("a", "succeeded", 2)
+    ran, reused, unknown = item["turns"][0]["tool_calls"]
+    assert (ran["arguments"], ran["result"], ran["attempts"]) == ({"n": 4}, "2.0", 1)
+    assert ran["seconds"] >= 0
+    assert ran["started_at"] > 1e9
+    assert (reused["reused"], reused["attempts"], reused["seconds"]) == (True, 0, None)
+    assert (unknown["arguments"], unknown["attempts"], unknown["failed"]) == ("{", 0, False)
+    assert item["turns"][1]["reply"]["text"] == "done"
+
+    lines = run("results", "m.j", "--turns", "--format", "jsonl", "--simulate").out.splitlines()
+    assert [json.loads(line)["key"] for line in lines] == ["a", "b"]
+
+
+@pytest.mark.usefixtures("project")
+def test_turns_have_no_table_for_files(run: Run) -> None:
+    told = run("results", "m.j", "--turns", "--format", "csv", "--simulate")
+    assert told.code == 64
+    assert "--turns goes to stdout" in told.err
