@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchspec.ids import JobAddress
+from batchspec.ids import JobAddress, member
+from batchspec.results.statistics import Estimate, Mean
 from batchspec.state.records import JobProgress
 
 if TYPE_CHECKING:
@@ -17,6 +18,14 @@ class MeanGrade:
 
     mean: float
     items: int
+    estimate: Estimate | None = None
+    """With its confidence interval."""
+
+    def __str__(self) -> str:
+        found = self.estimate
+        if found is None or found.low is None or found.high is None:
+            return f"{self.mean:.3g}"
+        return f"{self.mean:.3g} [{found.low:.3g}, {found.high:.3g}]"
 
 
 def mean_grades(project: "Project", jobs: Iterable[JobProgress]) -> dict[JobAddress, MeanGrade]:
@@ -26,10 +35,13 @@ def mean_grades(project: "Project", jobs: Iterable[JobProgress]) -> dict[JobAddr
     for job in jobs:
         if job.address not in grading:
             continue
-        total, items = 0.0, 0
+        mean = Mean()
         for item in project.results(job.address):
-            if item.grade is not None:
-                total, items = total + item.grade, items + 1
-        if items:
-            found[job.address] = MeanGrade(total / items, items)
+            # A variant's name also means its further samples.
+            grade = item.grade if item.sample == member(job.address).sample else None
+            if grade is not None:
+                mean.add(grade)
+        estimate = mean.estimate()
+        if estimate is not None:
+            found[job.address] = MeanGrade(estimate.mean, estimate.rows, estimate)
     return found

@@ -32,6 +32,7 @@ COMMANDS = {
     "destroy": "Remove jobs or items, and their files at the provider.",
     "status": "Show jobs, batches, counts, cost, and what is waited for.",
     "results": "Print the answers.",
+    "compare": "Put the variants of a job side by side.",
     "batches": "Show the batches at the providers.",
     "history": "Show what happened.",
     "state": "Look at the recorded state, or mend it by hand.",

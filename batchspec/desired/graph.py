@@ -27,6 +27,7 @@ class DesiredJob:
         tools: By the name the model sees.
         pure: Fingerprints of the code of its pure tools, by the name the model sees.
         depends_on: Jobs whose answers this job's rows are made of.
+        judges: Jobs that grade the answers of this one: a job, or its samples.
         policy: SHA-256 of what runs on this machine: tool bodies, validators, output type and
             their bounds. A change is an update in place.
         policy_payload: Canonical JSON `{"payload": …, "version": n}` that `policy` is the hash of,
@@ -42,6 +43,7 @@ class DesiredJob:
     tools: Mapping[str, Tool[..., Any]] = field(default_factory=dict[str, Tool[..., Any]])
     pure: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     depends_on: tuple[JobAddress, ...] = ()
+    judges: tuple[JobAddress, ...] = ()
     policy: bytes = b""
     policy_payload: bytes = b""
     source: Source = field(default=Source("<unknown>"))

@@ -13,6 +13,8 @@ from batchspec.ids import JobAddress, group_of
 from batchspec.load.derived import derived_problems
 from batchspec.load.errors import relative, shortened
 from batchspec.load.fields import template_problems
+from batchspec.load.judges import judges_of, with_rows
+from batchspec.load.judges import problems as judge_problems
 from batchspec.load.members import told_once
 from batchspec.load.modules import Loaded, load_modules
 from batchspec.load.policy import Sources, code_of, policy_of
@@ -80,10 +82,10 @@ def load_project(
 def _paused(builder: "_Builder") -> tuple[DesiredJob, ...]:
     """Put the jobs together that are not enabled; one with problems is left out, untold."""
     found: list[DesiredJob] = []
-    for address, job in builder.loaded.jobs.items():
+    for address, job in builder.jobs.items():
         if job.valid:
             builder.found.clear()
-            desired = builder.members(address, job, enabled=False)
+            desired = list(builder.members(address, job, enabled=False))
             if not builder.found:
                 found += desired
     return tuple(found)
@@ -131,9 +133,13 @@ class _Builder:
 
     def __post_init__(self) -> None:
         self._addresses = {job: address for address, job in self.loaded.jobs.items()}
+        self._judges = judges_of(self.loaded.jobs)
+        self.jobs = with_rows(self.loaded.jobs)
 
     def build(self) -> list[DesiredJob]:
-        jobs = {a: job for a, job in self.loaded.jobs.items() if job.enabled and job.valid}
+        self.found += judge_problems(self.loaded.jobs)
+        blamed = {problem.address for problem in self.found}
+        jobs = {a: j for a, j in self.jobs.items() if j.valid and j.enabled and a not in blamed}
         built = [made for a, job in jobs.items() for made in self.members(a, job)]
         sources = {job.address: job.source for job in built}
         self.found += cycles({job.address: job.depends_on for job in built}, sources)
@@ -154,7 +160,7 @@ class _Builder:
     def disabled(self) -> tuple[JobAddress, ...]:
         """Return the addresses of what is not enabled; of a whole job, its own as well."""
         found: list[JobAddress] = []
-        for address, job in self.loaded.jobs.items():
+        for address, job in self.jobs.items():
             if not job.enabled:
                 found.append(address)
             if job.valid:
@@ -198,6 +204,7 @@ class _Builder:
             output=output,
             tools=tools,
             depends_on=self._needs(address, job),
+            judges=self._judged_by(address),
             source=relative(job.source, self.root),
             root=f"{self.root}/",
         )
@@ -267,7 +274,7 @@ class _Builder:
         if not isinstance(job.rows, OutputsOf | Collect):
             return ()
         other = job.rows.job
-        known = self.loaded.jobs
+        known = self.jobs
         if isinstance(other, Job):
             upstream = self._addresses.get(other)
             if upstream is None:
@@ -292,6 +299,12 @@ class _Builder:
             return (upstream,)
         parts = members(upstream, known[upstream])
         return tuple(of.address for of, one in parts if one.enabled)
+
+    def _judged_by(self, address: JobAddress) -> tuple[JobAddress, ...]:
+        judge = self._judges.get(group_of(address))
+        if judge is None or not self.jobs[judge].valid or not self.jobs[judge].enabled:
+            return ()
+        return tuple(of.address for of, _ in members(judge, self.jobs[judge]))
 
     def _templates(self, desired: DesiredJob) -> None:
         job, many = desired.job, len(desired.depends_on) > 1

@@ -179,9 +179,18 @@ class Reader(Protocol):
     def contract(self, contract: int) -> Contract: ...
 
     def items(
-        self, job: JobAddress, *, failed: bool = False, key: RowKey | None = None
+        self,
+        job: JobAddress,
+        *,
+        failed: bool = False,
+        key: RowKey | None = None,
+        by_key: bool = False,
     ) -> Iterator[StoredItem]:
-        """Yield the items of a job, in the order in which they were first seen."""
+        """Yield the items of a job, in the order they were first seen in, or that of their keys."""
+        ...
+
+    def latencies(self, job: JobAddress) -> Mapping[float, int]:
+        """Count the final items of a job by the seconds that the batches of their turns took."""
         ...
 
     def fresh_items(self, job: JobAddress, fresh: Fresh) -> Iterator[StoredItem]:

@@ -41,6 +41,7 @@ from batchspec.state.records import LeaseRecord
 from batchspec.store.reader import StateReader
 
 if TYPE_CHECKING:
+    from batchspec.project.comparing import By, Variants
     from batchspec.project.state import ProjectState
 
 
@@ -311,6 +312,21 @@ class Project(Interventions, RefreshableProject):
             StateError: There is no state yet.
         """
         return read_items(self, address, failed=failed)
+
+    def compare(self, address: str, *, by: "By" = "variant") -> "Variants":
+        """Put the variants of a job side by side: success, cost, latency, agreement, grade.
+
+        Args:
+            address: Of a job; the first of its variants is the baseline.
+            by: Whether samples of a variant are taken together, or compared.
+
+        Raises:
+            UsageError: The state has no such job.
+            StateError: There is no state yet.
+        """
+        from batchspec.project.comparing import compare  # noqa: PLC0415 - few commands need it
+
+        return compare(self, address, by)
 
     def missing(self) -> tuple[Missing, ...]:
         """Say which rows jobs made of answers do not have, because there are no answers, and why.

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 from batchspec.desired.graph import DesiredJob
 from batchspec.errors import SpecError, UsageError
-from batchspec.ids import JobAddress, RowKey, member, names, parse_address
+from batchspec.ids import JobAddress, RowKey, names, parse_address
+from batchspec.ports import Reader
+from batchspec.project.judging import judgements
 from batchspec.results.read import Answers, Item
 from batchspec.results.turns import Turn, turns
 
@@ -15,14 +17,22 @@ if TYPE_CHECKING:
 
 def read_items(project: "Project", address: str, *, failed: bool) -> Iterator[Item]:
     """Return the items of a job, or the one item of an address; see `Project.results`."""
-    jobs, key = _known(project, address)
-    answers = [Answers(job, project.wires, _job_if_loadable(project, job)) for job in jobs]
-    return _items(project, answers, key, address, failed=failed)
+    jobs, key = known_jobs(project, address)
+    return _items(project, jobs, key, address, failed=failed)
+
+
+def answers_of(project: "Project", job: JobAddress, reader: Reader) -> Answers:
+    """Return what reads the answers of a job and their scores."""
+    desired = job_if_loadable(project, job)
+    answers = Answers(job, project.wires, desired)
+    if desired is not None and desired.judges:
+        answers.judged = judgements(desired, project.desired, reader, project.wires)
+    return answers
 
 
 def read_turns(project: "Project", address: str) -> tuple[Turn, ...]:
     """Return the turns of one item; see `Project.turns`."""
-    jobs, key = _known(project, address)
+    jobs, key = known_jobs(project, address)
     if key is None:
         raise UsageError(f'{address!r} is a job. The address of one item is {address}["key"].')
     with project.reader() as reader:
@@ -33,7 +43,7 @@ def read_turns(project: "Project", address: str) -> tuple[Turn, ...]:
     raise _missing(address, key)
 
 
-def _known(project: "Project", address: str) -> tuple[list[JobAddress], RowKey | None]:
+def known_jobs(project: "Project", address: str) -> tuple[list[JobAddress], RowKey | None]:
     """Return the jobs an address means, variants in the order of the spec, and the key."""
     with project.reader() as reader:
         known = reader.jobs()
@@ -48,12 +58,12 @@ def _known(project: "Project", address: str) -> tuple[list[JobAddress], RowKey |
             f"Jobs are: {', '.join(known) or 'none yet'}."
         )
     order = {j: n for n, j in enumerate(_declared(project))}
-    return sorted(found, key=lambda j: (order.get(j, len(order)), *member(j))), key
+    return sorted(found, key=lambda j: (order.get(j, len(order)), j)), key
 
 
 def _items(
     project: "Project",
-    jobs: Sequence[Answers],
+    jobs: Sequence[JobAddress],
     key: RowKey | None,
     address: str,
     *,
@@ -61,11 +71,12 @@ def _items(
 ) -> Iterator[Item]:
     found = False
     with project.reader() as reader:
-        for answers in jobs:
+        read = [answers_of(project, job, reader) for job in jobs]
+        for answers in read:
             for stored in reader.items(answers.address, failed=failed, key=key):
                 found = True
                 yield Item(stored, answers)
-    project.warnings += [answers.problem for answers in jobs if answers.problem]
+    project.warnings += [answers.problem for answers in read if answers.problem]
     if key is not None and not (found or failed):
         raise _missing(address, key)
 
@@ -83,7 +94,8 @@ def _declared(project: "Project") -> Sequence[JobAddress]:
         return ()
 
 
-def _job_if_loadable(project: "Project", address: JobAddress) -> DesiredJob | None:
+def job_if_loadable(project: "Project", address: JobAddress) -> DesiredJob | None:
+    """Return a job of the specs; None: they do not load, or lack it."""
     try:
         return project.desired[address]
     except (SpecError, KeyError):

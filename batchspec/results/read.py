@@ -18,12 +18,15 @@ from batchspec.ports import (
 from batchspec.results.deps import deps_for
 from batchspec.spec.context import RunContext, takes_context
 from batchspec.spec.embedding import ENDPOINT as EMBEDDINGS
-from batchspec.spec.job import graded, validated
+from batchspec.spec.job import graded, grades_itself, validated
 from batchspec.spec.output import finished
 from batchspec.spec.vectors import raw, unpack
 from batchspec.state.stored import (
     StoredItem,
 )
+
+Judged = Callable[[str, Any], float | None]
+"""From an item's key and its output as JSON value to the score another job gave."""
 
 
 class Answers:
@@ -44,6 +47,7 @@ class Answers:
         "_expander",
         "_typed",
         "address",
+        "judged",
         "problem",
         "wires",
     )
@@ -57,13 +61,14 @@ class Answers:
         self.address = address
         self.wires = wires
         self.problem: Diagnostic | None = None
+        self.judged: Judged | None = None
         self._desired = desired
         self._typed = desired is not None and desired.output.typed
         self._checks = desired is not None and bool(
             desired.job.output_validators or desired.output.finishes
         )
         self._deps: list[Any] = []
-        grades = desired is not None and desired.job.grade is not None
+        grades = desired is not None and grades_itself(desired.job)
         self._expander = Expander(desired) if desired is not None and grades else None
 
     def text(self, item: StoredItem) -> str | None:
@@ -133,12 +138,21 @@ class Answers:
             raise self._deps[0]
         return self._deps[0]
 
-    def grade(self, item: StoredItem, value: Callable[[], Any]) -> float | None:
-        """Return the score of an item that succeeded, None where the job does not grade.
+    def grade(
+        self, item: StoredItem, value: Callable[[], Any], plain: Callable[[], Any]
+    ) -> float | None:
+        """Return the score of an item that succeeded, None where there is none.
+
+        Args:
+            item: Whose.
+            value: Returns its output.
+            plain: Returns it as a JSON value, which a judge has seen.
 
         Where `grade` itself fails there is no score; the first failure is kept in `problem`.
         """
         desired, expander = self._desired, self._expander
+        if self.judged is not None and item.outcome == "succeeded":
+            return self.judged(item.key, plain())
         if expander is None or desired is None or item.outcome != "succeeded":
             return None
         try:
@@ -274,8 +288,8 @@ class Item:
 
     @property
     def grade(self) -> float | None:
-        """Return the job's score, None where it does not grade or the item did not succeed."""
-        return self._answers.grade(self._stored, lambda: self.output)
+        """Return its score: what the job's `grade` says, or the judge; None: there is none."""
+        return self._answers.grade(self._stored, lambda: self.output, self.output_json)
 
     def __repr__(self) -> str:
         return f"Item({self.address}, outcome={self.outcome!r})"

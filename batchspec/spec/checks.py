@@ -17,7 +17,8 @@ from batchspec.spec.shapes import is_list, is_mapping
 from batchspec.spec.suggest import did_you_mean
 from batchspec.spec.variants import MOST, variant_problems
 
-REQUIRED = ("model", "rows", "prompt")
+REQUIRED = ("model", "prompt")
+"""`rows` too, but for a judge, which others name; the loader looks at that."""
 IGNORABLE = ("model", "instructions", "prompt", "settings", "tools", "output")
 """Parts of a request that `ignore_changes` may name."""
 RESERVED_METADATA = ("batchspec", "lineage")
@@ -175,10 +176,12 @@ def _many(kwargs: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _grade(value: Any) -> Iterable[str]:
-    if value is None:
+    from batchspec.spec.job import Job  # noqa: PLC0415 - a Job is made by what is checked here
+
+    if value is None or isinstance(value, Job):
         return
     if not callable(value) or positional(value) not in (None, 1, 2):
-        yield f"`grade` is a function (row, output) or (output); got {value!r:.80}."
+        yield f"`grade` is a function (row, output) or (output), or a Job; got {value!r:.80}."
     elif inspect.iscoroutinefunction(value):
         yield "`grade` must be a plain function."
 

@@ -15,7 +15,7 @@ from batchspec.spec.model import is_embedding_model
 from batchspec.spec.origin import call_site, calling_module
 from batchspec.spec.output import OutputMode, output_mode
 from batchspec.spec.output.members import awaited
-from batchspec.spec.rows import RowSource
+from batchspec.spec.rows import JUDGED, RowSource
 from batchspec.spec.settings import Settings, body_settings
 from batchspec.spec.tool import Tool
 
@@ -102,7 +102,7 @@ class Job(metaclass=Declared):
     """Whether replies have output tokens."""
 
     model: str
-    rows: RowSource
+    rows: RowSource = JUDGED
     prompt: str | PromptFunction
     instructions: str | PromptFunction | None = None
     output: Any = None
@@ -114,7 +114,7 @@ class Job(metaclass=Declared):
     settings: Settings | Mapping[str, Any] | None = None
     samples: int = 1
     variants: Mapping[str, Mapping[str, Any]] | None = None
-    grade: Callable[..., bool | float] | None = None
+    grade: "Callable[..., bool | float] | Job | None" = None
     deps: Callable[[], Any] | None = None
     max_cost: float | None = None
     protect: bool = False
@@ -223,6 +223,11 @@ def _as_tool(given: Tool[..., Any] | Callable[..., Any]) -> Tool[..., Any]:
     return cast("Tool[..., Any]", given) if isinstance(given, Tool) else Tool(given)
 
 
+def grades_itself(job: Job) -> bool:
+    """Tell whether the job's `grade` is a function, which is evaluated on this machine."""
+    return job.grade is not None and not isinstance(job.grade, Job)
+
+
 def graded(job: Job, row: Any, output: Any) -> float | None:
     """Return the job's score of one item, None where the job does not grade.
 
@@ -231,7 +236,7 @@ def graded(job: Job, row: Any, output: Any) -> float | None:
         row: As a prompt function gets it: the `row_type`, or else a dict.
         output: The value that was parsed and validated.
     """
-    if job.grade is None:
+    if job.grade is None or isinstance(job.grade, Job):
         return None
     arguments = (output,) if checks.positional(job.grade) == 1 else (row, output)
     return float(job.grade(*arguments))

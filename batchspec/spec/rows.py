@@ -102,6 +102,8 @@ class Collect:
     source: Source = field(default_factory=call_site, compare=False)
 
 
+JUDGED = OutputsOf(job="", source=Source("<judge>"))
+"""Of a job without rows, which grades another one: it gets the answers of that one."""
 PlainSource = Inline | Jsonl | Csv | Files | FromCallable
 """Sources that can be read without knowing any answer."""
 DerivedSource = OutputsOf | Collect

@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
+from functools import partial
 from itertools import islice
 from math import inf
 from pathlib import Path
@@ -28,7 +29,7 @@ from batchspec.store.missing import find_missing
 from batchspec.store.rows import BATCH_COLUMNS, batch_record
 from batchspec.store.schema import open_database
 from batchspec.store.segments import SegmentReader
-from batchspec.store.turns import read_turns
+from batchspec.store.turns import read_latencies, read_turns
 from batchspec.store.untidy import chores, untidy
 
 _CHUNK = 1000
@@ -51,8 +52,8 @@ JOIN conversations c ON c.id = CASE
   WHEN {older} AND wanted.kept IS NULL AND i.previous IS NOT NULL
     AND (wanted.phase <> 'final' OR wanted.outcome <> 'succeeded') THEN i.previous
   ELSE i.conversation END
-WHERE i.job = :job AND i.id > :after {more}
-ORDER BY i.id LIMIT :limit
+WHERE i.job = :job AND {by} {past} :after {more}
+ORDER BY {by} LIMIT :limit
 """
 _KEPT = "(c.kept IS NOT NULL AND (c.phase <> 'final' OR c.outcome <> 'succeeded'))"
 
@@ -210,9 +211,14 @@ class StateReader:
         return None if unknown else Decimal(str(total or 0))
 
     def items(
-        self, job: JobAddress, *, failed: bool = False, key: RowKey | None = None
+        self,
+        job: JobAddress,
+        *,
+        failed: bool = False,
+        key: RowKey | None = None,
+        by_key: bool = False,
     ) -> Iterator[StoredItem]:
-        """Yield the items of a job, in the order in which they were first seen.
+        """Yield the items of a job, in the order in which they were first seen, or of their keys.
 
         Reads in chunks, each a consistent look, so that a slow consumer holds no old snapshot.
         """
@@ -223,16 +229,21 @@ class StateReader:
         if failed:
             more += " AND c.phase = 'final' AND c.outcome <> 'succeeded'"
         older = int(not failed)
-        sql = _ITEMS.format(more=more, older=older, kept=_KEPT if older else "0")
-        after = 0
+        by, column = ("i.key", 1) if by_key else ("i.id", 0)
+        sql = partial(_ITEMS.format, more=more, older=older, kept=_KEPT if older else "0", by=by)
+        past, after = ">=", "" if by_key else 0  # a key may be empty
         while True:
             rows = self.db.execute(
-                sql, {"job": number, "after": after, "limit": _CHUNK, "key": key}
+                sql(past=past), {"job": number, "after": after, "limit": _CHUNK, "key": key}
             ).fetchall()
             yield from self._items(rows)
             if len(rows) < _CHUNK:
                 return
-            after = rows[-1][0]
+            past, after = ">", rows[-1][column]
+
+    def latencies(self, job: JobAddress) -> dict[float, int]:
+        """Count the final items of a job by the seconds that the batches of their turns took."""
+        return read_latencies(self.db, job)
 
     def fresh_items(self, job: JobAddress, fresh: Fresh) -> Iterator[StoredItem]:
         """Yield the items of a job whose own requests are answered, as far as that is news.
@@ -247,7 +258,7 @@ class StateReader:
         for number, (source, seen) in enumerate(fresh.made_of):
             parts.append(_MADE_OF.format(number))
             values |= {f"source{number}": source, f"seen{number}": seen}
-        sql = _ITEMS.format(more="".join(parts), older=0, kept="0")
+        sql = _ITEMS.format(more="".join(parts), older=0, kept="0", by="i.id", past=">")
         cursor = self.db.execute(sql, values)
         while rows := cursor.fetchmany(_CHUNK):
             yield from self._items(rows)

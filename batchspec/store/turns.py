@@ -21,6 +21,16 @@ SELECT t.turn, t.request, t.reply, b.remote_id,
   t.input_tokens, t.cached_tokens, t.output_tokens, t.reasoning_tokens, t.cost
 FROM turns t LEFT JOIN batches b ON b.number = t.batch WHERE t.conversation = ? ORDER BY t.try
 """
+# A batch holds a conversation once, so that the last turn may be in both places.
+_LATENCIES = """
+SELECT seconds, COUNT(*) FROM (
+  SELECT (
+    SELECT SUM(b.ended_at - b.submitted_at) FROM batches b WHERE b.number IN (
+      SELECT t.batch FROM turns t WHERE t.conversation = c.id UNION SELECT c.batch)) AS seconds
+  FROM items i JOIN conversations c ON c.id = i.conversation
+  WHERE i.job = (SELECT id FROM jobs WHERE address = ?) AND c.phase = 'final')
+WHERE seconds IS NOT NULL GROUP BY 1
+"""
 _SENT = frozenset({"pending", "batched"})
 
 
@@ -61,6 +71,11 @@ def read_turns(
         )
         for row in rows
     ]
+
+
+def read_latencies(db: sqlite3.Connection, job: JobAddress) -> dict[float, int]:
+    """Count the final items of a job by the seconds from submission to end of their batches."""
+    return {float(seconds): n for seconds, n in db.execute(_LATENCIES, (job,))}
 
 
 def _last(followed: Sequence[_Row], conversation: Sequence[Any]) -> list[_Row]:

@@ -7,7 +7,7 @@ from threading import RLock
 from types import EllipsisType
 from typing import Any, NamedTuple, NoReturn, TypeGuard
 
-from batchspec.ids import JobAddress, RowKey, item_address, parse_custom_id
+from batchspec.ids import JobAddress, RowKey, item_address, member, parse_custom_id
 from batchspec.simulator import Answer, HTTPFailure, Model, Question, Replay, SchemaModel
 from batchspec.spec.embedding import ENDPOINT as EMBEDDINGS
 from batchspec.spec.output import OutputMode
@@ -150,7 +150,9 @@ class ScriptedModel:
         given = [(job, key, self._source(job, key)) for job, key in owners]
         scripted = [each for each in given if each[2] is not None]
         job, key, source = (scripted or given)[0]
-        self._conversations.update(dict.fromkeys(owners, conversation))
+        self._conversations.update(
+            {(name, key): conversation for job, key in owners for name in (job, self._name(job))}
+        )
         request = Request(job=job, key=key, turn=turn, body=question.body)
         for other_job, other, another in scripted:
             if another is not source and another != source:
@@ -160,15 +162,24 @@ class ScriptedModel:
                 )
         return _Asked(request, source, conversation)
 
+    def _name(self, job: str) -> str:
+        """Return by which address answers are given: of a variant, of a sample or of the job."""
+        of = member(JobAddress(job))
+        names = (job, of._replace(sample=1).address, of.group)
+        return next((name for name in names if name in self._given), of.group)
+
     def _source(self, job: str, key: str) -> Any:
-        given = self._given.get(job, made_up)
+        given = self._given.get(self._name(job), made_up)
         return given.get(key, given.get(...)) if _is_by_key(given) else given
 
     def _next(self, asked: _Asked) -> Any:
         """Return what is said in this turn, at this try."""
         request, source, conversation = asked
         if source is None:
-            keys = ", ".join(repr(key) for key in _keys(self._given[request.job])) or "none"
+            keys = (
+                ", ".join(repr(key) for key in _keys(self._given[self._name(request.job)]))
+                or "none"
+            )
             self._refuse(f"There is no answer for {request.address}; answers are for {keys}.")
         if not isinstance(source, Script):
             return source

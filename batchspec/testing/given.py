@@ -33,6 +33,8 @@ def with_upstream(jobs: Iterable[object]) -> list[Job]:
             )
         if job not in found:
             found.append(job)
+            if isinstance(job.grade, Job) and job.grade not in found:
+                found.append(job.grade)
             if isinstance(job.rows, DerivedSource) and isinstance(job.rows.job, Job):
                 found += [up for up in with_upstream([job.rows.job]) if up not in found]
     return found

@@ -14,7 +14,7 @@ import anyio
 from batchspec.apply.loop import first_of
 from batchspec.config import Settings, load_settings
 from batchspec.errors import BatchspecError, StateError, UsageError
-from batchspec.ids import JobAddress, RowKey
+from batchspec.ids import JobAddress, RowKey, answer_key, group_of, member
 from batchspec.plan.changes import Plan
 from batchspec.ports import Hook
 from batchspec.project import Item, Project
@@ -217,9 +217,8 @@ class SimulatedProject:
                 # The loop took it as a wish to stop in good order; it was meant for the tests.
                 signal.raise_signal(result.signal)
             batches = [batch for batch in self._batches(project) if batch.id not in before]
-            items = [
-                item for job in project.desired.addresses for item in self._items(project, job)
-            ]
+            jobs = dict.fromkeys(map(group_of, project.desired.addresses))
+            items = [item for job in jobs for item in self._items(project, job)]
         warnings = tuple(recorder.warnings) if isinstance(recorder, Recorder) else ()
         run = Run(
             items=tuple(items),
@@ -238,7 +237,9 @@ class SimulatedProject:
         __tracebackhide__ = True
         outcomes: dict[str, dict[str, str | None]] = {a: {} for a in self._jobs()}
         for item in run.items:
-            outcomes.setdefault(item.job, {})[item.key] = item.outcome
+            of = member(item.job)
+            for name in {of.address, of._replace(sample=1).address, of.group}:
+                outcomes.setdefault(name, {})[item.key] = item.outcome
         cause = self._model.cause
         if cause is not None and not isinstance(cause, Exception):
             raise cause  # the test's own word, as `pytest.fail`
@@ -264,9 +265,11 @@ class SimulatedProject:
             return project.turns(address)
 
     def items(self, job: Job | str) -> dict[str, RunItem]:
-        """Return the items of a job by key, as they are now."""
+        """Return the items of a job by key (`key,variant,sample` of several), as they are now."""
         with self.open() as project:
-            return {item.key: item for item in self._items(project, self.address_of(job))}
+            found = self._items(project, self.address_of(job))
+        several = len({item.job for item in found}) > 1
+        return {answer_key(i.key, member(i.job)) if several else i.key: i for i in found}
 
     def told(self) -> str:
         """Return every run for people."""

@@ -121,7 +121,7 @@ def test_an_apply_with_failed_items_says_so_everywhere(run: Run) -> None:
     applied = run("apply", "--simulate", "--auto-approve")
     assert applied.code == ExitCode.FAILED_ITEMS
     assert "tickets.triage: 1 item without an answer: 1 refused" in applied.out
-    assert "tickets.triage: mean grade 1 of 1 item" in applied.out
+    assert "tickets.triage: mean grade 1 [0.207, 1] of 1 item" in applied.out
     assert "Next: batchspec results tickets.triage --failed --simulate" in applied.out
     assert "specs may print" in applied.err
     assert "specs may print" not in applied.out

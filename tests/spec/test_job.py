@@ -63,7 +63,7 @@ async def waits(row: Any) -> str:
         ({"variants": {"\n": {}}}, "the name of a variant is a short printable text."),
         ({"variants": {"x" * 101: {}}}, "the name has 101 characters; at most 100 are allowed."),
         ({"samples": 1001}, "Variants times samples are 1001; at most 1000 are allowed."),
-        ({"grade": 1}, "`grade` is a function (row, output) or (output); got 1."),
+        ({"grade": 1}, "`grade` is a function (row, output) or (output), or a Job; got 1."),
         ({"grade": waits}, "`grade` must be a plain function."),
         ({"deps": len}, "`deps` is a function without parameters"),
         ({"max_cost": -1}, "`max_cost` is an amount in US dollars; got -1."),
@@ -89,11 +89,11 @@ def test_a_wrong_argument_is_told_with_its_line(arguments: dict[str, Any], told:
 
 
 def test_all_problems_of_a_job_are_told_at_once() -> None:
+    """Whether a job may have no `rows` is known once all are loaded: a judge has none."""
     with pytest.raises(SpecError) as caught:
         Job(model="x", prompt="{", max_turn=3)  # type: ignore[call-arg]
     assert [d.detail.split(".")[0] for d in caught.value.diagnostics] == [
         "Job has no argument 'max_turn'",
-        "Job needs `rows`",
         '`model` is written "provider:model", for example "openai:gpt-5-mini"; got \'x\'',
         "`prompt`: The template cannot be read: Single '{' encountered in format string",
     ]

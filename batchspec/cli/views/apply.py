@@ -16,7 +16,7 @@ from batchspec.cli.views.status import job_lines
 from batchspec.cli.views.streams import print_prose, print_table, stderr, stdout
 from batchspec.cli.views.words import PRICE_UNKNOWN, clean, counted, money
 from batchspec.errors import DeclinedError, ExitCode
-from batchspec.ids import JobAddress
+from batchspec.ids import JobAddress, group_of
 from batchspec.plan.changes import Plan
 from batchspec.state.records import JobProgress
 
@@ -102,7 +102,7 @@ def show_result(
 
 def _grades(grades: Mapping[JobAddress, MeanGrade]) -> list[Text]:
     lines = [
-        Text(f"{clean(job)}: mean grade {grade.mean:.3g} of {counted(grade.items, 'item')}")
+        Text(f"{clean(job)}: mean grade {grade} of {counted(grade.items, 'item')}")
         for job, grade in grades.items()
     ]
     return [Text(), *lines] if lines else []
@@ -143,6 +143,9 @@ def _next(result: "ApplyResult", jobs: list[JobProgress], flags: str) -> list[Te
     if not shown:
         return []
     option = " --failed" if result.failed else ""
+    group = group_of(shown[0].address)
+    if group != shown[0].address and not option:
+        return _hint(f"batchspec compare {clean(group)}{flags}", "")
     return _hint(f"batchspec results {clean(shown[0].address)}{option}{flags}", "")
 
 

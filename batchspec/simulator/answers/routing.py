@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
+from batchspec.ids import JobAddress, names
 from batchspec.simulator.answers.port import Answer, Model, Question, Replay
 
 JobOf = Callable[[str], str | None]
@@ -37,6 +38,6 @@ class RoutedModel:
 
     def _route(self, model: str, job: str | None) -> Model:
         for pattern, source in self._routes.items():
-            if fnmatchcase(model, pattern) or (job is not None and fnmatchcase(job, pattern)):
+            if fnmatchcase(model, pattern) or (job is not None and names(pattern, JobAddress(job))):
                 return source
         return self._fallback

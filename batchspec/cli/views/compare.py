@@ -1,0 +1,183 @@
+"""Variants of a job side by side."""
+
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from batchspec.cli.views.streams import print_json, print_prose, print_table, stdout
+from batchspec.cli.views.words import (
+    clean,
+    clipped,
+    columns,
+    count,
+    duration,
+    money,
+    number,
+    tokens,
+)
+
+if TYPE_CHECKING:
+    from batchspec.project.comparing import Variants
+    from batchspec.results.comparing import Compared
+    from batchspec.results.statistics import Estimate
+
+_NAME = 32
+
+
+def show_comparison(found: "Variants") -> None:
+    """Print two tables for people: what came of each variant, and what it took."""
+    console = stdout()
+    print_table(console, columns(_used(_quality(found)), right=range(1, 9)))
+    print_prose(console, [Text()])
+    print_table(console, columns(_used(_effort(found)), right=range(1, 9)))
+    notes = _notes(found)
+    if notes:
+        print_prose(console, [Text(), *(Text(note, "dim") for note in notes)])
+
+
+def _quality(found: "Variants") -> list[list[Text]]:
+    words = ("items", "success", "vs first", "other", "agreement", "samples agree", "grade")
+    head = [Text(word, "dim") for word in (found.by, *words, "vs first")]
+    return [
+        head,
+        *(
+            [
+                _name(one),
+                Text(count(one.items)),
+                Text(_share(one.success), "green" if one.succeeded else ""),
+                Text(_change(one.success_difference)),
+                Text(_other(one), "red" if _other(one) else ""),
+                Text("" if one.agreement is None else f"{one.agreement:.0%}"),
+                Text("" if one.consistency is None else f"{one.consistency:.0%}"),
+                Text(_mean(one.grade), "bold"),
+                Text(_change(one.grade_difference)),
+            ]
+            for one in found.compared
+        ),
+    ]
+
+
+def _effort(found: "Variants") -> list[list[Text]]:
+    words = ("cost", "per item", "per success", "tokens in", "out", "turns", "latency")
+    head = [Text(word, "dim") for word in (found.by, *words)]
+    return [
+        head,
+        *(
+            [
+                _name(one),
+                Text(money(one.cost)),
+                Text(_money(one, one.items)),
+                Text(_money(one, one.succeeded)),
+                Text(tokens(one.usage.input_tokens)),
+                Text(tokens(one.usage.output_tokens)),
+                Text(count(one.turns)),
+                Text("" if one.latency is None else duration(one.latency)),
+            ]
+            for one in found.compared
+        ),
+    ]
+
+
+def _used(rows: list[list[Text]]) -> list[list[Text]]:
+    """Leave out columns that say nothing of any variant."""
+    kept = [i for i in range(len(rows[0])) if any(row[i].plain for row in rows[1:])]
+    return [[row[i] for i in kept] for row in rows]
+
+
+def _name(one: "Compared") -> Text:
+    return Text(clipped(clean(one.name), _NAME), "bold")
+
+
+def _money(one: "Compared", items: int) -> str:
+    each = one.cost_per(items)
+    return "" if each is None else money(each)
+
+
+def _other(one: "Compared") -> str:
+    told = [f"{n:,} {word}" for word, n in one.outcomes.items() if word != "succeeded"]
+    return ", ".join([*told, *([f"{one.waiting:,} not final"] if one.waiting else [])])
+
+
+def _share(estimate: "Estimate | None") -> str:
+    if estimate is None:
+        return ""
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.mean:.0%}"
+    return f"{estimate.mean:.0%} [{estimate.low:.0%}, {estimate.high:.0%}]"
+
+
+def _mean(estimate: "Estimate | None") -> str:
+    if estimate is None:
+        return ""
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.mean:.3g}"
+    return f"{estimate.mean:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
+
+
+def _change(estimate: "Estimate | None") -> str:
+    if estimate is None:
+        return ""
+    if estimate.low is None or estimate.high is None:
+        return _signed(estimate.mean)
+    return f"{_signed(estimate.mean)} [{_signed(estimate.low)}, {_signed(estimate.high)}]"
+
+
+def _signed(value: float) -> str:
+    """Return a difference; what a sum of rounded numbers leaves of nothing is nothing."""
+    return f"{round(value, 9) + 0.0:+.2g}"
+
+
+def _notes(found: "Variants") -> list[str]:
+    notes: list[str] = []
+    if any(one.waiting for one in found.compared):
+        notes.append("Not everything is final yet: rows that wait are in no share and no mean.")
+    if len(found.compared) > 1:
+        first = clean(found.compared[0].name)
+        notes.append(f"Differences and agreement are to {first}, row by row. Intervals: 95 %.")
+    return notes
+
+
+def show_comparison_json(found: "Variants") -> None:
+    """Print one JSON document."""
+    print_json(
+        {
+            "address": found.address,
+            "by": found.by,
+            "baseline": found.compared[0].name if found.compared else None,
+            "compared": [_document(one) for one in found.compared],
+        }
+    )
+
+
+def _document(one: "Compared") -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "models": list(one.models),
+        "rows": one.rows,
+        "items": one.items,
+        "waiting": one.waiting,
+        "outcomes": dict(one.outcomes),
+        "success": _estimate(one.success),
+        "success_difference": _estimate(one.success_difference),
+        "agreement": one.agreement,
+        "sample_agreement": one.consistency,
+        "grade": _estimate(one.grade),
+        "grade_difference": _estimate(one.grade_difference),
+        "cost_usd": number(one.cost),
+        "cost_per_item_usd": number(one.cost_per(one.items)),
+        "cost_per_success_usd": number(one.cost_per(one.succeeded)),
+        "usage": one.usage._asdict(),
+        "turns": one.turns,
+        "latency_seconds": one.latency,
+    }
+
+
+def _estimate(estimate: "Estimate | None") -> dict[str, Any] | None:
+    if estimate is None:
+        return None
+    return {
+        "mean": estimate.mean,
+        "low": estimate.low,
+        "high": estimate.high,
+        "rows": estimate.rows,
+    }

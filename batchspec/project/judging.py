@@ -1,0 +1,36 @@
+"""Scores that another job gives, a judge."""
+
+from collections.abc import Mapping
+from statistics import fmean
+from typing import Any
+
+from batchspec.desired.graph import Desired, DesiredJob
+from batchspec.ids import RowKey, answer_key, member
+from batchspec.ports import Reader, Wire
+from batchspec.results.read import Answers, Item, Judged
+from batchspec.spec.scores import score_of
+
+
+def judgements(
+    graded: DesiredJob, desired: Desired, reader: Reader, wires: Mapping[str, Wire]
+) -> Judged:
+    """Return the function from an item's key and output to its score.
+
+    A score is of the very output it was given for: after another answer came in there is none until
+    the judge has seen it. Where the judge has several samples it is their mean.
+    """
+    judges = [Answers(judge, wires, desired[judge]) for judge in graded.judges]
+    several = len(desired[graded.judges[0]].depends_on) > 1
+
+    def judged(key: str, output: Any) -> float | None:
+        row = answer_key(key, member(graded.address)) if several else RowKey(key)
+        scores: list[float] = []
+        for answers in judges:
+            for stored in reader.items(answers.address, key=row):
+                item = Item(stored, answers)
+                if item.outcome == "succeeded" and item.row.get("output") == output:
+                    score = score_of(item.output_json())
+                    scores += [] if score is None else [score]
+        return fmean(scores) if scores else None
+
+    return judged
