@@ -1,7 +1,7 @@
 """Putting what waits into batches: records intents, sends nothing."""
 
 from collections.abc import Iterable, Sequence
-from itertools import chain, islice
+from itertools import islice
 
 from batchspec.apply.world import Sending, World
 from batchspec.errors import ProviderError
@@ -75,12 +75,13 @@ def _intent(world: World, lane: LaneId, packet: Packet, now: float, via: Via) ->
 
 
 def _jobs(world: World, packets: Iterable[Packet]) -> dict[JobAddress, tuple[int, int]]:
-    """Return requests and bytes by job."""
+    """Return requests, and the bytes of them that are prompt, by job."""
     totals: dict[JobAddress, tuple[int, int]] = {}
-    for part in chain.from_iterable(packet.parts for packet in packets):
+    each = ((part, packet.data.get(part.job, 0)) for packet in packets for part in packet.parts)
+    for part, data in each:
         job = world.store.job_name(part.job)
         requests, size = totals.get(job, (0, 0))
-        totals[job] = (requests + part.members, size + part.bytes)
+        totals[job] = (requests + part.members, size + part.bytes - data)
     return totals
 
 

@@ -21,6 +21,7 @@ class Load:
 
     requests: int
     bytes: int
+    """Of their lines, as far as they are prompt."""
     max_tokens: int | None
     """The job's own bound on the length of a reply; 0: a reply has no tokens."""
     turns: int

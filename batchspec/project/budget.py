@@ -144,7 +144,10 @@ def _total(parts: Iterable[Mapping[JobAddress, Decimal]]) -> _Cost:
 
 def _of_batch(batch: BatchRecord, lane: Lane) -> Sending:
     """Return what a batch holds, its bytes divided between its jobs by their requests."""
-    jobs = {job: (n, batch.bytes * n // max(1, batch.members)) for job, n in batch.jobs.items()}
+    jobs = {
+        job: (n, (batch.bytes - batch.data) * n // max(1, batch.members))
+        for job, n in batch.jobs.items()
+    }
     return Sending(lane=lane, jobs=jobs, via=batch.via)
 
 

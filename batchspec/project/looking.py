@@ -78,7 +78,7 @@ def look(
         told: Is told how far it is, from another thread.
     """
     batches = [b for b in reader.batches(open_only=True) if b.double_of is None]
-    found = Looked(sizes={batch.id: batch.bytes for batch in batches})
+    found = Looked(sizes={batch.id: batch.bytes - batch.data for batch in batches})
     looking = _Looking(project, found, told or _quiet, reader.lineage)
     if refresh and not project.simulated:
         looking.look(_by_provider(reader, batches), reader.accounts())

@@ -172,7 +172,7 @@ class Planner:
         self._agreed(job.address, tally, removed)
         load = Load(
             requests=totals.requests,
-            bytes=totals.bytes,
+            bytes=totals.prompt,
             max_tokens=max_tokens(job),
             turns=most_turns(job),
         )
@@ -236,7 +236,11 @@ class Planner:
         waiting = self._outstanding.get(job)
         if waiting is None:
             return added
-        return DraftTotals(added.requests + waiting.requests, added.bytes + waiting.bytes)
+        return DraftTotals(
+            added.requests + waiting.requests,
+            added.bytes + waiting.bytes,
+            added.data + waiting.data,
+        )
 
     def _with_drift(self, totals: DraftTotals, job: JobAddress, tally: Tally) -> DraftTotals:
         """Add what goes again because of what became of batches; a row that changes goes once."""
@@ -246,7 +250,8 @@ class Planner:
             return totals
         again = min(drifted.requests, under_way)
         size = drifted.bytes * again // drifted.requests
-        return DraftTotals(totals.requests + again, totals.bytes + size)
+        data = drifted.data * again // drifted.requests
+        return DraftTotals(totals.requests + again, totals.bytes + size, totals.data + data)
 
     def _rejudged(self, job: DesiredJob, tally: Tally) -> int:
         """Return how many kept rows have replies that were judged by another policy."""

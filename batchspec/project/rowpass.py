@@ -16,12 +16,13 @@ from batchspec.ports.providers import line_overhead
 from batchspec.project.constraint import Constraint
 from batchspec.spec.rows import Collect
 from batchspec.state.stored import Duplicate, RecordedRow
-from batchspec.state.tokens import largest_line, prompt_tokens
+from batchspec.state.tokens import data_bytes, largest_line, prompt_tokens
 
 if TYPE_CHECKING:
     from batchspec.project.planning import Planner
 
 _MESSAGES = attrgetter("messages_json")
+_SENT = {Kind.SUBMIT, Kind.RESUBMIT}
 
 Rows = Iterable[SourceRow | Diagnostic]
 Verdict = tuple[Kind, ReasonCode | None, Difference | None]
@@ -97,10 +98,13 @@ class RowPass:
     def _oversized(self, changes: Iterable[tuple[DesiredRow, Kind]]) -> None:
         for row, kind in changes:
             size = self._size(row.messages_json)
-            if size > self._largest and kind in {Kind.SUBMIT, Kind.RESUBMIT}:
-                known, found = size > self._limit, self._oversize
-                first, rows = found.get(known, (self._too_large(row, size), 0))
-                found[known] = first, rows + 1
+            prompt = size - data_bytes(row.messages_json)
+            if not (size > self._limit or prompt > self._largest) or kind not in _SENT:
+                continue
+            known, found = size > self._limit, self._oversize
+            told = self._too_large(row, size if known else prompt)
+            first, rows = found.get(known, (told, 0))
+            found[known] = first, rows + 1
 
     def _constrained(
         self, constraint: Constraint, rows: Sequence[DesiredRow], recorded: Sequence[RecordedRow]

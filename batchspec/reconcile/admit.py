@@ -50,7 +50,7 @@ def under_way(lane: Lane, lanes: Iterable[Lane], batches: Iterable[BatchRecord])
         if batch.lane in same and batch.phase in {"intended", "submitted"} and batch.via == "batch"
     ]
     return UnderWay(
-        tokens=sum(prompt_tokens(batch.members, batch.bytes) for batch in found),
+        tokens=sum(prompt_tokens(batch.members, batch.bytes - batch.data) for batch in found),
         any=bool(found),
         submitted=any(batch.phase == "submitted" for batch in found),
         unsettled=any(batch.status in {None, "validating"} for batch in found),
@@ -148,7 +148,7 @@ class Admission:
         used: dict[int, int] = {}
         shut: set[int] = set()
         for request in requests:
-            job, cost = request.job, weight(request.size)
+            job, cost = request.job, weight(request.size - request.data)
             spent = used.get(job, 0)
             beyond = spent and spent + cost > self.shares.get(job, 0)
             if beyond or (cost > left and not (none and self.alone)):

@@ -1,7 +1,7 @@
 """Cutting what waits in a lane into batches."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from batchspec.state.events import Part
 from batchspec.state.records import BatchRecord, LaneRecord
@@ -15,6 +15,8 @@ class Packet:
     parts: tuple[Part, ...]
     members: int
     bytes: int
+    data: Mapping[int, int] = field(default_factory=dict[int, int])
+    """By job, the bytes that are no prompt."""
 
 
 def room(lane: LaneRecord, batches: Iterable[BatchRecord], max_requests: int) -> int:
@@ -88,7 +90,10 @@ def _bytes(rows: Sequence[Waiting]) -> int:
 
 def _packet(rows: Sequence[Waiting]) -> Packet:
     found: dict[int, list[int]] = {}
-    for row, job, size in rows:
+    files: dict[int, int] = {}
+    for row, job, size, data in rows:
+        if data:
+            files[job] = files.get(job, 0) + data
         if (part := found.get(job)) is None:
             found[job] = [row, row, 1, size + 1]
         else:
@@ -96,7 +101,7 @@ def _packet(rows: Sequence[Waiting]) -> Packet:
             part[2] += 1
             part[3] += size + 1
     parts = tuple(Part(job, *part) for job, part in found.items())
-    return Packet(parts, len(rows), sum(part.bytes for part in parts))
+    return Packet(parts, len(rows), sum(part.bytes for part in parts), files)
 
 
 def halved(size: int) -> int:

@@ -9,8 +9,9 @@ from batchspec.state.events import BatchDoubled, BatchEvent, BatchImported, Batc
 from batchspec.state.machine import IllegalTransition, evolve
 from batchspec.state.records import BatchRecord
 
-_UNTOLD = frozenset({"jobs", "account"})
-"""Fields that no event of a batch tells: addresses may be moved, accounts are bound by provider."""
+_UNTOLD = frozenset({"jobs", "account", "data"})
+"""Fields that no event of a batch tells: addresses may be moved, accounts are bound by provider,
+and what is prompt is an estimate."""
 _UNTOLD_OF_IMPORTED = _UNTOLD | {"bytes"}
 _FIELDS = [field.name for field in fields(BatchRecord)]
 _EVENTS: tuple[type[BatchEvent], ...] = get_args(BatchEvent)

@@ -84,6 +84,8 @@ class BatchRecord:
     phase: BatchPhase = "intended"
     members: int = 0
     bytes: int = 0
+    data: int = 0
+    """Bytes of its lines that are no prompt, see `state.tokens`."""
     jobs: Mapping[JobAddress, int] = field(default_factory=dict[JobAddress, int])
     intended_at: float = 0.0
     input_file_id: FileId | None = None
@@ -160,7 +162,7 @@ class LaneRecord:
     max_bytes: int | None = None
     """Learned: larger input files are refused."""
     head: int = 0
-    """Bytes of the line that has waited longest."""
+    """Bytes of the line that has waited longest, as far as they are prompt."""
     later: int = 0
     """Conversations that wait for their time before they are sent again."""
     ready_at: float | None = None

@@ -52,6 +52,13 @@ class DraftTotals:
 
     requests: int
     bytes: int
+    data: int = 0
+    """Bytes that are no prompt, see `state.tokens`."""
+
+    @property
+    def prompt(self) -> int:
+        """Return the bytes that count as prompt."""
+        return self.bytes - self.data
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +85,15 @@ class StoredRequest(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """A request that can be sent; `size` is that of its line, without the newline."""
+    """A request that can be sent; `size` is that of its line, without the newline.
+
+    `data` are the bytes of it that are no prompt.
+    """
 
     id: ConversationId
     job: int
     size: int
+    data: int = 0
 
 
 class Member(NamedTuple):

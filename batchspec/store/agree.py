@@ -51,9 +51,10 @@ _STATEMENTS = (
     # Conversations: new ones, and those to be sent anew from their first turn.
     """
     INSERT OR IGNORE INTO conversations
-      (fingerprint, contract, lane, job, phase, request, size, scope, sample)
+      (fingerprint, contract, lane, job, phase, request, size, scope, sample,
+       data)
     SELECT r.fingerprint, w.contract, w.lane, w.job, 'pending', r.body, r.size,
-      CASE WHEN w.scoped THEN r.key END, w.sample
+      CASE WHEN w.scoped THEN r.key END, w.sample, r.data
     FROM draft.rows r JOIN wanted w ON w.number = r.job
     WHERE r.kind IN ('+', '-/+') ORDER BY r.id
     """,
@@ -93,9 +94,10 @@ _STATEMENTS = (
     UPDATE conversations SET phase = 'pending', turn = 1, attempts = 0, output_retries = 0,
       resumable = 0, stopped = 0, ready_at = 0, answer = NULL,
       kept = CASE WHEN outcome = 'succeeded' THEN reply ELSE kept END, outcome = NULL,
-      reason = NULL, request = r.body, size = r.size, job = r.owner
+      reason = NULL, request = r.body, size = r.size, data = r.data, job = r.owner
     FROM (
-      SELECT r.fingerprint, MAX(r.body) AS body, MAX(r.size) AS size, MAX(w.job) AS owner
+      SELECT r.fingerprint, MAX(r.body) AS body, MAX(r.size) AS size, MAX(r.data) AS data,
+        MAX(w.job) AS owner
       FROM draft.rows r JOIN wanted w ON w.number = r.job WHERE r.kind = '-/+' GROUP BY 1
     ) r
     WHERE conversations.fingerprint = r.fingerprint AND conversations.phase = 'final'

@@ -27,6 +27,7 @@ from batchspec.state.stored import (
     Duplicate,
     RecordedRow,
 )
+from batchspec.state.tokens import data_bytes
 from batchspec.store import agreed, leaving
 from batchspec.store.agreed import Allowed
 from batchspec.store.reader import StateReader
@@ -49,6 +50,7 @@ CREATE TABLE jobs (
 CREATE TABLE rows (
   id INTEGER PRIMARY KEY, job INTEGER NOT NULL, key TEXT NOT NULL, line INTEGER,
   kind TEXT, fingerprint BLOB, body INTEGER, size INTEGER, digest INTEGER,
+  data INTEGER,
   UNIQUE (job, key)
 );
 CREATE TABLE sources (job INTEGER NOT NULL, upstream TEXT NOT NULL, collects INTEGER NOT NULL,
@@ -68,8 +70,8 @@ _SAME = (
     f"WHERE fingerprint IN ({','.join('?' * _BLOBS)})"
 )
 _PUT = (
-    "INSERT OR IGNORE INTO rows (job, key, line, kind, fingerprint, body, size, digest) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT OR IGNORE INTO rows (job, key, line, kind, fingerprint, body, size, digest, "
+    "data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 # Only jobs with one contract can have a request in common, such as variants that differ in rows.
 _TWINS = """
@@ -77,8 +79,8 @@ SELECT t.number FROM jobs t JOIN jobs j ON j.number = ?
 WHERE t.number < j.number AND t.fingerprint = j.fingerprint AND t.sample = j.sample
 """
 _REQUESTS = """
-SELECT COUNT(*), SUM(size) FROM (
-  SELECT DISTINCT fingerprint, size FROM rows r WHERE job = ? AND kind IN ('+', '-/+')
+SELECT COUNT(*), SUM(size), SUM(data) FROM (
+  SELECT DISTINCT fingerprint, size, data FROM rows r WHERE job = ? AND kind IN ('+', '-/+')
     AND NOT EXISTS (SELECT 1 FROM json_each(?) t JOIN rows o ON o.job = t.value
       AND o.fingerprint = r.fingerprint AND o.kind IN ('+', '-/+')))
 """
@@ -232,12 +234,11 @@ class SqliteDraft:
             if kind is not last:  # rows of one kind come together; an enum's value is dear
                 last, symbol = kind, kind.value if kind in _STORED else None
             if symbol is None:
-                values.append((number, row.key, row.line, None, None, None, None, None))
+                values.append((number, row.key, row.line, None, None, None, None, None, None))
                 continue
-            seen, line = row_digest(row.row_json), size(row.messages_json)
-            values.append(
-                (number, row.key, row.line, symbol, row.fingerprint, keep(row), line, seen)
-            )
+            seen, messages = row_digest(row.row_json), row.messages_json
+            sizes = size(messages), seen, data_bytes(messages)
+            values.append((number, row.key, row.line, symbol, row.fingerprint, keep(row), *sizes))
         before = self.db.total_changes
         try:
             self.db.executemany(_PUT, values)
@@ -300,8 +301,9 @@ class SqliteDraft:
         twins = [n for (n,) in self.db.execute(_TWINS, (number,))]
         if twins:
             self.db.execute(leaving.INDEX)
-        requests, size = self.db.execute(_REQUESTS, (number, json.dumps(twins))).fetchone()
-        return DraftTotals(requests, size or 0)
+        found = self.db.execute(_REQUESTS, (number, json.dumps(twins))).fetchone()
+        requests, size, data = found
+        return DraftTotals(requests, size or 0, data or 0)
 
     def record(self, ref: RecordRef) -> tuple[bytes, bytes]:
         """Return (messages, row) of a stored request."""

@@ -18,6 +18,11 @@ _MEMBERS = (
     "AND job = ? AND id BETWEEN ? AND ? AND ready_at <= ?"
 )
 
+_DATA = (
+    "UPDATE batches SET data = (SELECT COALESCE(SUM(c.data), 0) FROM conversations c "
+    "WHERE c.phase = 'batched' AND c.batch = number) WHERE number = ?"
+)
+
 
 def intend(db: sqlite3.Connection, event: BatchIntended) -> None:
     """Record a batch and make its requests members; set-based, inside a transaction.
@@ -33,6 +38,7 @@ def intend(db: sqlite3.Connection, event: BatchIntended) -> None:
     for part in event.parts:
         where = (event.lane, part.job, part.first, part.last, event.at)
         changed += db.execute(_MEMBERS, (phase, number, *where)).rowcount
+    db.execute(_DATA, (number,))
     if changed != event.members:
         raise StateError(
             f"A batch was to have {event.members} members, {changed} were found; "

@@ -70,7 +70,8 @@ _MADE_OF = """
 """
 
 _OUTSTANDING = """
-SELECT j.address, COUNT(*), SUM(c.size) FROM conversations c JOIN jobs j ON j.id = c.job
+SELECT j.address, COUNT(*), SUM(c.size), SUM(c.data)
+FROM conversations c JOIN jobs j ON j.id = c.job
 LEFT JOIN batches b ON b.number = c.batch
 WHERE c.phase = 'pending' OR (c.phase = 'batched' AND b.phase = 'intended' AND b.create_at IS NULL)
 GROUP BY j.id
@@ -94,7 +95,7 @@ SELECT id, provider, endpoint, model, hold_until, hold_reason, holds, hold_kind,
     AND ready_at > 0 AND ready_at > :now),
   (SELECT MIN(ready_at) FROM conversations WHERE lane = lanes.id AND phase = 'pending'
     AND ready_at > 0 AND ready_at > :now),
-  (SELECT size FROM conversations WHERE lane = lanes.id AND phase = 'pending'
+  (SELECT size - data FROM conversations WHERE lane = lanes.id AND phase = 'pending'
     AND ready_at <= :now ORDER BY id LIMIT 1)
 FROM lanes
 """
@@ -145,7 +146,7 @@ class StateReader:
     def outstanding(self) -> dict[JobAddress, DraftTotals]:
         """Return the requests that are agreed to and not sent, by job."""
         rows = self.db.execute(_OUTSTANDING)
-        return {JobAddress(address): DraftTotals(n, size) for address, n, size in rows}
+        return {JobAddress(address): DraftTotals(*totals) for address, *totals in rows}
 
     def judged_by(self, job: JobAddress) -> bytes | None:
         """Return the policy a job's replies were judged by; None for a job without items."""

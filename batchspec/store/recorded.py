@@ -28,8 +28,9 @@ from batchspec.store.rows import BATCH_COLUMNS, batch_record
 from batchspec.store.untidy import untidy
 
 _BACKLOG = """
-SELECT l.id, c.job, SUM(MAX(1, c.size + 1 - ?)) FROM lanes l JOIN conversations c ON c.lane = l.id
-  AND c.phase = 'pending' WHERE l.provider = ? AND l.model = ? AND c.ready_at <= ? GROUP BY 1, 2
+SELECT l.id, c.job, SUM(MAX(1, c.size - c.data + 1 - ?)) FROM lanes l
+  JOIN conversations c ON c.lane = l.id AND c.phase = 'pending'
+WHERE l.provider = ? AND l.model = ? AND c.ready_at <= ? GROUP BY 1, 2
 """
 # What a conversation cost beside the turns on record is the cost of its last reply.
 _COSTS_OF = """
@@ -120,7 +121,7 @@ class RecordedState(LeasedState):
     def pending(self, lane: LaneId, now: float = inf) -> Iterator[Waiting]:
         """Yield what can be sent in a lane at a time, in order."""
         rows = self.db.execute(
-            "SELECT id, job, size FROM conversations WHERE lane = ? AND phase = 'pending' "
+            "SELECT id, job, size, data FROM conversations WHERE lane = ? AND phase = 'pending' "
             "AND ready_at <= ? ORDER BY id",
             (lane, now),
         )

@@ -12,6 +12,7 @@ from batchspec.desired.expand import Expander, in_chunks
 from batchspec.errors import SpecError
 from batchspec.load.rows import read_rows
 from batchspec.state.events import Event, InputUploaded
+from batchspec.state.tokens import prompt_tokens
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
 PDF = b"%PDF-1.7\n" + b"pages" * 50
@@ -140,3 +141,37 @@ def test_few_large_requests_are_in_memory_at_a_time(world: World) -> None:
         assert [len(chunk) for chunk in in_chunks(rows, size=6000)] == [2, 2, 2]
         rows = Expander(job).expand(read_rows(job.rows, world.root))  # type: ignore[arg-type]
         assert [len(chunk) for chunk in in_chunks(rows, most=4)] == [4, 2]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_files_count_by_what_they_are_and_not_by_their_size(world: World, model: str) -> None:
+    """An image counts as 1,000 tokens and a page of a PDF as 1,500, in estimates and in queues."""
+    folder = pictures(world, *"abcd")
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes() * 100)
+    own = world.settings.providers[model.partition(":")[0]]
+    cap = {"*": 6_000}
+    limits = own.limits.model_copy(update={"max_enqueued_tokens": cap})
+    own = own.model_copy(update={"limits": limits})
+    providers = {**world.settings.providers, model.partition(":")[0]: own}
+    world.settings = world.settings.model_copy(update={"providers": providers})
+    spec(world, model)
+    world.model = lambda body: "x"
+    with world.open() as project:
+        (job,) = project.plan().jobs
+    assert 4 * 2_500 < job.estimate.input_tokens < 4 * 2_700, "not the 70,000 of 4 bytes a token"
+    assert world.apply().exit_code == 0
+    with world.open() as project, project.reader() as reader:
+        batches = reader.batches()
+    assert [batch.members for batch in batches] == [2, 2], "as many as the queue takes"
+    assert all(prompt_tokens(b.members, b.bytes - b.data) <= 6_000 < b.bytes / 4 for b in batches)
+
+
+def test_an_image_by_url_counts_though_it_is_short(world: World) -> None:
+    world.spec(
+        "j = Job(model='openai:gpt-5-mini', rows=rows.inline([{'id': 'a'}]), "
+        "prompt=lambda row: [Image('https://example.com/a.png')])"
+    )
+    with world.open() as project:
+        (job,) = project.plan().jobs
+    assert 1_000 < job.estimate.input_tokens < 1_100

@@ -77,3 +77,8 @@ CREATE TABLE memo (
   used_at REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX memo_used ON memo (used_at, size);
+
+-- Images and documents: bytes of lines that are no prompt, for estimates. Negative where an image is
+-- named by a URL.
+ALTER TABLE conversations ADD COLUMN data INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batches ADD COLUMN data INTEGER NOT NULL DEFAULT 0;
