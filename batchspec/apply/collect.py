@@ -29,6 +29,7 @@ from batchspec.reconcile.converse import after_feedback
 from batchspec.reconcile.retry import again_at
 from batchspec.reconcile.settle import Judge, settle
 from batchspec.spec.context import RunContext
+from batchspec.spec.output.members import DEFAULT_NAME
 from batchspec.state.events import BatchCollected
 from batchspec.state.records import BatchRecord
 from batchspec.state.remote import CallError, Throttled
@@ -223,7 +224,7 @@ class _Settling:
         if local is None:
             self._orphaned.add(member.job)
             if isinstance(result, Reply) and result.tool_calls:
-                settlement = _UNWANTED if member.wanted else CallTools(result.tool_calls)
+                settlement = _unjudged(result, wanted=member.wanted)
         if member.wanted and _we_cancelled(self._record, settlement):
             settlement = SendAgain("its batch was cancelled and a row wants it", wait=False)
         if self._recorder is not None and ref is not None and _lasts(result):
@@ -231,7 +232,7 @@ class _Settling:
         if not isinstance(result, Reply):
             return Judged(member, settlement, ref, _NO_USAGE, 0.0)
         cost = None if self._meter is None else self._meter(result.usage)
-        if isinstance(settlement, Answered) and settlement.outcome == "succeeded":
+        if isinstance(settlement, Answered) and settlement.text:
             answer = self._further.append(to_json(settlement.text))
             return Judged(member, settlement, ref, result.usage, cost, answer)
         if isinstance(settlement, AskAgain):
@@ -296,6 +297,13 @@ class _Settling:
             replies=self.replies,
             unread=lost or (not self.replies and _answered(self._record)),
         )
+
+
+def _unjudged(reply: Reply, *, wanted: bool) -> Settlement:
+    """Return what becomes of calls that nobody is there to run or to judge."""
+    if any(call.name.startswith(DEFAULT_NAME) for call in reply.tool_calls):
+        return Answered("succeeded")  # an output: it is judged once its job is back
+    return _UNWANTED if wanted else CallTools(reply.tool_calls)
 
 
 def stored_row(world: World, ref: RecordRef) -> dict[str, Any]:

@@ -101,7 +101,7 @@ class SimulatedProject:
         self._stack = ExitStack()
         self._reader: StateReader | None = None
         self._model = ScriptedModel(self._owners, self._mode)
-        self._modes: dict[str, OutputMode] = {}
+        self._modes: Mapping[str, OutputMode] = {}
         self.server = Server(self.directory / "provider", self._model, self.clock, **server)
         self.faults: Faults = self.server.app.state.engine.faults
         self._stack.callback(self.server.close)
@@ -140,8 +140,8 @@ class SimulatedProject:
 
     def _mode(self, address: str) -> OutputMode:
         if not self._modes:
-            outputs = {name: getattr(job, "output", None) for name, job in self._jobs().items()}
-            self._modes = {name: output_mode(output) for name, output in outputs.items()}
+            with self.open() as project:
+                self._modes = {desired.address: desired.output for desired in project.load()}
         return self._modes.get(address) or output_mode(None)
 
     def _owners(self, fingerprint: bytes) -> Sequence[tuple[JobAddress, RowKey]]:

@@ -280,6 +280,29 @@ def test_a_changed_output_function_judges_stored_replies_again_free(
     assert world.lines == lines
 
 
+@pytest.mark.parametrize("output", ["ToolOutput(City)", "[ToolOutput(City), Sea]", "[City, str]"])
+def test_an_output_that_came_while_its_job_was_away_is_judged_once_it_is_back(
+    world: World, output: str
+) -> None:
+    """Its batch goes on for the sake of another job; nothing is paid again."""
+    name = "final_result_City" if "Sea" in output else "final_result"
+    world.model = lambda body: (
+        {"role": "assistant", "tool_calls": [{"name": name, "arguments": GOOD}]}
+        if "tools" in body
+        else "text"
+    )
+    world.job("b", name="n")
+    world.spec(job(output))
+    world.apply(detach=True)
+    world.remove("m")
+    world.apply()
+    world.spec(job(output))
+    world.apply()
+    (item,) = world.items().values()
+    assert (item.outcome, item.turns, item.output_json()) == ("succeeded", 1, GOOD)
+    assert world.lines == 2
+
+
 def test_another_mode_is_another_request(world: World) -> None:
     world.spec(job("City"))
     world.model = speaking(GOOD)

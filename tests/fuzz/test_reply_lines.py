@@ -10,7 +10,7 @@ from batchspec.messages import LineError, Reply
 from batchspec.providers.openai.wire import ChatCompletionsWire
 from batchspec.reconcile.converse import after_feedback
 from batchspec.reconcile.settle import Judge, settle
-from batchspec.spec.output import NativeOutput, OutputMode, output_mode
+from batchspec.spec.output import NativeOutput, OutputMode, ToolOutput, output_mode
 from batchspec.state.settlement import Answered, AskAgain, CallTools, SendAgain
 from fuzz.amount import MINUTES, SEED
 from fuzz.corpus import corpus, line_for
@@ -23,6 +23,8 @@ WIRE = ChatCompletionsWire()
 def _judges() -> list[Judge]:
     modes: list[OutputMode] = [output_mode(kind) for kind in (str, dict[str, int], list[str])]
     modes.append(output_mode(NativeOutput(int, strict=False)))
+    modes += [output_mode(ToolOutput(int, name=name)) for name in ("lookup", "final_result")]
+    modes += [output_mode(kind) for kind in ([ToolOutput(int), bool], [int, str])]
     return [Judge(mode, tools=tools) for mode in modes for tools in (False, True)]
 
 
@@ -48,7 +50,8 @@ def check(line: bytes, judge: Judge) -> str:
     if isinstance(settlement, AskAgain | CallTools):
         assert isinstance(result, Reply)
         feedback = settlement.feedback if isinstance(settlement, AskAgain) else ""
-        messages = after_feedback([], WIRE.assistant(line), feedback)
+        answers = [WIRE.tool_answer(*answer) for answer in settlement.answers]
+        messages = after_feedback([], WIRE.assistant(line), feedback, answers)
         json.loads(json.dumps(messages, allow_nan=False).encode())
         told.append(json.dumps(messages, ensure_ascii=False))
     for text in told:

@@ -10,7 +10,14 @@ from pydantic import BaseModel
 from batchspec.errors import ModelRetry
 from batchspec.messages import LineError, LineErrorKind, Reply, ToolCall
 from batchspec.reconcile.settle import Judge, settle
-from batchspec.spec.output import FEEDBACK, NativeMode, NativeOutput, TextMode
+from batchspec.spec.output import (
+    FEEDBACK,
+    NativeMode,
+    NativeOutput,
+    TextMode,
+    ToolOutput,
+    output_mode,
+)
 from batchspec.state.settlement import Answered, AskAgain, CallTools, SendAgain, Settlement
 
 
@@ -22,6 +29,7 @@ CALL = ToolCall("call_1", "lookup", "{}")
 TEXT = Judge(TextMode())
 TYPED = Judge(NativeMode(NativeOutput(Triage)))
 TOOLS = Judge(TextMode(), tools=True, max_turns=3)
+OUTPUT_TOOLS = Judge(output_mode([ToolOutput(Triage), ToolOutput(int, name="n")]), tools=True)
 GOOD = Reply('{"queue": "bug"}')
 BAD = Reply('{"queue": "sales"}')
 
@@ -192,7 +200,14 @@ REPLIES = st.builds(
     st.none() | st.text(),
     st.sampled_from(["stop", "length", "tool_calls", "content_filter", "unknown"]),
     st.none() | st.text(),
-    st.lists(st.builds(ToolCall, st.text(), st.text(), st.text())).map(tuple),
+    st.lists(
+        st.builds(
+            ToolCall,
+            st.uuids().map(str),
+            st.text() | st.sampled_from(["final_result_Triage", "n"]),
+            st.text() | st.sampled_from(['{"queue": "bug"}', "{}"]),
+        )
+    ).map(tuple),
 )
 ERRORS = st.builds(
     LineError,
@@ -204,7 +219,7 @@ ERRORS = st.builds(
 
 @given(
     REPLIES | ERRORS,
-    st.sampled_from([TEXT, TYPED, TOOLS]),
+    st.sampled_from([TEXT, TYPED, TOOLS, OUTPUT_TOOLS]),
     st.integers(1, 12),
     st.integers(0, 4),
     st.integers(0, 3),
@@ -216,6 +231,9 @@ def test_whatever_comes_is_settled(
     found = judged(result, judge, turn=turn, attempts=attempts, output_retries=output_retries)
     if isinstance(found, AskAgain):
         assert output_retries < judge.output_retries
+        assert isinstance(result, Reply)
+        answered = [answer.call for answer in found.answers]
+        assert answered == [call.id for call in result.tool_calls], "each call has its answer"
     if isinstance(found, SendAgain):
         assert attempts + 1 < judge.retries
     if isinstance(found, AskAgain | CallTools):
