@@ -14,8 +14,9 @@ from batchspec.errors import Diagnostic, Source
 from batchspec.load.csv_rows import read_csv
 from batchspec.load.errors import explain
 from batchspec.load.keys import KeyOf, key_of
+from batchspec.load.tables import TableInvalid, table_rows
 from batchspec.load.text import not_text, unreadable
-from batchspec.spec.rows import Csv, Files, FromCallable, Inline, Jsonl, PlainSource
+from batchspec.spec.rows import Csv, Files, FromCallable, Inline, Jsonl, Parquet, PlainSource
 from batchspec.spec.shapes import is_rows
 
 Rows = Iterator[SourceRow | Diagnostic]
@@ -33,6 +34,8 @@ def read_rows(source: PlainSource, root: Path) -> Rows:
             yield from _open(source.path, source.source, root, lambda f: _jsonl(source, f))
         case Csv():
             yield from _open(source.path, source.source, root, lambda f: read_csv(source, f))
+        case Parquet():
+            yield from _parquet(source, root)
         case Files():
             yield from _files(source, root)
         case Inline():
@@ -144,6 +147,15 @@ def _files(source: Files, root: Path) -> Rows:
         )
 
 
+def _parquet(source: Parquet, root: Path) -> Rows:
+    try:
+        yield from _plain(table_rows(root / source.file), source)
+    except OSError as error:
+        yield unreadable(source.file, root, source.source, error)
+    except TableInvalid as error:
+        yield Diagnostic(summary=error.summary, detail=error.detail, source=source.source)
+
+
 def _called(source: FromCallable) -> Rows:
     try:
         rows = source.function()
@@ -159,7 +171,7 @@ def _called(source: FromCallable) -> Rows:
         yield from explain(error, source.source, "reading rows")
 
 
-def _plain(rows: Iterable[Any], source: Inline | FromCallable) -> Rows:
+def _plain(rows: Iterable[Any], source: Inline | FromCallable | Parquet) -> Rows:
     find: KeyOf | None = None
     for number, row in enumerate(rows, 1):
         data = _json_object(row, number, source.source)

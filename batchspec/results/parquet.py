@@ -59,12 +59,17 @@ def export_parquet(items: Items, file: BinaryIO) -> Exported:
     columns = _columns(items())
     schema = {name: column.dtype(polars) for name, column in columns.items()}
     exported = Exported()
+    raised: list[Exception] = []
 
     def frames() -> Iterator[Any]:
-        remaining = iter(items())
-        while chunk := list(islice(remaining, _CHUNK)):
-            exported.items += len(chunk)
-            yield polars.DataFrame(_series(polars, chunk, columns, exported), schema=schema)
+        try:
+            remaining = iter(items())
+            while chunk := list(islice(remaining, _CHUNK)):
+                exported.items += len(chunk)
+                yield polars.DataFrame(_series(polars, chunk, columns, exported), schema=schema)
+        except Exception as error:
+            raised.append(error)
+            raise
 
     from polars.io.plugins import register_io_source  # noqa: PLC0415 - see `_installed`
 
@@ -76,12 +81,18 @@ def export_parquet(items: Items, file: BinaryIO) -> Exported:
         return frames()
 
     lazy = register_io_source(source, schema=schema)
-    lazy.sink_parquet(
-        file,
-        row_group_size=_ROWS if widest is None else max(1, _GROUP // widest),
-        maintain_order=True,
-        engine="streaming",
-    )
+    try:
+        lazy.sink_parquet(
+            file,
+            row_group_size=_ROWS if widest is None else max(1, _GROUP // widest),
+            maintain_order=True,
+            engine="streaming",
+        )
+    except Exception:
+        # Some versions of polars raise an error of their own for it.
+        if raised:
+            raise raised[0] from None
+        raise
     return exported
 
 

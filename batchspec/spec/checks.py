@@ -92,7 +92,8 @@ def _rows(value: Any) -> Iterable[str]:
     if not isinstance(value, row_sources.RowSource):
         yield (
             "`rows` says where rows come from: rows.inline([…]), rows.csv(…), rows.jsonl(…),"
-            f" rows.files(…), rows.iterable(…), rows.outputs_of(…) or rows.collect(…);"
+            " rows.parquet(…), rows.files(…), rows.iterable(…), rows.outputs_of(…) or"
+            " rows.collect(…);"
             f" got {value!r:.80}."
         )
 

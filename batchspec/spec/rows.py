@@ -64,6 +64,15 @@ class Csv:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Parquet:
+    """A Parquet file; values have the types of their columns."""
+
+    file: str
+    key: str | None = None
+    source: Source = field(default_factory=call_site, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
     """A row per file: `path` (relative to the project), `name` and, if wanted, `text`."""
 
@@ -104,7 +113,7 @@ class Collect:
 
 JUDGED = OutputsOf(job="", source=Source("<judge>"))
 """Of a job without rows, which grades another one: it gets the answers of that one."""
-PlainSource = Inline | Jsonl | Csv | Files | FromCallable
+PlainSource = Inline | Jsonl | Csv | Parquet | Files | FromCallable
 """Sources that can be read without knowing any answer."""
 DerivedSource = OutputsOf | Collect
 """Sources made of the answers of another job."""
@@ -152,6 +161,18 @@ def csv(
     return Csv(
         path=_path("csv", path), key=_key(key), delimiter=delimiter, encoding=_encoding(encoding)
     )
+
+
+def parquet(path: str | PathLike[str], *, key: str | None = None) -> Parquet:
+    """Return the rows of a Parquet file; needs the extra `data`.
+
+    Values become JSON values as those of `iterable` do: a date is its ISO text, NaN is null.
+
+    Args:
+        path: Relative to the project's folder, the one that holds `specs/`.
+        key: The column that identifies a row.
+    """
+    return Parquet(file=_path("parquet", path), key=_key(key))
 
 
 def files(

@@ -21,7 +21,12 @@ def test_a_live_endpoint_gives_vectors_in_either_form(
     folder: Folder, serve: Callable[..., str]
 ) -> None:
     """Asked for numbers it sends them; what is kept is the same."""
-    lines = ["[providers.laptop]", 'type = "live"', f'base_url = "{serve()}"', 'api_key_env = "KEY"']
+    lines = [
+        "[providers.laptop]",
+        'type = "live"',
+        f'base_url = "{serve()}"',
+        'api_key_env = "KEY"',
+    ]
     folder.write("batchspec.toml", "\n".join(lines))
     folder.variables["KEY"] = "any"
     kept = []

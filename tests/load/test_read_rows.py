@@ -1,5 +1,6 @@
 """Reading rows: values, keys, and the line of everything that is wrong."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -7,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from pydantic import BaseModel
 
 from batchspec.desired.expand import SourceRow
 from batchspec.errors import Diagnostic
+from batchspec.load import tables
 from batchspec.load.rows import duplicate_key, read_rows
 from batchspec.spec import rows
 from batchspec.spec.rows import PlainSource
@@ -47,6 +50,53 @@ def test_csv_rows_know_their_lines(tmp_path: Path) -> None:
         SourceRow("2", {"id": "2", "text": 'c,"d"'}, 5, "d.csv"),
     ]
     assert bad == []
+
+
+def test_parquet_rows_have_the_types_of_their_columns(tmp_path: Path) -> None:
+    table = {
+        "id": ["a", "b"],
+        "n": [1, None],
+        "x": [0.5, float("nan")],
+        "day": [date(2026, 11, 28), None],
+        "tags": [["p", "q"], []],
+        "who": [{"name": "Ada"}, {"name": "Emmy"}],
+    }
+    pl.DataFrame(table).write_parquet(tmp_path / "d.parquet")
+    good, bad = read(rows.parquet("d.parquet"), tmp_path)
+    one = {"id": "a", "n": 1, "x": 0.5, "day": "2026-11-28", "tags": ["p", "q"]}
+    other = {"id": "b", "n": None, "x": None, "day": None, "tags": []}
+    assert good == [
+        SourceRow("a", {**one, "who": {"name": "Ada"}}, 1),
+        SourceRow("b", {**other, "who": {"name": "Emmy"}}, 2),
+    ]
+    assert bad == []
+
+
+def test_parquet_is_read_in_order_and_in_chunks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "_CHUNK", 7)
+    pl.DataFrame({"k": range(100)}).write_parquet(tmp_path / "d.parquet", row_group_size=13)
+    good, bad = read(rows.parquet("d.parquet", key="k"), tmp_path)
+    assert [row.key for row in good] == [str(n) for n in range(100)]
+    assert bad == []
+    first = next(read_rows(rows.parquet("d.parquet", key="k"), tmp_path))
+    assert isinstance(first, SourceRow)
+
+
+def test_what_is_wrong_with_parquet_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "data file cannot be read" in read(rows.parquet("no.parquet"), tmp_path)[1][0]
+    assert "data file cannot be read" in read(rows.parquet("."), tmp_path)[1][0]
+    (tmp_path / "d.parquet").write_text("id,text\n1,x\n")
+    assert "file is not Parquet. d.parquet: " in read(rows.parquet("d.parquet"), tmp_path)[1][0]
+    pl.DataFrame({"id": ["a", None], "b": [b"x", b"\xff"]}).write_parquet(tmp_path / "e.parquet")
+    good, bad = read(rows.parquet("e.parquet"), tmp_path)
+    assert [row.key for row in good] == ["a"]
+    assert "Row 2" in bad[0]
+    monkeypatch.setitem(sys.modules, "polars", None)
+    assert "pip install 'batchspec[data]'" in read(rows.parquet("e.parquet"), tmp_path)[1][0]
 
 
 def test_csv_may_have_a_bom_another_delimiter_and_another_encoding(tmp_path: Path) -> None:
