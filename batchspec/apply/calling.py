@@ -143,6 +143,7 @@ class Calling:
             row=self.row,
             turn=turn.turn,
             call_id=f"{turn.conversation}.{turn.turn}.{call.position}.{call.call_id}",
+            retry=turn.tried.get(call.name, 0),
         )
 
     async def _attempt(self, prepared: Prepared, positional: tuple[Any, ...]) -> str:

@@ -22,6 +22,8 @@ class RunContext(Generic[Deps]):
         call_id: Stable across restarts: use it to make a side effect idempotent. Empty in a
             validator.
         attempt: Number of the attempt at this call, from 1.
+        retry: Turns in a row, up to this one, in which the model was told to call this tool in
+            another way; 0 in a validator.
     """
 
     deps: Deps
@@ -31,6 +33,7 @@ class RunContext(Generic[Deps]):
     turn: int = 1
     call_id: str = ""
     attempt: int = 1
+    retry: int = 0
 
 
 def takes_context(function: Callable[..., Any]) -> bool:

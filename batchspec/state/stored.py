@@ -172,6 +172,8 @@ class ToolTurn:
     calls: tuple[CallRecord, ...]
     earlier: Mapping[str, int] = field(default_factory=dict[str, int])
     """Calls of earlier turns, by name."""
+    tried: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Turns in a row, up to this one, in which the model was told to call a tool in another way."""
 
 
 class CallDone(NamedTuple):

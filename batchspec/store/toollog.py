@@ -27,6 +27,11 @@ _CALLS = (
     "reused FROM tool_calls WHERE conversation = ? AND turn = ? ORDER BY position"
 )
 _EARLIER = "SELECT name, COUNT(*) FROM tool_calls WHERE conversation = ? AND turn < ? GROUP BY name"
+_TRIED = """
+SELECT name, MAX(result LIKE '{"error": %') FROM tool_calls
+WHERE conversation = ? AND turn < ? GROUP BY name, turn ORDER BY turn
+"""
+"""With the space an answer is ours, to a call that was not accepted; results of tools have none."""
 _RUNNING = (
     "UPDATE tool_calls SET status = 'running', attempts = attempts + 1, started_at = ? "
     "WHERE conversation = ? AND turn = ? AND position = ?"
@@ -60,9 +65,18 @@ def tool_turns(
             row=None if row[6] is None else RecordRef(row[6]),
             calls=tool_calls(db, row[0], row[1]),
             earlier={} if row[1] == 1 else dict(db.execute(_EARLIER, row[:2]).fetchall()),
+            tried={} if row[1] == 1 else _tried(db, *row[:2]),
         )
         for row in db.execute(_WORK, (job, json.dumps(list(but)), limit)).fetchall()
     ]
+
+
+def _tried(db: sqlite3.Connection, conversation: str, turn: int) -> dict[str, int]:
+    """Return in how many turns in a row, up to now, calls of a tool were not accepted, by name."""
+    found: dict[str, int] = {}
+    for name, in_vain in db.execute(_TRIED, (conversation, turn)):
+        found[name] = found.get(name, 0) + 1 if in_vain else 0
+    return found
 
 
 def tool_calls(

@@ -12,6 +12,7 @@ from worlds import World
 
 from batchspec import Job, rows
 from batchspec.desired.expand import Expander
+from batchspec.errors import SpecError
 from batchspec.load.build import load_project
 from batchspec.plan.changes import Kind
 
@@ -120,6 +121,20 @@ def test_deps_of_a_run_are_made_once_for_instructions() -> None:
     for row in SHOPS:
         rendered(job, row)
     assert len(made) == 1
+
+
+def test_deps_may_be_made_by_an_async_function_and_not_by_one_that_yields() -> None:
+    async def deps() -> Shop:
+        return Shop("Frey")
+
+    def yielded() -> Iterator[Shop]:
+        yield Shop()
+
+    given: Any = {"model": "openai:m", "rows": rows.inline(SHOPS), "prompt": "?"}
+    job = Job.from_agent(_greeting(), deps=deps, **given)
+    assert rendered(job, SHOPS[0])[0]["content"] == "You work for Frey."
+    with pytest.raises(SpecError, match="`deps` yields"):
+        Job.from_agent(_greeting(), deps=yielded, **given)
 
 
 def test_an_error_of_an_instruction_is_told_with_its_row() -> None:
@@ -247,6 +262,26 @@ def test_a_tool_that_takes_too_long_tells_the_model(tmp_path: Path) -> None:
     assert (outcome, said) == ("succeeded", '{"error": "Timed out after 0.01 seconds."}')
 
 
+def test_a_tool_knows_how_often_it_was_tried(tmp_path: Path) -> None:
+    seen: list[tuple[int, bool]] = []
+
+    def stubborn(ctx: RunContext[None]) -> str:
+        seen.append((ctx.retry, ctx.last_attempt))
+        if not ctx.last_attempt:
+            raise ModelRetry("Again.")
+        return "well"
+
+    agent = Agent(model_of("openai"), tools=[Tool(stubborn, name="f", max_retries=2)])
+    asked = iter([call("f"), call("f"), call("f"), "done"])
+    job = Job.from_agent(
+        agent, model="openai:gpt-5-mini", rows=rows.inline([{"id": "a", "prompt": "?"}])
+    )
+    with World(tmp_path, model=lambda body: next(asked), jobs={"m.j": job}) as world:
+        world.apply()
+        assert world.texts() == {"a": "done"}
+    assert seen == [(0, False), (1, False), (2, True)]
+
+
 def test_the_validation_context_reaches_tools(tmp_path: Path) -> None:
     from pydantic import BaseModel, ValidationInfo, field_validator  # noqa: PLC0415
 
@@ -274,13 +309,17 @@ def test_the_validation_context_reaches_tools(tmp_path: Path) -> None:
 def test_a_sequential_tool_runs_alone(tmp_path: Path) -> None:
     running: list[str] = []
     most: list[list[str]] = []
+    together = anyio.Event()
 
     def tracked(name: str) -> Any:
         async def track() -> str:
             running.append(name)
             most.append(sorted(running))
-            for _ in range(5):
-                await anyio.lowlevel.checkpoint()
+            # Those that may run together wait for each other.
+            if len(running) == 3:
+                together.set()
+            if name != "alone":
+                await together.wait()
             running.remove(name)
             return name
 
@@ -295,7 +334,6 @@ def test_a_sequential_tool_runs_alone(tmp_path: Path) -> None:
 
     wanted = [(name, "{}") for name in ("a", "alone", "b", "alone", "c")]
     conversation(tmp_path, agent, calls(*wanted), "done")
-    assert max(map(len, most)) > 1
     assert all(names == ["alone"] for names in most if "alone" in names)
 
 

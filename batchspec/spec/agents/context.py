@@ -1,5 +1,6 @@
 """The `RunContext` of Pydantic AI that an agent's functions get from a job."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -7,9 +8,10 @@ from typing import Any, cast
 import pydantic_ai
 from pydantic_ai.usage import RunUsage, UsageLimits
 
-from batchspec.spec.agents.probe import AnyAgent
+from batchspec.spec.agents.probe import AnyAgent, wait_for
 from batchspec.spec.checks import positional
 from batchspec.spec.context import RunContext
+from batchspec.spec.deps import held
 
 DepsFactory = Callable[..., Any]
 
@@ -65,6 +67,18 @@ class Deps:
         if not self.by_row:
             return once
         return cast("DepsFactory", self.factory)(row)
+
+    def once(self) -> Any:
+        """Return those of a run, for functions that are called before there is one."""
+        if self.factory is None:
+            return None
+        made = self.factory()
+        return wait_for(made) if inspect.iscoroutine(made) else made
+
+    @property
+    def yields(self) -> bool:
+        """Whether the factory ends what it made, which only a run can do."""
+        return self.factory is not None and not self.by_row and held(self.factory) is not None
 
 
 @dataclass(frozen=True, slots=True)

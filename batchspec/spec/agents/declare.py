@@ -15,7 +15,7 @@ from batchspec.spec.agents.model import the_model
 from batchspec.spec.agents.outputs import Outputs
 from batchspec.spec.agents.parts import judge
 from batchspec.spec.agents.probe import AnyAgent, OpenAIModel, Seen, look, silent
-from batchspec.spec.agents.prompts import instructions_of
+from batchspec.spec.agents.prompts import RowPrompts, instructions_of
 from batchspec.spec.agents.settings import settings_of
 from batchspec.spec.agents.tools import tools_of
 from batchspec.spec.prompt import Template
@@ -93,6 +93,11 @@ def _made(
             "validation_context", "Its `validation_context` reaches tools, but not the output type."
         )
     _wanted(agent, deps, found)
+    if deps.yields and isinstance(filled["instructions"], RowPrompts):
+        found.broken(
+            "Its instructions are made by functions, also when a plan is made, and `deps` yields:"
+            " write a factory that returns the deps, or one of a row."
+        )
     made = filled | dict(given)
     if deps.by_row:
         # Those of a row are made for each call; batchspec itself knows those of a run only.
@@ -103,7 +108,7 @@ def _made(
 def _seen(agent: AnyAgent, model: OpenAIModel, deps: Deps, found: Findings) -> Seen | None:
     unknown: Any = Missing("deps", "tools are the same for all rows, and described before any")
     if deps.factory is not None and not deps.by_row and _describes_with_deps(agent, found):
-        unknown = deps.factory()
+        unknown = deps.once()
     try:
         return look(agent, model, deps=unknown)
     except Exception as error:  # noqa: BLE001 - whatever the agent's own functions raise

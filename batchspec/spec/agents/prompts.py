@@ -65,8 +65,7 @@ class RowPrompts:
     def _shared(self) -> Any:
         # A factory without parameters is called once for all rows, as it is for tools.
         if not self._once:
-            factory = self._deps.factory
-            self._once.append(None if factory is None else factory())
+            self._once.append(self._deps.once())
         return self._once[0]
 
 

@@ -31,6 +31,13 @@ from batchspec.spec.strict import Strict
 from batchspec.spec.tool import Tool
 
 
+class TriedTooOften(RuntimeError):  # noqa: N818 - reads as what is said
+    """The model called a tool in vain once more than the agent's retries allow."""
+
+    def __init__(self, told: Any, retries: int) -> None:
+        super().__init__(f"its {retries} retries are used up; the last call: {told}")
+
+
 class AgentTool(Tool[..., Any]):
     """A tool of an agent; its schema is the one Pydantic AI would send."""
 
@@ -59,6 +66,13 @@ class AgentTool(Tool[..., Any]):
     def bind(self, arguments: str) -> dict[str, Any]:
         """Return the arguments as they came; the toolset validates them when it is called."""
         return {"arguments": arguments}
+
+
+def _told(error: ValidationError | TheirRetry) -> Any:
+    """Return what the model is told of a call that was not accepted, a text or error details."""
+    if isinstance(error, ValidationError):
+        return from_json(error_details(error))
+    return error.message
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -92,7 +106,12 @@ class Calls:
         tool = cast("Mapping[str, ToolsetTool[Any]]", self.manager.tools)[name]
         call = given.call_id.split(".", 3)[-1]
         context = self.contexts.make(
-            given, tool_name=name, tool_call_id=call, max_retries=tool.max_retries
+            given,
+            tool_name=name,
+            tool_call_id=call,
+            retry=given.retry,
+            retries={name: given.retry},
+            max_retries=tool.max_retries,
         )
         try:
             values = tool.args_validator.validate_json(
@@ -104,10 +123,10 @@ class Calls:
                     await checked
             async with self._alone(given.call_id, sequential=tool.tool_def.sequential):
                 result = await self.manager.toolset.call_tool(name, values, context, tool)
-        except ValidationError as error:
-            raise ModelRetry(from_json(error_details(error))) from error
-        except TheirRetry as error:
-            raise ModelRetry(error.message) from error
+        except (ValidationError, TheirRetry) as error:
+            if given.retry >= tool.max_retries:
+                raise TriedTooOften(_told(error), tool.max_retries) from error
+            raise ModelRetry(_told(error)) from error
         except ToolFailed as error:
             return {"error": error.message}
         except (CallDeferred, ApprovalRequired) as error:
@@ -146,7 +165,7 @@ def tools_of(
     made: list[AgentTool] = []
     for name, definition in sent.items():
         functions = functions_of(cast("Any", manager.tools)[name])
-        # The functions stand in the call for the fingerprint of what runs.
+        # Its functions stand in the call, for the fingerprint of what runs.
         call = partial(_call, calls, name, partial(_nothing, *functions))
         made.append(AgentTool(definition, call, functions[0] if functions else _call))
     return made
