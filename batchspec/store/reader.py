@@ -4,7 +4,6 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
-from functools import partial
 from itertools import islice
 from math import inf
 from pathlib import Path
@@ -229,14 +228,13 @@ class StateReader:
         more = "AND i.key = :key" if key is not None else ""
         if failed:
             more += " AND c.phase = 'final' AND c.outcome <> 'succeeded'"
-        older = int(not failed)
+        older, kept = (0, "0") if failed else (1, _KEPT)
         by, column = ("i.key", 1) if by_key else ("i.id", 0)
-        sql = partial(_ITEMS.format, more=more, older=older, kept=_KEPT if older else "0", by=by)
-        past, after = ">=", "" if by_key else 0  # a key may be empty
+        past, after = ">=", "" if by_key else 0
         while True:
-            rows = self.db.execute(
-                sql(past=past), {"job": number, "after": after, "limit": _CHUNK, "key": key}
-            ).fetchall()
+            sql = _ITEMS.format(more=more, older=older, kept=kept, by=by, past=past)
+            values = {"job": number, "after": after, "limit": _CHUNK, "key": key}
+            rows = self.db.execute(sql, values).fetchall()
             yield from self._items(rows)
             if len(rows) < _CHUNK:
                 return

@@ -77,6 +77,12 @@ class Bench:
         shutil.copy(self.problems(), project.folder / "data")
         return project
 
+    def compare(self, name: str, service: Service) -> ProjectOnDisk:
+        """Make the project that puts the 1,319 problems through two variants."""
+        project = self._project("compare", "ab.solved", name, service)
+        shutil.copy(self.problems(), project.folder / "data")
+        return project
+
     def chain(self, name: str, service: Service) -> ProjectOnDisk:
         """Make the project with three jobs in a chain; it needs no data."""
         return self._project("chain", "chain.whole", name, service)
