@@ -20,6 +20,7 @@ from batchspec.spec.context import RunContext, takes_context
 from batchspec.spec.embedding import ENDPOINT as EMBEDDINGS
 from batchspec.spec.job import graded, grades_itself, validated
 from batchspec.spec.output import finished
+from batchspec.spec.output.members import DEFAULT_NAME
 from batchspec.spec.vectors import raw, unpack
 from batchspec.state.stored import (
     StoredItem,
@@ -82,7 +83,16 @@ class Answers:
             # Accepted after it was judged again: what the state kept of it is the whole line.
             with suppress(Exception):
                 return self._desired.output.read(result)
-        return result.text or result.refusal
+        return result.text or result.refusal or self._called(result)
+
+    def _called(self, reply: Reply) -> str | None:
+        """Return what a reply gave as its output by a call, accepted or not."""
+        if self._desired is None:
+            # Without the specs nobody knows the names of output tools that have one of their own.
+            named = [call for call in reply.tool_calls if call.name.startswith(DEFAULT_NAME)]
+            return next((call.arguments for call in named or reply.tool_calls), None)
+        found = self._desired.output.candidates(reply)
+        return next((candidate.text for candidate in found if candidate.call), None)
 
     def value(self, text: str, item: StoredItem) -> Any:
         """Return the validated output of an item that succeeded.

@@ -186,10 +186,10 @@ class ProjectOnDisk:
         assert code == -signal.SIGKILL, f"{place} was not reached: {code}\n{self.said()}"
         self.kills += 1
 
-    def apply_and_kill(self, proxy: Proxy, trap: Trap) -> None:
+    def apply_and_kill(self, proxy: Proxy, trap: Trap, *options: str) -> None:
         """Apply until a request springs the trap, which kills the process."""
         proxy.trap = trap
-        process = self.start("apply", "--auto-approve")
+        process = self.start("apply", "--auto-approve", *options)
         trap.action = process.kill
         code = self._end(process)
         assert code == -signal.SIGKILL, f"{trap} was not reached: {code}\n{self.said()}"

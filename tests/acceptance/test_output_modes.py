@@ -66,12 +66,7 @@ def test_an_enum_of_77_intents_in_every_mode(bench: Bench) -> None:
     service = bench.service("modes-banking77", "--pace", "0.02")
     project = _in_modes(bench.banking77("modes-banking77", service))
     trap = Trap("download", "after", nth=2)
-    service.proxy.trap = trap
-    process = project.start("apply", "--auto-approve", "--target", "modes.*")
-    trap.action = process.kill
-    process.wait(60)
-    assert trap.sprung.is_set(), project.said()
-    service.proxy.wait_until_idle()
+    project.apply_and_kill(service.proxy, trap, "--target", "modes.*")
     _apply(project)
     everything: list[dict[str, Any]] = []
     jobs = [*JOBS, "modes.chat_function"]

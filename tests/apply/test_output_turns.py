@@ -134,6 +134,7 @@ def test_each_way_to_fail_has_its_name(  # noqa: PLR0917
     assert item.outcome == outcome
     assert told in (item.reason or "")
     assert FEEDBACK not in (item.reason or "")
+    assert outcome == "refused" or "many" in (item.text or ""), "what it said can be looked at"
 
 
 @pytest.mark.parametrize(
@@ -277,6 +278,10 @@ def test_a_changed_output_function_judges_stored_replies_again_free(
     world.apply()
     item = world.items()["a"]
     assert (item.outcome, item.output) == ("succeeded", before), "and back, from the raw reply"
+    with world.open() as project, project.reader() as reader:
+        (stored,) = reader.items("m.j")  # type: ignore[arg-type]
+        bare = Item(stored, Answers(item.address, project.providers["openai"].wires))  # type: ignore[arg-type]
+    assert "Ulm" in (bare.text or ""), "readable without the specs all the same"
     assert world.lines == lines
 
 
