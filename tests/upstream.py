@@ -27,6 +27,7 @@ from pydantic_core import from_json, to_json
 
 from batchspec.simulator import SchemaModel
 from batchspec.simulator.endpoints.chat import ChatCompletions
+from batchspec.simulator.endpoints.responses import Responses
 
 ROOT = Path(__file__).parents[1]
 DEADLINE = 60.0
@@ -148,7 +149,9 @@ class Endpoint:
             await _answer(send, rule.status, content[: len(content) // 2], headers, more=True)
             return
         if rule.status == 200:
-            self.seen["answered"].append(json.loads(body)["messages"][-1]["content"])
+            asked = json.loads(body)
+            said = asked.get("messages") or asked["input"]
+            self.seen["answered"].append(said[-1].get("content"))
         await _answer(send, rule.status, content, rule.headers)
 
     def _rule(self, text: str) -> Rule:
@@ -184,8 +187,9 @@ async def _answer(
 
 
 def _made_up(path: str, body: dict[str, Any]) -> bytes:
-    assert path == ChatCompletions.path
-    return to_json(ChatCompletions(SchemaModel()).respond(body, None, 0).body)
+    endpoint = ChatCompletions if path == ChatCompletions.path else Responses
+    assert path == endpoint.path
+    return to_json(endpoint(SchemaModel()).respond(body, None, 0).body)
 
 
 class _Server(uvicorn.Server):

@@ -18,7 +18,7 @@ _WORTHWHILE = 20
 
 @dataclass(frozen=True, slots=True)
 class UnderWay:
-    """What is at the provider, or about to be, of one provider's model; endpoints share a queue.
+    """What is at the provider, or about to be, of one model at one account, at all endpoints.
 
     Batches that double others and batches that are being cancelled count until they ended.
 
@@ -43,7 +43,7 @@ def under_way(lane: Lane, lanes: Iterable[Lane], batches: Iterable[BatchRecord])
         lanes: All.
         batches: All that are open.
     """
-    same = {one.id for one in lanes if (one.provider, one.model) == (lane.provider, lane.model)}
+    same = {one.id for one in lanes if one.queue == lane.queue}
     found = [
         batch
         for batch in batches

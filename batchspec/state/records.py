@@ -65,6 +65,10 @@ class RequestCounts:
     failed: int = 0
 
 
+_AT = {"openai-responses": "openai"}
+"""Providers that are another one's account at another endpoint."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lane:
     """One provider, endpoint and model: requests of a lane may share a batch."""
@@ -73,6 +77,11 @@ class Lane:
     provider: str
     endpoint: str
     model: str
+
+    @property
+    def queue(self) -> tuple[str, str]:
+        """Return whose queue of which model its batches are in."""
+        return _AT.get(self.provider, self.provider), self.model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ from batchspec.store.untidy import untidy
 _BACKLOG = """
 SELECT l.id, c.job, SUM(MAX(1, c.size - c.data + 1 - ?)) FROM lanes l
   JOIN conversations c ON c.lane = l.id AND c.phase = 'pending'
-WHERE l.provider = ? AND l.model = ? AND c.ready_at <= ? GROUP BY 1, 2
+WHERE l.id IN (SELECT value FROM json_each(?)) AND c.ready_at <= ? GROUP BY 1, 2
 """
 # What a conversation cost beside the turns on record is the cost of its last reply.
 _COSTS_OF = """
@@ -130,7 +130,8 @@ class RecordedState(LeasedState):
 
     def backlog(self, model: Lane, now: float) -> Mapping[tuple[LaneId, int], int]:
         """Return the prompt bytes that can be sent, by lane of a provider's model and by job."""
-        rows = self.db.execute(_BACKLOG, (ENVELOPE, model.provider, model.model, now))
+        lanes = [one.lane.id for one in self.lanes() if one.lane.queue == model.queue]
+        rows = self.db.execute(_BACKLOG, (ENVELOPE, json.dumps(lanes), now))
         return {(LaneId(lane), job): size for lane, job, size in rows}
 
     def untidy(self, limit: int) -> Sequence[BatchRecord]:

@@ -404,3 +404,33 @@ def test_without_the_input_file_names_decide(world: World) -> None:
     assert (result.members, result.unmatched) == (1, 1)
     world.apply()
     assert world.texts() == {"a": "SAY A", "b": "SAY B"}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"input": "say a"},
+        {"input": [{"role": "user", "content": "say a"}]},
+        {
+            "input": [
+                {
+                    "type": "message",
+                    "role": "user",
+                    "content": [{"type": "input_text", "text": "say a"}],
+                }
+            ]
+        },
+    ],
+)
+def test_responses_may_be_asked_in_several_ways(world: World, asked: dict[str, Any]) -> None:
+    model = "openai-responses:gpt-5-mini"
+    world.spec(f"j = Job(model={model!r}, rows=rows.inline([{{'id': 'a'}}]), prompt='say {{id}}')")
+    world.model = lambda body: "A."
+    body = {"model": "gpt-5-mini", "store": False, "include": ["reasoning.encrypted_content"]}
+    url = "/v1/responses"
+    mine = {"custom_id": "x-1", "method": "POST", "url": url, "body": body | asked}
+    batch = by_hand(world, mine, endpoint=url)
+    assert imported(world, batch).members == 1
+    world.apply()
+    assert world.texts() == {"a": "A."}
+    assert world.created == 1

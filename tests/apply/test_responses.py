@@ -1,5 +1,6 @@
 """Conversations over `/v1/responses`: stateless turns, with everything that was said."""
 
+import itertools
 import json
 from typing import Any
 
@@ -172,3 +173,26 @@ def test_what_is_recorded_is_replayed(world: World) -> None:
     kept = [json.loads(line) for line in (world.root / "kept.jsonl").read_text().splitlines()]
     assert sum("function_call" in json.dumps(one) for one in kept) >= 2
     assert world.created == 4, "one row first, then the other, in every turn of the canary alone"
+
+
+def test_both_providers_of_an_account_share_the_queue_of_a_model(world: World) -> None:
+    """A bound on prompt tokens is that of the account, whatever endpoint asks."""
+    providers = {
+        name: own.model_copy(
+            update={"limits": own.limits.model_copy(update={"max_enqueued_tokens": {"*": 80}})}
+        )
+        for name, own in world.settings.providers.items()
+    }
+    world.settings = world.settings.model_copy(update={"providers": providers})
+    data = [{"id": str(n), "text": f"{n} " + "word " * 30} for n in range(2)]
+    for name, provider in {"m": "openai", "n": "openai-responses"}.items():
+        world.spec(
+            f"j = Job(model='{provider}:gpt-5-mini', rows=rows.inline({data}), prompt='{{text}}')",
+            name,
+        )
+    world.model = lambda body: "x"
+    world.apply()
+    assert world.texts("m.j") == world.texts("n.j") == {"0": "x", "1": "x"}
+    spans = sorted((b["created_at"], b["completed_at"]) for b in world.remote())
+    assert {b["endpoint"] for b in world.remote()} == {"/v1/responses", "/v1/chat/completions"}
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))

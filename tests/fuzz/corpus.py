@@ -92,7 +92,7 @@ FINAL = {
 
 
 @cache
-def corpus() -> dict[str, dict[str, bytes]]:
+def corpus(provider: str = "openai") -> dict[str, dict[str, bytes]]:
     """Return lines by job and kind; those that never ran are of the kind `expired`."""
     files: list[bytes] = []
 
@@ -102,7 +102,7 @@ def corpus() -> dict[str, dict[str, bytes]]:
 
     with TemporaryDirectory() as folder, World(Path(folder), model=_said_by_kind) as world:
         world.wire.faults.append(Fault("GET", "/files/.*/content", rewrite=keep, times=None))
-        world.spec(SPEC.format(rows=len(KINDS)))
+        world.spec(SPEC.format(rows=len(KINDS)).replace("openai:", f"{provider}:"))
         world.settings = world.settings.model_copy(update={"retries": 0})
         world.apply()
         owners = _owners(world)
@@ -116,7 +116,8 @@ def corpus() -> dict[str, dict[str, bytes]]:
 
 
 def _said_by_kind(body: dict[str, Any]) -> Any:
-    job, row = body["messages"][0]["content"].split()
+    said = body.get("messages") or body["input"]
+    job, row = said[0]["content"].split()
     return list(KINDS.values())[int(row[1:]) % len(KINDS)](job)
 
 

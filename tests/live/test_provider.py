@@ -34,6 +34,20 @@ def test_a_conversation_with_tools_runs_on_a_live_endpoint(
     assert server.seen["calls"] == calls
 
 
+def test_a_live_endpoint_may_speak_responses(
+    folder: Folder, server: UpstreamProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Turns with tools, whose items the other side checks as the service does."""
+    monkeypatch.chdir(folder.path)
+    assert main(["init", "--template", "tools"]) == 0
+    spec = folder.path / "specs/support.py"
+    spec.write_text(spec.read_text().replace("openai:gpt-5-mini", "laptop:gpt-5-mini"))
+    folder.live(server, endpoint="/v1/responses")
+    assert folder.apply() == 0, folder.said
+    assert "tool calls run" in folder.said
+    assert all(answer["text"] for answer in folder.results(job="support.answer").values())
+
+
 def test_the_bound_of_a_reply_has_the_name_that_local_servers_know(
     folder: Folder, server: UpstreamProcess
 ) -> None:
