@@ -75,8 +75,10 @@ def _plain(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return a body in which what can be said in several ways is said in ours.
 
     Responses take a text for one message of the user, instructions beside it, and texts as parts.
+    Vectors are the same in whatever form they come.
     """
     given, plain = body.get("input"), dict(body)
+    plain.pop("encoding_format", None)
     if "instructions" in body and isinstance(body["instructions"], str | None):
         del plain["instructions"]
     first = [] if "instructions" in plain else _system(body.get("instructions"))

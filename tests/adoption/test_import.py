@@ -13,6 +13,8 @@ from batchspec.plan.changes import Kind
 from batchspec.project.imported import ImportResult
 from batchspec.state.events import BatchCollected, CallFailed
 
+EMBEDDINGS = "/v1/embeddings"
+
 
 def imported(world: World, batch: str, address: str = "m.j", **options: Any) -> ImportResult:
     """Import as a process of its own would, and check the state afterwards."""
@@ -41,6 +43,32 @@ def test_keys_as_custom_ids(world: World) -> None:
     assert (world.created, world.lines) == (2, 3)
     assert all(item.cost is not None and item.cost > 0 for item in world.items().values())
     assert counts(world) == {" ": 3}
+
+
+@pytest.mark.parametrize("form", [{}, {"encoding_format": "float"}, {"encoding_format": "base64"}])
+def test_vectors_in_whatever_form_they_come(world: World, form: dict[str, str]) -> None:
+    """The plain API sends numbers, we ask for bytes: the request is the same."""
+    world.model = lambda body: [[float(len(body["input"])), 0.5]]
+    world.spec(
+        """
+        j = EmbeddingJob(model="openai:text-embedding-3-small", dimensions=2, input="say {id}",
+                         rows=rows.inline([{"id": "a"}, {"id": "bb"}]))
+        """
+    )
+    body = {"model": "text-embedding-3-small", "dimensions": 2, **form}
+    asked = {"method": "POST", "url": EMBEDDINGS}
+    lines = [
+        {**asked, "custom_id": f"x-{text}", "body": body | {"input": text}}
+        for text in ("say a", "say bb")
+    ]
+    result = imported(world, by_hand(world, *lines, endpoint=EMBEDDINGS))
+    assert (result.members, result.rows_without_line) == (2, 0)
+    assert world.apply().done
+    assert {key: item.output for key, item in world.items().items()} == {
+        "a": [5.0, 0.5],
+        "bb": [6.0, 0.5],
+    }
+    assert world.created == 1
 
 
 def test_equal_requests_under_other_names(world: World) -> None:
