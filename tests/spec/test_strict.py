@@ -1,5 +1,6 @@
 """The strict subset: what gets in, what is moved into descriptions, what is a problem."""
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -386,6 +387,18 @@ def test_a_null_for_what_is_left_out_is_read_so(kind: Any, text: str, value: Any
         assert read == {"name": "x", **value} if kind is Sparse else value
     assert strict.read("no json") == "no json"
     assert '"year":null' not in strict.read(text)
+
+
+@dataclass
+class Counted:
+    of: str
+    count: int = dataclasses.field(default=0, init=False)
+
+
+def test_a_field_a_dataclass_fills_itself_is_not_asked_for() -> None:
+    strict = strict_schema(schema_of(Counted))
+    assert list(strict.schema["properties"]) == ["of"]
+    assert TypeAdapter(Counted).validate_json(strict.read('{"of": "x"}')) == Counted("x")
 
 
 def test_sent_schemas_are_strict_where_they_are_to_be_or_can_be() -> None:
