@@ -62,6 +62,7 @@ class Here:
                 self._warn(trouble)
         await loop.close()
         await self.processes.close()
+        self.threads.close()
 
     @property
     def threads(self) -> Threads:

@@ -1,13 +1,15 @@
 """Threads for users' functions. One that never ends must not keep the process from ending."""
 
+import queue
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from typing import Any
 
 import anyio
 from anyio.from_thread import BlockingPortal
+
+_END = object()
 
 
 class FunctionRaised(Exception):  # noqa: N818 - reads as what happened
@@ -22,6 +24,49 @@ class FunctionRaised(Exception):  # noqa: N818 - reads as what happened
         self.error = error
 
 
+class Crossing:
+    """Passes things to an event loop from any thread, without making that wait for the loop.
+
+    What comes while the loop is busy crosses together.
+
+    Args:
+        portal: Of the loop.
+        take: Called in the loop with what came, in order.
+    """
+
+    def __init__(self, portal: BlockingPortal, take: Callable[[list[Any]], None]) -> None:
+        self._portal = portal
+        self._take = take
+        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        threading.Thread(target=self._run, name="crossing", daemon=True).start()
+
+    def put(self, thing: object) -> None:
+        """Pass something on."""
+        self._queue.put(thing)
+
+    def close(self) -> None:
+        """Pass nothing on after what came so far."""
+        self._queue.put(_END)
+
+    def _run(self) -> None:
+        open_ = True
+        while open_:
+            things = [self._queue.get()]
+            while not self._queue.empty():
+                things.append(self._queue.get())
+            if _END in things:
+                open_, things = False, things[: things.index(_END)]
+            try:
+                self._portal.start_task_soon(self._take, things)
+            except RuntimeError:  # the loop is gone
+                return
+
+
+def _set(events: Iterable[anyio.Event]) -> None:
+    for event in events:
+        event.set()
+
+
 class Threads:
     """Runs blocking functions, each in a daemon thread of its own, at once.
 
@@ -33,7 +78,7 @@ class Threads:
     """
 
     def __init__(self, portal: BlockingPortal) -> None:
-        self._portal = portal
+        self._crossing = Crossing(portal, _set)
 
     async def run(self, call: Callable[[], Any]) -> Any:
         """Return what a function returns; when cancelled, the thread is left behind.
@@ -63,5 +108,8 @@ class Threads:
 
     def tell(self, event: anyio.Event) -> None:
         """Set an event of the waiting loop, from any other thread."""
-        with suppress(RuntimeError):  # the loop may be gone
-            self._portal.start_task_soon(event.set)
+        self._crossing.put(event)
+
+    def close(self) -> None:
+        """Wait for no thread any more."""
+        self._crossing.close()
