@@ -27,6 +27,7 @@ from batchspec.ports import (
 )
 from batchspec.project.constraint import Constraint
 from batchspec.project.jobs import derived_rows, max_tokens, most_turns
+from batchspec.project.known import Known, known_rows
 from batchspec.project.rowpass import RowPass
 from batchspec.spec.rows import Collect, DerivedSource
 from batchspec.state.events import PlanAgreed
@@ -295,7 +296,8 @@ class Planner:
     def plan_waiting(self, job: DesiredJob, upstream: Sequence[JobPlan]) -> JobPlan:
         """Plan a job whose rows are not known yet: an upper bound."""
         rows = sum(plan.rows for plan in upstream)
-        requests = 1 if isinstance(job.rows, Collect) else rows
+        known = known_rows(self, job, upstream)
+        requests = 1 if isinstance(job.rows, Collect) else max(0, rows - known.free)
         answers = (
             max((p.estimate.output_tokens // p.requests for p in upstream if p.requests), default=0)
             or self.bounds.assumed_output_tokens
@@ -309,35 +311,31 @@ class Planner:
             turns=most_turns(job),
         )
         self.loads[job.address] = load
-        tally = Tally(job.address, f"{job.contract.provider}:{job.contract.model}", rows=requests)
+        tally = Tally(job.address, f"{job.contract.provider}:{job.contract.model}")
+        tally.rows = 1 if isinstance(job.rows, Collect) else rows
+        if known.same:
+            tally.add(Kind.KEEP, None, rows=known.same)
         plan = tally.plan(
             requests=load.requests,
             max_turns=load.turns,
             estimate=self.estimate(job, load),
             waits_for=job.depends_on,
         )
-        return replace(plan, forgets_at_most=self._may_forget(job, upstream))
+        return replace(plan, forgets_at_most=self._may_forget(job, upstream, known))
 
-    def _may_forget(self, job: DesiredJob, upstream: Sequence[JobPlan]) -> int:
+    def _may_forget(self, job: DesiredJob, upstream: Sequence[JobPlan], known: Known) -> int:
         """Return how many items may have no row once what they are made of is final, at most.
 
         Those stay that were made of an answer which is left as it is, and not judged anew.
         """
         recorded = self.draft.items_of(job.address)
+        if not isinstance(job.rows, Collect):
+            return max(0, recorded - known.items)
+        source, *others = job.depends_on
         changed = any(up.waits_for or up.counts.get(Kind.UPDATE) for up in upstream)
-        several = len(job.depends_on) > 1
-        if (
-            not recorded
-            or several
-            or changed
-            or not isinstance(job.rows, DerivedSource)
-            or job.rows.where
-        ):
+        if not recorded or changed or others or job.rows.where:
             return recorded
-        source = job.depends_on[0]
-        if isinstance(job.rows, Collect):
-            return 0 if any(self.draft.staying(source, source)) else recorded
-        return max(0, recorded - sum(self.draft.staying(source, job.address)))
+        return 0 if any(self.draft.staying(source, source)) else recorded
 
     def plan_removed(self, address: JobAddress, model: str) -> JobPlan | None:
         """Plan to forget a job that is in the state but not in the specs any more."""

@@ -30,34 +30,13 @@ from batchspec.state.stored import (
 from batchspec.state.tokens import data_bytes
 from batchspec.store import agreed, leaving
 from batchspec.store.agreed import Allowed
+from batchspec.store.drafted import SCHEMA, compare
 from batchspec.store.reader import StateReader
 from batchspec.store.schema import explain
 from batchspec.store.segments import SegmentWriter
 
 _Item = tuple[Fingerprint, ConversationPhase, Outcome | None, int, RecordRef, int, bool, bool, bool]
 _Same = tuple[ConversationId, ConversationPhase, Outcome | None, bool, bool, bool]
-_SCHEMA = """
-PRAGMA page_size = 16384;
-PRAGMA journal_mode = OFF;
-PRAGMA synchronous = OFF;
-PRAGMA cache_size = -32768;
-CREATE TABLE jobs (
-  number INTEGER PRIMARY KEY, address TEXT NOT NULL UNIQUE, state INTEGER,
-  fingerprint BLOB NOT NULL, provider TEXT NOT NULL, endpoint TEXT NOT NULL, model TEXT NOT NULL,
-  contract TEXT NOT NULL, policy BLOB NOT NULL, partial INTEGER NOT NULL, protect INTEGER NOT NULL,
-  scoped INTEGER NOT NULL, sample INTEGER NOT NULL
-);
-CREATE TABLE rows (
-  id INTEGER PRIMARY KEY, job INTEGER NOT NULL, key TEXT NOT NULL, line INTEGER,
-  kind TEXT, fingerprint BLOB, body INTEGER, size INTEGER, digest INTEGER,
-  data INTEGER,
-  UNIQUE (job, key)
-);
-CREATE TABLE sources (job INTEGER NOT NULL, upstream TEXT NOT NULL, collects INTEGER NOT NULL,
-  picks INTEGER NOT NULL, whole INTEGER NOT NULL);
-CREATE TABLE removed_jobs (address TEXT PRIMARY KEY);
-CREATE TABLE anew (fingerprint BLOB PRIMARY KEY) WITHOUT ROWID;
-"""
 _STORED = frozenset({Kind.SUBMIT, Kind.RESUBMIT, Kind.REUSE, Kind.UPDATE})
 _NOTHING = RecordedRow()
 _NO_ITEM, _NO_SAME = (*(None,) * 6, *(False,) * 3), (*(None,) * 3, *(False,) * 3)
@@ -117,7 +96,7 @@ class SqliteDraft:
         folder.mkdir(mode=0o700)
         os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         self.db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-        self.db.executescript(_SCHEMA + agreed.SCHEMA)
+        self.db.executescript(SCHEMA + agreed.SCHEMA)
         self.db.execute("BEGIN")
         self._numbers: dict[JobAddress, int] = {}
         self._recorded: dict[JobAddress, int | None] = {}
@@ -321,6 +300,18 @@ class SqliteDraft:
     def staying(self, upstream: JobAddress, job: JobAddress) -> Iterator[int]:
         """Yield numbers of items of a job made of answers of another that stay as they are."""
         return leaving.staying(self.db, self._reader.db, upstream, job)
+
+    def kept(self, job: JobAddress, keys: Sequence[str]) -> set[str]:
+        """Return the keys of rows that the plan leaves as they are, also of a job that waits."""
+        return leaving.kept(self.db, job, keys)
+
+    def note_kept(self, job: JobAddress, keys: Iterable[str]) -> None:
+        """Note rows of a job that waits which stay as they are, whatever becomes of others."""
+        self.db.executemany("INSERT INTO kept VALUES (?, ?)", ((job, key) for key in keys))
+
+    def compare(self, job: JobAddress, rows: Sequence[PlannedRow]) -> Mapping[str, bool]:
+        """Return the keys of rows that have an item, and whether it has the row's answer."""
+        return compare(self._items, self._reader.db, job, rows)
 
     # --- saved plans ---------------------------------------------------------------------------
 

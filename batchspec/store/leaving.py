@@ -66,6 +66,10 @@ _KEPT = """
 SELECT COUNT(*) FROM json_each(:keys) k LEFT JOIN rows r ON r.job = :job AND r.key = k.value
 WHERE CASE WHEN r.id IS NULL THEN :partial ELSE r.kind IS NULL END
 """
+_PLANNED_KEPT = _KEPT.replace("COUNT(*)", "k.value")
+_WAITING_KEPT = """
+SELECT k.value FROM json_each(:keys) k JOIN kept w ON w.job = :address AND w.key = k.value
+"""
 
 
 def staying(
@@ -83,6 +87,16 @@ def staying(
         values = {"keys": keys, "job": number, "partial": partial}
         yield draft.execute(_KEPT, values).fetchone()[0]
         after = rows[-1][0]
+
+
+def kept(draft: sqlite3.Connection, job: JobAddress, keys: Sequence[str]) -> set[str]:
+    """Return the keys of rows that a plan leaves as they are."""
+    values = {"keys": json.dumps(list(keys)), "address": job}
+    planned = draft.execute("SELECT number, partial FROM jobs WHERE address = ?", (job,)).fetchone()
+    if planned is None:
+        return {key for (key,) in draft.execute(_WAITING_KEPT, values)}
+    values |= {"job": planned[0], "partial": planned[1]}
+    return {key for (key,) in draft.execute(_PLANNED_KEPT, values)}
 
 
 def wanted(draft: sqlite3.Connection, state: sqlite3.Connection, batch: BatchId) -> bool:

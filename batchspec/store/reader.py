@@ -24,6 +24,7 @@ from batchspec.state.records import (
 from batchspec.state.stored import DraftTotals, Fresh, StoredItem, StoredTurn
 from batchspec.store import wanted
 from batchspec.store.accounts import read_accounts
+from batchspec.store.fresh import where_fresh
 from batchspec.store.missing import find_missing
 from batchspec.store.rows import BATCH_COLUMNS, batch_record
 from batchspec.store.schema import open_database
@@ -55,18 +56,6 @@ WHERE i.job = :job AND {by} {past} :after {more}
 ORDER BY {by} LIMIT :limit
 """
 _KEPT = "(c.kept IS NOT NULL AND (c.phase <> 'final' OR c.outcome <> 'succeeded'))"
-
-_NEWS = """
-  AND i.id IN (
-    SELECT n.id FROM conversations s CROSS JOIN items n ON n.conversation = s.id
-    WHERE s.settled > 0 AND s.settled >= :since AND n.job = :job)
-"""
-_MADE_OF = """
-  AND EXISTS (
-    SELECT 1 FROM items u JOIN conversations a ON a.id = u.conversation
-    WHERE u.job = (SELECT id FROM jobs WHERE address = :source{0}) AND u.key = i.key
-      AND a.phase = 'final' AND a.outcome = 'succeeded' AND a.settled < :seen{0})
-"""
 
 _OUTSTANDING = """
 SELECT j.address, COUNT(*), SUM(c.size), SUM(c.data)
@@ -249,15 +238,10 @@ class StateReader:
 
         One look at all of them, for a writer that has the state to itself.
         """
-        parts = [" AND c.phase = 'final' AND c.outcome = 'succeeded'"]
-        values: dict[str, Any] = {"after": 0, "limit": -1, "since": fresh.since}
-        values["job"] = self._value("SELECT id FROM jobs WHERE address = ?", job)
-        if fresh.since:
-            parts.append(_NEWS)
-        for number, (source, seen) in enumerate(fresh.made_of):
-            parts.append(_MADE_OF.format(number))
-            values |= {f"source{number}": source, f"seen{number}": seen}
-        sql = _ITEMS.format(more="".join(parts), older=0, kept="0", by="i.id", past=">")
+        number = self._value("SELECT id FROM jobs WHERE address = ?", job)
+        more, values = where_fresh(fresh)
+        values |= {"after": 0, "limit": -1, "job": number}
+        sql = _ITEMS.format(more=more, older=0, kept="0", by="i.id", past=">")
         cursor = self.db.execute(sql, values)
         while rows := cursor.fetchmany(_CHUNK):
             yield from self._items(rows)

@@ -113,3 +113,51 @@ def test_asking_for_one_row_above_anew_runs_what_follows(world: World, asked: As
     assert asked.taken() == ["left BETTER", "say y"]
     assert world.apply().exit_code == ExitCode.DONE
     assert [text.partition(" ")[0] for text in asked.taken()] == ["deep", "right", "whole"]
+
+
+def at_most(world: World) -> dict[str, tuple[int, int, int]]:
+    """Return requests at most, rows that stay, and items forgotten at most, of jobs that wait."""
+    return {
+        job.address: (job.requests, job.counts.get(Kind.KEEP, 0), job.forgets_at_most)
+        for job in world.plan().jobs
+        if job.waits_for
+    }
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_plan_knows_what_stays_below_and_bounds_the_rest(world: World) -> None:
+    """One changed row of three, through every job below."""
+    graph(world, a="x", b="Y2", c="z")
+    assert at_most(world) == {
+        "m.left": (1, 2, 1),
+        "m.right": (1, 2, 1),
+        "m.deep": (1, 2, 1),
+        "m.whole": (1, 0, 1),
+    }
+    graph(world, a="x", b="y", c="z", d="new", where=", where=lambda item: item['key'] != 'a'")
+    assert at_most(world) == {
+        "m.left": (1, 2, 1),
+        "m.right": (1, 3, 0),
+        "m.deep": (2, 2, 1),
+        "m.whole": (1, 0, 1),
+    }
+
+
+@pytest.mark.usefixtures("asked")
+def test_nothing_is_known_below_what_is_judged_anew(world: World) -> None:
+    more = "def loud(value):\n    return value\n"
+    graph(world, a="x", b="y", c="z", more=more, up=", output_validators=[loud]")
+    assert at_most(world)["m.left"] == (3, 0, 3)
+    assert at_most(world)["m.deep"] == (3, 0, 3)
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_a_run_sends_no_more_than_its_plan_said(world: World, asked: Asked, *, eager: bool) -> None:
+    graph(world, a="x", b="y", c="z", d="new", eager=eager)
+    plan = world.plan()
+    assert plan.requests == 1 + 1 + 1 + 1 + 1
+    with world.open() as project:
+        saved = project.plan()
+        result = project.apply(saved, hook=world.hook, max_cost=saved.cost_at_most)
+    assert result.exit_code == ExitCode.DONE
+    assert len(asked.taken()) == plan.requests

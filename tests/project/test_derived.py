@@ -99,13 +99,15 @@ def test_an_item_of_a_job_that_has_not_run_since_may_be_forgotten(world: World) 
     assert at_most(world.plan()) == 2
 
 
-def test_what_a_function_keeps_may_be_anything(world: World) -> None:
-    write(world, "a", "b", source="outputs_of(up, where=lambda item: True)", template="{output}")
+@pytest.mark.parametrize(("kept", "told"), [("True", 0), ("item['key'] != 'a'", 1)])
+def test_a_function_is_asked_about_the_answers_that_stay(
+    world: World, kept: str, told: int
+) -> None:
+    each(world, "a", "b")
     world.apply()
-    write(
-        world, "a", "b", "c", source="outputs_of(up, where=lambda item: True)", template="{output}"
-    )
-    assert at_most(world.plan()) == 2
+    source = f"outputs_of(up, where=lambda item: {kept})"
+    write(world, "a", "b", "c", source=source, template="{output}")
+    assert at_most(world.plan()) == told
 
 
 def test_the_one_row_of_all_answers_is_guarded_too(world: World) -> None:

@@ -267,7 +267,9 @@ def _sources(job: JobPlan) -> list[str]:
 def changes(job: JobPlan) -> str:
     """Return what happens to the rows of a job: `10 to submit, 3 unchanged`."""
     if job.waits_for:
-        return f"known after {listed(_sources(job))}: at most {count(job.requests)}"
+        kept = _told({Kind.KEEP: job.counts.get(Kind.KEEP, 0)})
+        more = f"; {kept}" if kept else ""
+        return f"known after {listed(_sources(job))}: at most {count(job.requests)}{more}"
     return _told(job.counts)
 
 
