@@ -4,7 +4,8 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial, update_wrapper
-from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_args, overload
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, get_args, overload
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,6 +16,9 @@ from batchspec.spec.feedback import error_details
 from batchspec.spec.origin import call_site, code_source
 from batchspec.spec.signature import Signature, Undescribed, function_name, written
 from batchspec.spec.strict import Strict, sent_schema
+
+if TYPE_CHECKING:
+    import pydantic_ai
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -129,6 +133,16 @@ class Tool(Generic[P, R]):
     def keywords(self, bound: BaseModel) -> dict[str, Any]:
         """Return validated arguments by the names of the function's parameters."""
         return self._signature.keywords(bound)
+
+    def to_pydantic_ai(self) -> "pydantic_ai.Tool[Any]":
+        """Return the tool for an `Agent` of Pydantic AI; needs the extra `pydantic-ai`.
+
+        It tells the model the same and calls the same function; `ModelRetry` means the same. A
+        `RunContext` has the run's `deps`, and as `row` what its `metadata` has under that name.
+        """
+        # By its name: most specs know nothing of Pydantic AI.
+        made: pydantic_ai.Tool[Any] = import_module("batchspec.spec.agents.back").tool_of(self)
+        return made
 
     def problems(self) -> list[Diagnostic]:
         """Return what a provider would refuse, or Pydantic cannot describe."""
