@@ -75,7 +75,7 @@ def test_an_enum_of_77_intents_in_every_mode(bench: Bench) -> None:
         assert len(results) == min(ROWS, 3080), job
         assert {item["outcome"] for item in results} == {"succeeded"}, job
         assert {item["turns"] for item in results} == {1}, job
-        assert len({item["output"]["intent"] for item in results}) > min(ROWS, 300) // 3, job
+        assert len({item["output"]["intent"] for item in results}) > min(ROWS, 200) // 3, job
         assert all(0 <= item["output"]["confidence"] <= 1 for item in results), job
         assert all(item["grade"] in {0.0, 1.0} for item in results), job
         everything += results
