@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from batchspec.ids import parse_address
+from batchspec.ids import names, parse_address
 from batchspec.messages import LineError, Outcome, Reply, Usage
 from batchspec.plan.changes import Plan
 from batchspec.project import ApplyResult, Item
@@ -182,8 +182,8 @@ class Run:
         address, whole = self.project.address_of(job), self.whole or self
         return replace(
             whole,
-            items=tuple(item for item in whole.items if item.job == address),
-            batches=tuple(batch for batch in whole.batches if address in batch.jobs),
+            items=tuple(item for item in whole.items if names(address, item.job)),
+            batches=tuple(b for b in whole.batches if any(names(address, job) for job in b.jobs)),
             whole=whole,
         )
 

@@ -128,6 +128,8 @@ class SimulatedProject:
         for address, known in jobs.items():
             if job in {address, known} or (self.jobs is None and _same(job, known)):
                 return address
+        if isinstance(job, str) and group_of(JobAddress(job)) in jobs:
+            return job  # of a variant
         if isinstance(job, str):
             raise UsageError(f"There is no job {job!r}. {did_you_mean(job, jobs)}")
         raise UsageError(f"The job made at {job.source} is not in this project.")
