@@ -5,6 +5,8 @@ from typing import Any
 from adoption.handmade import by_hand, line
 
 from batchspec.simulator import HTTPFailure
+from batchspec.simulator.endpoints.responses import to_chat
+from batchspec.simulator.endpoints.responses_items import items_of
 from sweep.sweeping import Scene, Step, SweepWorld
 
 TOOLS = """
@@ -42,6 +44,11 @@ def adding(body: dict[str, Any]) -> Any:
         return {"role": "assistant", "tool_calls": calls}
     unsure = body["messages"][-1]["role"] == "tool" and "7" in "".join(said)
     return " ".join(said) + ("?" if unsure else "")
+
+
+def adding_items(body: dict[str, Any]) -> Any:
+    """Do as `adding`, where messages are items."""
+    return adding(to_chat(body, items_of(body["input"])))
 
 
 def flaky(body: dict[str, Any]) -> Any:
@@ -85,19 +92,19 @@ def _telling(**texts: str) -> str:
     return f"j = {job}"
 
 
-def with_tools(numbers: str, *, once: bool = False) -> Step:
+def with_tools(numbers: str, *, once: bool = False, provider: str = "openai") -> Step:
     def step(world: SweepWorld) -> None:
-        _spec(world, numbers, once=once)
+        _spec(world, numbers, once=once, provider=provider)
         world.apply()
 
     return step
 
 
-def _spec(world: SweepWorld, numbers: str, *, once: bool = False) -> None:
+def _spec(world: SweepWorld, numbers: str, *, once: bool = False, provider: str = "openai") -> None:
     world.spec(
         TOOLS.replace("ONCE", str(once))
         + f"DATA = [{{'id': n}} for n in '{numbers}']\n"
-        + "j = Job(model='openai:gpt-5-mini', rows=rows.inline(DATA), prompt='add {id}', "
+        + f"j = Job(model='{provider}:gpt-5-mini', rows=rows.inline(DATA), prompt='add {{id}}', "
         + "tools=[add], output_validators=[check], output_retries=2, max_turns=5)"
     )
 
@@ -191,6 +198,12 @@ SCENES = {
         Scene(name="lagging", steps=[plain], faults=[("list_lag", {"seconds": 30})]),
         Scene(name="edited", steps=[sent, edited]),
         Scene(name="tools", steps=[with_tools("56")], model=adding),
+        Scene(
+            name="responses",
+            steps=[with_tools("6", provider="openai-responses")],
+            model=adding_items,
+            most=10,
+        ),
         Scene(
             name="once",
             steps=[with_tools("5", once=True)],

@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 from worlds import BASE_URL, World, echo
 
+from batchspec.config.providers import with_built_in
 from batchspec.errors import BatchspecError, ProviderError
 from batchspec.ids import uuid7
 from batchspec.project import Project
@@ -43,7 +44,9 @@ class SweepWorld(World):
         openai = self.settings.providers["openai"]
         limits = openai.limits.model_copy(update=dict(scene.limits))
         openai = openai.model_copy(update={"limits": limits})
-        self.settings = self.settings.model_copy(update={"providers": {"openai": openai}})
+        self.settings = self.settings.model_copy(
+            update={"providers": with_built_in({"openai": openai})}
+        )
         self.asked: list[dict[str, Any]] = []
 
     def _answer(self, body: dict[str, Any]) -> Any:
