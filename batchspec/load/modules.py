@@ -16,7 +16,7 @@ from batchspec.spec.embedding import EmbeddingJob
 from batchspec.spec.job import Job
 from batchspec.spec.shapes import is_list, is_mapping
 
-_KINDS = {kind.__name__ for kind in (Job, EmbeddingJob)}
+_KINDS = {Job.__name__, EmbeddingJob.__name__, Job.from_agent.__name__}
 
 
 @dataclass(frozen=True, slots=True)

@@ -353,3 +353,17 @@ def test_a_spec_with_an_agent_is_told_with_file_and_line(tmp_path: Path) -> None
     (warning,) = desired.warnings
     assert str(warning.source) == "specs/m.py:4"
     assert "max_concurrency" in str(warning)
+
+
+def test_a_job_of_an_agent_that_is_declared_twice_is_told(tmp_path: Path) -> None:
+    from batchspec.load.build import load_project  # noqa: PLC0415
+
+    (tmp_path / "specs").mkdir()
+    one = "j = Job.from_agent(agent, rows=rows.inline([{'id': '1', 'prompt': 'x'}]))\n"
+    (tmp_path / "specs" / "m.py").write_text(
+        "from pydantic_ai import Agent\n"
+        "from batchspec import Job, rows\n"
+        f"agent = Agent('openai-chat:gpt-5-mini', defer_model_check=True)\n{one}{one}"
+    )
+    with pytest.raises(SpecError, match=r"specs/m.py:5: m.j: job is declared twice"):
+        load_project(tmp_path, providers={"openai": "/v1/chat/completions"})
