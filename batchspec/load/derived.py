@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from batchspec.load.fields import row_fields
 from batchspec.spec.embedding import EmbeddingJob
 from batchspec.spec.job import Job
-from batchspec.spec.output import NativeOutput, PromptedOutput, ToolOutput
+from batchspec.spec.output import NativeOutput, OrNothing, PromptedOutput, ToolOutput
 from batchspec.spec.output.members import is_function, is_several
 from batchspec.spec.prompt import Slot, Template
 from batchspec.spec.rows import MEMBER_FIELDS, Collect, DerivedSource
@@ -137,6 +137,8 @@ def _output(job: Job) -> Schema:
     if isinstance(job, EmbeddingJob) or job.output_validators or varied:
         return {}
     kind = job.output
+    if isinstance(kind, OrNothing):
+        return {}
     if isinstance(kind, NativeOutput | ToolOutput | PromptedOutput):
         kind = kind.type
     if kind is None or kind is str:

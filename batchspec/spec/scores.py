@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from batchspec.spec.output import OrNothing
 from batchspec.spec.shapes import is_mapping
 
 FIELDS = ("score", "grade")
@@ -25,6 +26,8 @@ def score_problem(output: Any) -> str | None:
         "A judge answers with a number or a bool, or with an object that has one of them as `score`"
         " or `grade`, beside other fields if you like: output=bool, or a model with `score: float`."
     )
+    if isinstance(output, OrNothing):
+        return f"It may answer with nothing. {wanted}"
     kind = getattr(output, "type", output)
     if output is None or kind is str:
         return f"Its output is text. {wanted}"

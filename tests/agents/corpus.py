@@ -22,7 +22,7 @@ from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.output import StructuredDict
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.toolsets import FunctionToolset
-from typing_extensions import TypedDict
+from typing_extensions import TypeAliasType, TypedDict
 
 
 class City(BaseModel):
@@ -232,6 +232,31 @@ CORPUS: Mapping[str, Case] = {
         job={"deps": Shop},
     ),
     "structured dict": plain(output_type=StructuredDict(SCHEMA, name="number")),
+    "union": plain(output_type=City | Person),
+    "union or text": plain(output_type=City | str, tools=[add]),
+    "unions or text": plain(output_type=City | Person | str),
+    "union or none": plain(output_type=City | None),
+    "text or none": plain(output_type=str | None),
+    "text, a type or none": plain(output_type=[City, str, None]),
+    "union in a list": plain(output_type=[City | Person, Movie]),
+    "union and a function": plain(output_type=[Person | Movie, to_city]),
+    "union with a note": plain(
+        output_type=Annotated[City, Field(description="Where.")] | Annotated[int, Field(ge=1)]
+    ),
+    "union by a name": plain(output_type=TypeAliasType("Place", City | Person)),
+    "union in a union": plain(output_type=[Person, [City | Triage | None]]),
+    "tools named among types": plain(
+        output_type=[City, ToolOutput(Person, name="who", max_retries=2), TextOutput(in_words)]
+    ),
+    "tool of a union": plain(output_type=ToolOutput(City | Person)),
+    "tool or none": plain(output_type=[ToolOutput(City, name="place"), None]),
+    "tool of none": plain(output_type=[City, ToolOutput(None, name="nothing")]),
+    "list of a union": plain(output_type=list[City | Person]),
+    "native of a union": plain(output_type=NativeOutput(City | Person)),
+    "native or none": plain(output_type=[NativeOutput(City), None]),
+    "prompted of a union": plain(output_type=PromptedOutput(City | Person)),
+    "prompted or none": plain(output_type=[PromptedOutput(City), None]),
+    "prompted list": plain(output_type=PromptedOutput([City | Person, to_city])),
 }
 ENDPOINTS = ("openai", "openai-responses")
 

@@ -11,6 +11,7 @@ from .conversations import both, call, calls
 from .corpus import CORPUS, City
 
 PARIS = {"name": "Paris", "country": "France"}
+ADA = {"name": "Ada", "age": 36}
 SCRIPTS: dict[str, tuple[str, list[Any]]] = {
     "text": ("text", ["In Paris."]),
     "a tool": ("tools", [call("add", a=1, b=2), "3"]),
@@ -39,6 +40,24 @@ SCRIPTS: dict[str, tuple[str, list[Any]]] = {
         "tools of a union",
         [call("final_result_Person", name="Ada", age="x"), call("final_result_City", **PARIS)],
     ),
+    "a member of a union": (
+        "union in a list",
+        [call("final_result_Person", name="Ada", age="x"), call("final_result_City", **PARIS)],
+    ),
+    "text of a union": ("union or text", ["just text"]),
+    "no text, of a union": ("unions or text", [call("final_result_City", **PARIS)]),
+    "no text, of a union of two": ("union or text", [call("final_result", **PARIS)]),
+    "none, by its tool": ("union or none", [call("final_result_None", response=None)]),
+    "none, as nothing is said": ("union or none", [""]),
+    "none, as no text is said": ("text or none", [""]),
+    "none, as no JSON is said": ("native or none", [""]),
+    "none, nor any of three": ("text, a type or none", [""]),
+    "none is not all": ("text, a type or none", ["just text"]),
+    "a tool named among types": (
+        "tools named among types",
+        [call("who", name="Ada", age="x"), call("who", name="Ada", age="y"), call("who", **ADA)],
+    ),
+    "a type among named tools": ("tools named among types", [call("final_result_City", **PARIS)]),
     "text or a tool": ("tool or text", ["just text"]),
     "a tool or text": ("tool or text", [call("final_result", **PARIS)]),
     "an output function": (
@@ -73,6 +92,8 @@ SCRIPTS: dict[str, tuple[str, list[Any]]] = {
 
 
 RESPONSES = {"text", "calls at once", "model retry", "an invalid output", "tools, then an output"}
+RESPONSES |= {"a member of a union", "text of a union", "none, by its tool"}
+RESPONSES |= {"none, as nothing is said", "none, as no text is said", "none, as no JSON is said"}
 """Those that are told at the other endpoint as well; requests of all are compared at both."""
 PLACES = [(script, "openai") for script in SCRIPTS]
 PLACES += [(script, "openai-responses") for script in sorted(RESPONSES)]

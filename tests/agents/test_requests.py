@@ -124,6 +124,10 @@ def _opened(schema: Any, root: Any, depth: int) -> Any:
     schema = {name: value for name, value in schema.items() if name != "$defs"}
     if isinstance(schema.get("anyOf"), list) and len(schema["anyOf"]) == 1:
         schema |= schema.pop("anyOf")[0]
+    if "discriminator" in schema:
+        # One of them by a constant: no more than one fits in either case.
+        schema = {n: v for n, v in schema.items() if n != "discriminator"}
+        schema["anyOf"] = schema.pop("oneOf")
     if "$ref" in schema:
         place = schema.pop("$ref").removeprefix("#/$defs/")
         target = root if place == "#" else root["$defs"][place]
@@ -164,5 +168,6 @@ def _messages(body: dict[str, Any]) -> tuple[str, list[Any]]:
     start, end = text.find('{"'), text.rfind("}")
     if start < 0:
         return text, rest
-    schema = _schema(json.loads(text[start : end + 1]), strict=False)
+    schema = json.loads(text[start : end + 1])
+    schema = _schema(_opened(schema, schema, 4), strict=False)
     return text[:start] + json.dumps(schema, sort_keys=True) + text[end + 1 :], rest

@@ -2,16 +2,24 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any, cast
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 from pydantic_ai import output as theirs
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
+from typing_extensions import TypeAliasType
 
 from batchspec.spec.agents.calls import output_function
 from batchspec.spec.agents.context import Contexts
 from batchspec.spec.agents.found import Findings
-from batchspec.spec.output import NativeOutput, PromptedOutput, TextOutput, ToolOutput
+from batchspec.spec.output import (
+    NativeOutput,
+    OrNothing,
+    PromptedOutput,
+    TextOutput,
+    ToolOutput,
+)
 from batchspec.spec.shapes import is_list
 
 _NOT_OURS = {
@@ -41,42 +49,48 @@ class Outputs:
         found: Findings,
     ) -> None:
         self._contexts, self._sent, self._retries, self._found = contexts, sent, retries, found
-        self._tools = list(sent.output_tools)
 
     def of(self, output_type: Any) -> Any:
         """Return `output` of the job; None where text is asked for."""
-        given: Any = self._known(output_type)
-        match given:
-            case theirs.NativeOutput():
-                return self._native(_outputs(given), given)
-            case theirs.PromptedOutput():
-                return self._prompted(_outputs(given), given)
-            case theirs.TextOutput():
-                return self._text(given)
-            case _ if given is str:
-                return None
-            case _:
-                return self._by_mode(given)
+        members = [each for each in _flat(output_type) if not self._refused(each)]
+        given = [each for each in members if not _is_none(each)]
+        made = self._made(given or [str], [each for each in members if _is_none(each)])
+        return made if len(given) == len(members) else OrNothing(made)
 
-    def _by_mode(self, given: Any) -> Any:
+    def _made(self, given: list[Any], nones: list[Any]) -> Any:
+        """Return what is asked for.
+
+        Args:
+            given: What an answer may be, but for None.
+            nones: The ways in which None is among it.
+        """
+        match given[0]:
+            case theirs.NativeOutput():
+                return self._native(_outputs(given[0]), given[0])
+            case theirs.PromptedOutput():
+                return self._prompted(_outputs(given[0]), given[0])
+            case _:
+                texts = [each for each in given if _is_text(each)]
+                typed = _in_order([each for each in given if not _is_text(each)], nones)
+                return self._by_mode(typed, texts)
+
+    def _by_mode(self, typed: list[Any], texts: list[Any]) -> Any:
         match self._sent.output_mode:
             case "native":
-                return self._native(given, None)
+                return self._native(typed, None)
             case "prompted":
-                return self._prompted(given, None)
-            case "text":
-                return None
+                return self._prompted(typed, None)
             case _:
-                made = [self._member(each) for each in _flat(given)]
-                return made[0] if len(made) == 1 else made
+                tools = self._sent.output_tools
+                if len(tools) != len(typed):
+                    self._found.broken("Its output tools are not those of its output type.")
+                made = [self._tool(*both) for both in zip(typed, tools, strict=False)]
+                made += [str if each is str else self._text(each) for each in texts]
+                alone = made[0] if len(made) == 1 else made
+                return None if alone is str else alone
 
-    def _member(self, given: Any) -> Any:
-        if given is str:
-            return str
-        if isinstance(given, theirs.TextOutput):
-            return self._text(given)
-        sent = self._tools.pop(0)
-        if not isinstance(given, theirs.ToolOutput):
+    def _tool(self, given: Any, sent: ToolDefinition) -> Any:
+        if not _is_tool(given):
             return _tool(self._type(given), sent, None)
         marker = cast("Any", given)
         return _tool(self._type(marker.output), sent, marker.max_retries)
@@ -113,18 +127,12 @@ class Outputs:
         return made[0] if len(made) == 1 else made
 
     def _type(self, given: Any) -> Any:
-        return self._function(given) if inspect.isroutine(given) else given
+        if inspect.isroutine(given):
+            return self._function(given)
+        return NoneType if given is None else given
 
     def _function(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return output_function(function, self._contexts, self._retries)
-
-    def _known(self, given: Any) -> Any:
-        """Return an output type without what a job cannot answer with."""
-        members = _flat(given)
-        kept = [each for each in members if not self._refused(each)]
-        if len(kept) == len(members):
-            return given
-        return kept[0] if len(kept) == 1 else kept or str
 
     def _refused(self, given: Any) -> bool:
         is_theirs = getattr(given, "__module__", "").startswith("pydantic_ai.")
@@ -149,4 +157,42 @@ def _outputs(marker: Any) -> Any:
 
 
 def _flat(given: Any) -> list[Any]:
-    return list(given) if is_list(given) else [given]
+    """Return what an answer may be, as Pydantic AI takes it apart: `A | B` is `[A, B]`."""
+    if is_list(given):
+        return [member for each in given for member in _flat(each)]
+    return _union(given) or [given]
+
+
+def _union(given: Any) -> list[Any]:
+    """Return the members of a union as they are written; none: it is no union."""
+    if isinstance(given, TypeAliasType):
+        given = given.__value__
+    bare = _bare(given)
+    return list(get_args(bare)) if get_origin(bare) in {Union, UnionType} else []
+
+
+def _bare(given: Any) -> Any:
+    """Return a type without the notes of `Annotated`."""
+    while get_origin(given) is Annotated:
+        given = get_args(given)[0]
+    return given
+
+
+def _is_none(given: Any) -> bool:
+    return _bare(given) in (None, NoneType)
+
+
+def _is_text(given: Any) -> bool:
+    return given is str or isinstance(given, theirs.TextOutput)
+
+
+def _is_tool(given: Any) -> bool:
+    return isinstance(given, theirs.ToolOutput)
+
+
+def _in_order(typed: list[Any], nones: list[Any]) -> list[Any]:
+    """Return what has a tool of its own in the order of Pydantic AI: `None` is the last one."""
+    named = [each for each in typed if _is_tool(each)]
+    others = [each for each in typed if not _is_tool(each)]
+    noted = next((each for each in nones if each not in (None, NoneType)), NoneType)
+    return [*named, *others, *([noted] if typed and nones else [])]

@@ -3,7 +3,13 @@
 from typing import Any
 
 from batchspec.spec.feedback import FEEDBACK, OutputInvalid, error_details
-from batchspec.spec.output.markers import NativeOutput, PromptedOutput, TextOutput, ToolOutput
+from batchspec.spec.output.markers import (
+    NativeOutput,
+    OrNothing,
+    PromptedOutput,
+    TextOutput,
+    ToolOutput,
+)
 from batchspec.spec.output.members import finished, is_several
 from batchspec.spec.output.modes import (
     Candidate,
@@ -20,6 +26,7 @@ __all__ = [
     "Candidate",
     "NativeMode",
     "NativeOutput",
+    "OrNothing",
     "OutputInvalid",
     "OutputMode",
     "PromptedMode",
@@ -44,6 +51,10 @@ def output_mode(output: Any) -> OutputMode:  # noqa: PLR0911 - a table
     match output:
         case None:
             return TextMode()
+        case OrNothing():
+            mode = output_mode(output.output)
+            mode.allows_nothing = mode.typed = True
+            return mode
         case NativeOutput():
             return NativeMode(output)
         case PromptedOutput():

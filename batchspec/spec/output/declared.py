@@ -6,7 +6,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from batchspec.spec.output.markers import NativeOutput, PromptedOutput, TextOutput, ToolOutput
+from batchspec.spec.output.markers import (
+    NativeOutput,
+    OrNothing,
+    PromptedOutput,
+    TextOutput,
+    ToolOutput,
+)
 from batchspec.spec.output.members import is_function, is_several
 
 _ONE = "write output=[ToolOutput(A), ToolOutput(B)] for a tool each"
@@ -14,7 +20,9 @@ _ONE = "write output=[ToolOutput(A), ToolOutput(B)] for a tool each"
 
 def output_problems(output: Any) -> Iterator[str]:
     """Yield what is wrong with an output, a sentence each."""
-    if is_several(output):
+    if isinstance(output, OrNothing):
+        yield from output_problems(output.output)
+    elif is_several(output):
         if not output:
             yield "a list of outputs cannot be empty."
         yield from _listed(output)

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Annotated, Any, Literal, Union, cast
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
-from pydantic_core import to_json, to_jsonable_python
+from pydantic_core import to_jsonable_python
 
 from batchspec.spec.output.members import Member, names_of
 from batchspec.spec.schemas import schema_of
@@ -60,14 +60,6 @@ class Form:
             return plain_value(value)
         return self.adapter.dump_python(value, mode="json", by_alias=True)
 
-    def load(self, value: Any) -> Any:
-        """Return what `dump` was given.
-
-        Raises:
-            ValidationError: The type has changed and no longer accepts the value.
-        """
-        return value if self.member.function else self.adapter.validate_json(to_json(value))
-
 
 class Choice:
     """One of several members, as `{"result": {"kind": "<Type>", "data": …}}`.
@@ -114,10 +106,6 @@ class Choice:
     def dump(self, value: Any) -> Any:
         """Return an output as JSON value."""
         return plain_value(value)
-
-    def load(self, value: Any) -> Any:
-        """Return the value."""
-        return value
 
 
 def _fields(name: str, kind: Any) -> dict[str, Any]:

@@ -76,4 +76,15 @@ class TextOutput:
     function: Callable[..., Any]
 
 
+@dataclass(frozen=True, slots=True)
+class OrNothing:
+    """Takes a reply without text and calls as an answer, None, as agents of Pydantic AI do.
+
+    Args:
+        output: What is asked for.
+    """
+
+    output: Any
+
+
 Marker = NativeOutput | ToolOutput | PromptedOutput

@@ -5,6 +5,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, is_dataclass
 from functools import cached_property, partial
+from types import NoneType
 from typing import Any, TypeGuard, cast, get_origin, get_type_hints
 
 from pydantic import BaseModel
@@ -151,6 +152,8 @@ def unique(name: str, taken: Sequence[str]) -> str:
 
 
 def _plain_name(given: Any) -> str:
+    if given is NoneType:
+        return "None"  # what a person writes
     origin = get_origin(given)
     name = getattr(given, "__name__", None) or getattr(origin, "__name__", None) or "value"
     return re.sub(r"[^a-zA-Z0-9_-]", "_", str(name))

@@ -54,6 +54,7 @@ class OutputMode:
             its own.
         takes_context: Whether an output function wants a `RunContext`.
         finishes: Whether there is an output function.
+        allows_nothing: Whether a reply without text and calls is an answer too: None.
     """
 
     contract: OutputContract | None = None
@@ -65,6 +66,7 @@ class OutputMode:
     typed: bool = False
     takes_context: bool = False
     finishes: bool = False
+    allows_nothing: bool = False
 
     @property
     def runs(self) -> Mapping[str, Any]:
@@ -78,6 +80,11 @@ class OutputMode:
 
     def candidates(self, reply: Reply) -> Sequence[Candidate]:
         """Return the parts of a reply that may be its answer; the first valid one is."""
+        if self.allows_nothing and not (reply.text or reply.tool_calls):
+            return (Candidate(""),)
+        return self._candidates(reply)
+
+    def _candidates(self, reply: Reply) -> Sequence[Candidate]:
         return (Candidate(reply.text or ""),)
 
     def read(self, reply: Reply) -> str:
@@ -102,6 +109,9 @@ class OutputMode:
         Raises:
             OutputInvalid: The text does not fit.
         """
+        return None if self.allows_nothing and not text else self._parse(text)
+
+    def _parse(self, text: str) -> Any:
         if not text.strip():
             raise OutputInvalid(f"{FEEDBACK}\nThe answer was empty. {self.wanted()}")
         return text
@@ -126,10 +136,6 @@ class OutputMode:
         """Return an output as JSON value."""
         return value
 
-    def load(self, value: Any) -> Any:
-        """Return what `dump` was given, as far as the type is known."""
-        return value
-
 
 class TextMode(OutputMode):
     """The answer is text, or what a function makes of it."""
@@ -145,9 +151,8 @@ class TextMode(OutputMode):
         """The function."""
         return {} if self.marker is None else {"output": self.marker.function}
 
-    def parse(self, text: str) -> Any:
-        """Return the text, or what is to be made of it."""
-        super().parse(text)
+    def _parse(self, text: str) -> Any:
+        super()._parse(text)
         return text if self._member is None else self._member(text)
 
     def dump(self, value: Any) -> Any:
@@ -180,18 +185,16 @@ class SchemaMode(OutputMode):
             return {"output": self.members[0].given}
         return {f"output {name}": member.given for name, member in self.form.members.items()}
 
-    def candidates(self, reply: Reply) -> Sequence[Candidate]:
-        """Return the text, without a Markdown fence."""
+    def _candidates(self, reply: Reply) -> Sequence[Candidate]:
         return (Candidate(_unfenced(reply.text or "")),)
 
-    def parse(self, text: str) -> Any:
-        """Return the value an answer stands for."""
+    def _parse(self, text: str) -> Any:
         try:
             return self.form.read(text)
         except ValidationError as error:
             if (inner := _unfenced(text)) != text:
-                return self.parse(inner)
-            super().parse(text)
+                return self._parse(inner)
+            super()._parse(text)
             raise OutputInvalid(
                 f"{FEEDBACK}\nThe answer did not validate:\n{error_details(error)}\n"
                 "Answer again with JSON that fits the schema, and nothing else."
@@ -203,15 +206,7 @@ class SchemaMode(OutputMode):
 
     def dump(self, value: Any) -> Any:
         """Return a value as JSON value, as the model would write it."""
-        return self.form.dump(value)
-
-    def load(self, value: Any) -> Any:
-        """Return what `dump` was given.
-
-        Raises:
-            ValidationError: The type has changed and no longer accepts the value.
-        """
-        return self.form.load(value)
+        return None if value is None else self.form.dump(value)
 
 
 class NativeMode(SchemaMode):

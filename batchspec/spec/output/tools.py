@@ -88,8 +88,7 @@ class ToolMode(OutputMode):
         bounds = {name: tool.marker.max_retries for name, tool in self.output_tools.items()}
         return {name: bound for name, bound in bounds.items() if bound is not None}
 
-    def candidates(self, reply: Reply) -> Sequence[Candidate]:
-        """Return the calls of output tools, or the text where there are none and it is allowed."""
+    def _candidates(self, reply: Reply) -> Sequence[Candidate]:
         calls = [call for call in reply.tool_calls if call.name in self.output_tools]
         if not calls and self.text is not None:
             return self.text.candidates(reply)
@@ -102,8 +101,7 @@ class ToolMode(OutputMode):
         arguments = arguments.strip() or "{}"
         return arguments if self._lone is not None else f"{_head(name)}{arguments}}}"
 
-    def parse(self, text: str) -> Any:
-        """Return the value the arguments of a call, or a text, stand for."""
+    def _parse(self, text: str) -> Any:
         if self._lone is not None:
             return _read(self._lone, text)
         if (called := self._called(text)) is not None:
@@ -135,15 +133,9 @@ class ToolMode(OutputMode):
 
     def dump(self, value: Any) -> Any:
         """Return an output as JSON value."""
-        return plain_value(value) if self._lone is None else self._lone.form.dump(value)
-
-    def load(self, value: Any) -> Any:
-        """Return what `dump` was given, as far as the type is known.
-
-        Raises:
-            ValidationError: The type has changed and no longer accepts the value.
-        """
-        return value if self._lone is None else self._lone.form.load(value)
+        if value is None or self._lone is None:
+            return plain_value(value)
+        return self._lone.form.dump(value)
 
 
 def _head(name: str) -> str:
