@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic_ai import output as theirs
 from pydantic_ai.models import ModelRequestParameters
@@ -92,8 +92,7 @@ class Outputs:
     def _tool(self, given: Any, sent: ToolDefinition) -> Any:
         if not _is_tool(given):
             return _tool(self._type(given), sent, None)
-        marker = cast("Any", given)
-        return _tool(self._type(marker.output), sent, marker.max_retries)
+        return _tool(self._type(given.output), sent, given.max_retries)
 
     def _text(self, marker: Any) -> TextOutput:
         return TextOutput(self._function(marker.output_function))
