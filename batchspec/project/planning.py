@@ -226,7 +226,7 @@ class Planner:
     def find_moved(self, plans: Iterable[JobPlan]) -> None:
         """Find out whose items new jobs take over, once it is known which jobs are gone."""
         for plan in plans:
-            if plan.counts.get(Kind.REUSE):
+            if plan.counts.get(Kind.REUSE) and not plan.waits_for:
                 self.moved[plan.address] = self.draft.moved(plan.address)
 
     def _totals(self, job: JobAddress) -> DraftTotals:
@@ -295,7 +295,7 @@ class Planner:
 
     def plan_waiting(self, job: DesiredJob, upstream: Sequence[JobPlan]) -> JobPlan:
         """Plan a job whose rows are not known yet: an upper bound."""
-        rows = sum(plan.rows for plan in upstream)
+        rows = self._most_answers(job, upstream)
         known = known_rows(self, job, upstream)
         requests = 1 if isinstance(job.rows, Collect) else max(0, rows - known.free)
         answers = (
@@ -312,9 +312,16 @@ class Planner:
         )
         self.loads[job.address] = load
         tally = Tally(job.address, f"{job.contract.provider}:{job.contract.model}")
-        tally.rows = 1 if isinstance(job.rows, Collect) else rows
-        if known.same:
-            tally.add(Kind.KEEP, None, rows=known.same)
+        dropped = known.answers - known.rows
+        tally.rows = 1 if isinstance(job.rows, Collect) else rows - dropped
+        for kind, code, n in (
+            (Kind.KEEP, None, known.same),
+            (Kind.UPDATE, "ROW_DATA_CHANGED", known.judged),
+            (Kind.REUSE, "MOVED", known.moved),
+            (Kind.REUSE, "SAME_REQUEST", known.found - known.moved),
+        ):
+            if n > 0:
+                tally.add(kind, code, rows=n)
         plan = tally.plan(
             requests=load.requests,
             max_turns=load.turns,
@@ -323,6 +330,12 @@ class Planner:
         )
         return replace(plan, forgets_at_most=self._may_forget(job, upstream, known))
 
+    def _most_answers(self, job: DesiredJob, upstream: Sequence[JobPlan]) -> int:
+        """Return how many answers there may be above; where not all rows are planned, those too."""
+        whole = {up.address for up in upstream if self.selection.only_rows(up.address) is None}
+        recorded = (self.draft.items_of(up) for up in job.depends_on if up not in whole)
+        return sum(plan.rows for plan in upstream) + sum(recorded)
+
     def _may_forget(self, job: DesiredJob, upstream: Sequence[JobPlan], known: Known) -> int:
         """Return how many items may have no row once what they are made of is final, at most.
 
@@ -330,7 +343,7 @@ class Planner:
         """
         recorded = self.draft.items_of(job.address)
         if not isinstance(job.rows, Collect):
-            return max(0, recorded - known.items)
+            return max(0, recorded - known.items - known.moved)
         source, *others = job.depends_on
         changed = any(up.waits_for or up.counts.get(Kind.UPDATE) for up in upstream)
         if not recorded or changed or others or job.rows.where:

@@ -41,6 +41,8 @@ class RowPass:
         self._only = planner.selection.only_rows(job.address)
         self._reasons: dict[int | None, Any] = {}
         self._oversize: dict[bool, tuple[Diagnostic, int]] = {}
+        # Whether other jobs are made of its answers, those that rows take over too.
+        self._read = any(job.address in one.depends_on for one in planner.desired)
         wire = planner.wire(job)
         overhead, size = line_overhead(wire, job.contract), wire.size
         self._size: Callable[[bytes], int] = lambda messages: overhead + size(messages)
@@ -89,6 +91,9 @@ class RowPass:
             changes = [
                 (row, self._classify(row, was)) for row, was in zip(rows, recorded, strict=True)
             ]
+        if self._read:
+            taken = [row for row, kind in changes if kind is Kind.REUSE]
+            self._draft.note_reused(self._job.address, taken)
         for double in self._draft.put(self._job.address, changes, self._size):
             yield doubled(self._job, double)
         # Seldom is any: the longest of a thousand tells without a look at each.

@@ -26,9 +26,10 @@ from batchspec.state.stored import (
     DraftTotals,
     Duplicate,
     RecordedRow,
+    StoredItem,
 )
 from batchspec.state.tokens import data_bytes
-from batchspec.store import agreed, leaving
+from batchspec.store import agreed, leaving, reused
 from batchspec.store.agreed import Allowed
 from batchspec.store.drafted import SCHEMA, compare
 from batchspec.store.reader import StateReader
@@ -303,14 +304,33 @@ class SqliteDraft:
 
     def kept(self, job: JobAddress, keys: Sequence[str]) -> set[str]:
         """Return the keys of rows that the plan leaves as they are, also of a job that waits."""
-        return leaving.kept(self.db, job, keys)
+        found = leaving.kept(self.db, job, keys)
+        return found - reused.asked_anew(self.db, self._reader.db, job, keys)
 
-    def note_kept(self, job: JobAddress, keys: Iterable[str]) -> None:
-        """Note rows of a job that waits which stay as they are, whatever becomes of others."""
-        self.db.executemany("INSERT INTO kept VALUES (?, ?)", ((job, key) for key in keys))
+    def note_kept(self, job: JobAddress, stays: Mapping[str, bool | None]) -> None:
+        """Note rows of a job that waits, as they were compared, whatever becomes of others."""
+        values = ((job, key, same) for key, same in stays.items())
+        self.db.executemany("INSERT OR IGNORE INTO kept VALUES (?, ?, ?)", values)
 
-    def compare(self, job: JobAddress, rows: Sequence[PlannedRow]) -> Mapping[str, bool]:
-        """Return the keys of rows that have an item, and whether it has the row's answer."""
+    def note_reused(self, job: JobAddress, rows: Sequence[PlannedRow]) -> int:
+        """Note those of some rows whose request was answered before; returns how many they are."""
+        same = self._same([row.fingerprint for row in rows])
+        good = {f for f, one in same.items() if one[1:4] == ("final", "succeeded", 0)}
+        return reused.note(self.db, job, [row for row in rows if row.fingerprint in good])
+
+    def reused(self, job: JobAddress) -> Iterator[tuple[JobAddress, StoredItem]]:
+        """Yield what noted rows will be, each with the job whose code judged the answer."""
+        return reused.reused(self.db, self._reader.db, self._reader.bodies.get, job)
+
+    def reused_own(self, job: JobAddress) -> int:
+        """Return how many items of a job that waits only get another key, by the noted rows."""
+        return reused.moved(self.db, self._reader.db, job)
+
+    def compare(self, job: JobAddress, rows: Sequence[PlannedRow]) -> Mapping[str, bool | None]:
+        """Return the keys of rows that have an item, and whether it has the row's answer.
+
+        None: it has, and the row changed outside its request.
+        """
         return compare(self._items, self._reader.db, job, rows)
 
     # --- saved plans ---------------------------------------------------------------------------

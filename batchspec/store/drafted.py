@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from batchspec.fingerprint import row_digest
 from batchspec.ids import JobAddress
 from batchspec.ports import PlannedRow
 
@@ -26,7 +27,10 @@ CREATE TABLE rows (
 );
 CREATE TABLE sources (job INTEGER NOT NULL, upstream TEXT NOT NULL, collects INTEGER NOT NULL,
   picks INTEGER NOT NULL, whole INTEGER NOT NULL);
-CREATE TABLE kept (job TEXT, key TEXT, PRIMARY KEY (job, key)) WITHOUT ROWID;
+CREATE TABLE kept (job TEXT, key TEXT, same INTEGER, PRIMARY KEY (job, key)) WITHOUT ROWID;
+CREATE TABLE reused (id INTEGER PRIMARY KEY, job TEXT NOT NULL, key TEXT NOT NULL,
+  fingerprint BLOB NOT NULL, row BLOB NOT NULL);
+CREATE INDEX reused_job ON reused (job);
 CREATE TABLE removed_jobs (address TEXT PRIMARY KEY);
 CREATE TABLE anew (fingerprint BLOB PRIMARY KEY) WITHOUT ROWID;
 """
@@ -39,12 +43,18 @@ def compare(
     state: sqlite3.Connection,
     job: JobAddress,
     rows: Sequence[PlannedRow],
-) -> Mapping[str, bool]:
-    """Compare rows of a job that is not begun with its items."""
+) -> Mapping[str, bool | None]:
+    """Compare rows of a job that is not begun with its items.
+
+    None: only the row changed, and not its request; its answer is judged anew.
+    """
     number = state.execute("SELECT id FROM jobs WHERE address = ?", (job,)).fetchone()
     found = items(None if number is None else number[0], rows)
     pairs = ((row, found[row.key]) for row in rows if row.key in found)
-    return {
-        row.key: tuple(item[:3]) == (row.fingerprint, "final", "succeeded") and not item[6]
-        for row, item in pairs
-    }
+    return {row.key: _same(row, item) for row, item in pairs}
+
+
+def _same(row: PlannedRow, item: Sequence[Any]) -> bool | None:
+    if tuple(item[:3]) != (row.fingerprint, "final", "succeeded") or item[6]:
+        return False
+    return item[5] == row_digest(row.row_json) or None

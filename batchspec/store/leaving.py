@@ -68,7 +68,8 @@ WHERE CASE WHEN r.id IS NULL THEN :partial ELSE r.kind IS NULL END
 """
 _PLANNED_KEPT = _KEPT.replace("COUNT(*)", "k.value")
 _WAITING_KEPT = """
-SELECT k.value FROM json_each(:keys) k JOIN kept w ON w.job = :address AND w.key = k.value
+SELECT k.value FROM json_each(:keys) k
+JOIN kept w ON w.job = :address AND w.key = k.value AND w.same
 """
 
 

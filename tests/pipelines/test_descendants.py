@@ -138,7 +138,7 @@ def test_a_plan_knows_what_stays_below_and_bounds_the_rest(world: World) -> None
     assert at_most(world) == {
         "m.left": (1, 2, 1),
         "m.right": (1, 3, 0),
-        "m.deep": (2, 2, 1),
+        "m.deep": (1, 2, 1),
         "m.whole": (1, 0, 1),
     }
 

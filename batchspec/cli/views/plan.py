@@ -165,7 +165,7 @@ def _legend(jobs: Iterable[JobPlan], findings: Iterable[Finding]) -> Text:
 
 
 def _leading(job: JobPlan) -> Kind:
-    if job.waits_for and not any(n for k, n in job.counts.items() if k is not Kind.KEEP):
+    if job.waits_for and (job.requests or set(job.counts) <= {Kind.KEEP}):
         return Kind.SUBMIT
     moved = (kind for kind in _ORDER if kind is not Kind.KEEP and job.counts.get(kind))
     return next(moved, Kind.KEEP if job.protects is None else Kind.UPDATE)
@@ -267,7 +267,7 @@ def _sources(job: JobPlan) -> list[str]:
 def changes(job: JobPlan) -> str:
     """Return what happens to the rows of a job: `10 to submit, 3 unchanged`."""
     if job.waits_for:
-        kept = _told({Kind.KEEP: job.counts.get(Kind.KEEP, 0)})
+        kept = _told(job.counts)
         more = f"; {kept}" if kept else ""
         return f"known after {listed(_sources(job))}: at most {count(job.requests)}{more}"
     return _told(job.counts)
