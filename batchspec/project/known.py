@@ -9,7 +9,8 @@ from batchspec.desired.derive import Answered, derive
 from batchspec.desired.expand import DesiredRow, Expander
 from batchspec.desired.graph import DesiredJob
 from batchspec.ids import member
-from batchspec.plan.changes import JobPlan, Kind
+from batchspec.plan.changes import JobPlan, Kind, ReasonCode
+from batchspec.plan.diff import Tally
 from batchspec.results.read import Answers, Item
 from batchspec.spec.rows import OutputsOf
 from batchspec.state.stored import Fresh, StoredItem
@@ -47,6 +48,18 @@ class Known:
     def free(self) -> int:
         """Return how many answers above lead to no request."""
         return self.answers - (self.rows - self.same - self.judged - self.found)
+
+    def tell(self, tally: Tally) -> None:
+        """Tell what happens to the rows."""
+        found: tuple[tuple[Kind, ReasonCode | None, int], ...] = (
+            (Kind.KEEP, None, self.same),
+            (Kind.UPDATE, "ROW_DATA_CHANGED", self.judged),
+            (Kind.REUSE, "MOVED", self.moved),
+            (Kind.REUSE, "SAME_REQUEST", self.found - self.moved),
+        )
+        for kind, code, rows in found:
+            if rows > 0:
+                tally.add(kind, code, rows=rows)
 
 
 def known_rows(planner: "Planner", job: DesiredJob, upstream: Sequence[JobPlan]) -> Known:

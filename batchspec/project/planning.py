@@ -314,14 +314,7 @@ class Planner:
         tally = Tally(job.address, f"{job.contract.provider}:{job.contract.model}")
         dropped = known.answers - known.rows
         tally.rows = 1 if isinstance(job.rows, Collect) else rows - dropped
-        for kind, code, n in (
-            (Kind.KEEP, None, known.same),
-            (Kind.UPDATE, "ROW_DATA_CHANGED", known.judged),
-            (Kind.REUSE, "MOVED", known.moved),
-            (Kind.REUSE, "SAME_REQUEST", known.found - known.moved),
-        ):
-            if n > 0:
-                tally.add(kind, code, rows=n)
+        known.tell(tally)
         plan = tally.plan(
             requests=load.requests,
             max_turns=load.turns,
