@@ -114,6 +114,23 @@ def answer_key(key: str, of: Member) -> RowKey:
     return RowKey(",".join([*parts, *([] if of.sample == 1 else [str(of.sample)])]))
 
 
+def answered_by(group: JobAddress, key: str, *, varied: bool) -> tuple[JobAddress, RowKey]:
+    """Take the key of an answer apart: the variant or sample that gave it, and the key there.
+
+    It is the inverse of `answer_key`, for keys made by it.
+
+    Args:
+        group: The job with the variants and samples.
+        key: Of the answer among those of all of them.
+        varied: Whether there are variants, and not samples alone.
+    """
+    found = re.findall(r"((?:[^,\\]|\\.)*)(?:,|\Z)", key, re.DOTALL)
+    inner, *rest = map(_unquoted, found[:-1] or [""])
+    variant = rest.pop(0) if varied and rest else None
+    sample = int(rest[0]) if rest and rest[0].isdecimal() else 1
+    return Member(group, variant, sample).address, RowKey(inner)
+
+
 def parse_address(text: str) -> tuple[JobAddress, RowKey | None]:
     """Split the address of an item; a text without brackets is a job's address.
 

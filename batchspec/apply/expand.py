@@ -6,9 +6,9 @@ a run begins with a look at everything, and ends with one, so that a crash in be
 
 from batchspec.apply.cancel import cancel_unneeded
 from batchspec.apply.world import World
-from batchspec.ids import JobAddress
+from batchspec.ids import JobAddress, member
 from batchspec.reconcile.actions import Expand
-from batchspec.state.stored import Fresh
+from batchspec.state.stored import Fresh, MadeOf
 
 
 def fresh_jobs(world: World) -> frozenset[JobAddress]:
@@ -32,15 +32,15 @@ def news_for(world: World, job: JobAddress) -> Fresh:
     """Say which answers are news for an eager job.
 
     An item of a job that itself waits counts only if it was made of what its own upstream answers
-    now: rows made of each other's outputs have one key all along the chain.
+    now, which its key tells. Of several variants that wait the one counts that saw least.
     """
-    made_of: list[tuple[JobAddress, int]] = []
-    above = list(world.waiting[job])
-    while above:
-        up = above.pop()
-        if up in world.waiting:
-            made_of += [(source, world.seen[up]) for source in world.waiting[up]]
-            above += world.waiting[up]
+    made_of: list[MadeOf] = []
+    above = world.waiting[job]
+    while waiting := [up for up in above if up in world.waiting]:
+        above = world.waiting[waiting[0]]
+        seen, of, several = min(world.seen[up] for up in waiting), member(above[0]), len(above) > 1
+        source = of.group if several else above[0]
+        made_of.append(MadeOf(source, seen, several, of.variant is not None))
     return Fresh(since=world.seen.get(job, 0), made_of=tuple(made_of))
 
 

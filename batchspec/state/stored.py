@@ -61,18 +61,31 @@ class DraftTotals:
         return self.bytes - self.data
 
 
+class MadeOf(NamedTuple):
+    """The job, or the variants and samples of one, that must have an answer for a row.
+
+    `seen`: that answer must have been there before this serial of the state; what was made of an
+    older one is about to change. `several`: the row's key says which of the job's variants and
+    samples; `varied`: there are variants.
+    """
+
+    job: JobAddress
+    seen: int
+    several: bool = False
+    varied: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Fresh:
     """Which answers of a job are news for one that is made of them.
 
     Attributes:
         since: Answers that are what they are from this serial of the state on; 0: all of them.
-        made_of: Jobs that must have an answer for a row with the same key too, one that was there
-            before a serial: what was made of an older one is about to change.
+        made_of: What they must be made of, the nearest first, each made of the next.
     """
 
     since: int = 0
-    made_of: tuple[tuple[JobAddress, int], ...] = ()
+    made_of: tuple[MadeOf, ...] = ()
 
 
 class StoredRequest(NamedTuple):

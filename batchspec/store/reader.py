@@ -239,7 +239,7 @@ class StateReader:
         One look at all of them, for a writer that has the state to itself.
         """
         number = self._value("SELECT id FROM jobs WHERE address = ?", job)
-        more, values = where_fresh(fresh)
+        more, values = where_fresh(self.db, fresh)
         values |= {"after": 0, "limit": -1, "job": number}
         sql = _ITEMS.format(more=more, older=0, kept="0", by="i.id", past=">")
         cursor = self.db.execute(sql, values)

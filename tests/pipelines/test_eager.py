@@ -13,6 +13,7 @@ from batchspec.spec import rows
 from .chains import Asked, batches, chain, limit, staggered
 
 KEYS = "abcdef"
+UPS = {"m.up", "m.up#2", "m.up@a,b", "m.up@terse"}
 
 
 @pytest.fixture
@@ -62,6 +63,32 @@ def test_rows_flow_through_several_stages(world: World, asked: Asked) -> None:
     assert sum(batch.ended < final for batch in found if "m.last" in batch.jobs) == 2
     assert len(asked.texts) == 6 + 6 + 6 + 1
     assert set(world.texts("m.last")) == set(KEYS)
+
+
+@pytest.mark.parametrize("kind", ["variants", "samples"])
+def test_rows_flow_on_below_variants_and_samples(world: World, asked: Asked, kind: str) -> None:
+    """Through two stages, whose keys say which of them an answer is of."""
+    more = {
+        "variants": "variants={'a,b': {}, 'terse': {'prompt': 'name {id}'}}",
+        "samples": "samples=2",
+    }[kind]
+    staggered(world, 0, 9_000, 20_000)
+    data = [{"id": key} for key in ("x", "y,\\", "z")]
+    world.spec(
+        f"""
+        M, of = 'openai:gpt-5-mini', rows.outputs_of
+        up = Job(model=M, rows=rows.inline({data!r}), prompt='say {{id}}', {more})
+        down = Job(model=M, rows=of(up, eager=True), prompt='sum {{output}} {{sample}}')
+        last = Job(model=M, rows=of(down, eager=True), prompt='end {{output}}')
+        """
+    )
+    assert world.apply().exit_code == ExitCode.DONE
+    found = batches(world)
+    final = max(batch.ended for batch in found if set(batch.jobs) & UPS)
+    assert sum(batch.ended < final for batch in found if "m.last" in batch.jobs) == 2
+    assert len(asked.texts) == 18
+    assert len(world.texts("m.last")) == 6
+    assert world.plan().can_apply is False
 
 
 def test_a_where_that_takes_nothing_sends_nothing(world: World, asked: Asked) -> None:
