@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from batchspec.ids import JobAddress, RemoteId, RowKey
-from batchspec.messages import JsonObject, LineError, Reply, Usage
+from batchspec.messages import JsonObject, LineError, Reply, ToolCall, Usage
 from batchspec.ports import Reader, Wire
 from batchspec.state.stored import CallRecord, StoredTurn
 
@@ -51,7 +51,9 @@ class Turn:
             came.
         line: The line of the result file it stood in, as it came.
         batch: The provider's id of the batch that carried it; None: of the last reply.
-        tool_calls: What the reply asked for, in order.
+        tool_calls: What the reply asked for and a function answered, or was to, in order.
+        other_calls: Calls of the reply that no function was asked to answer: what gave the output,
+            accepted or not, calls beside an accepted one, and those of the last turn.
         usage: Tokens of this reply.
         cost: US dollars of this reply; None: its price is unknown.
     """
@@ -62,6 +64,7 @@ class Turn:
     line: bytes | None
     batch: RemoteId | None
     tool_calls: tuple[ToolRun, ...] = ()
+    other_calls: tuple[ToolCall, ...] = ()
     usage: Usage = Usage()
     cost: Decimal | None = None
 
@@ -76,13 +79,17 @@ def turns(
 def _turn(reader: Reader, wires: Mapping[str, Wire], stored: StoredTurn) -> Turn:
     contract = reader.contract(stored.contract)
     wire = wires[contract.endpoint]
+    reply = None if stored.line is None else wire.decode(stored.line).result
+    kept = {call.call_id for call in stored.calls}
+    asked = reply.tool_calls if isinstance(reply, Reply) else ()
     return Turn(
         number=stored.turn,
         request=wire.body(contract.at(stored.turn), from_json(stored.messages_json)),
-        reply=None if stored.line is None else wire.decode(stored.line).result,
+        reply=reply,
         line=stored.line,
         batch=stored.batch,
         tool_calls=tuple(_tool_run(call) for call in stored.calls),
+        other_calls=tuple(call for call in asked if call.id not in kept),
         usage=stored.usage,
         cost=None if stored.cost is None else Decimal(repr(stored.cost)),
     )

@@ -74,6 +74,64 @@ def test_every_call_is_told_with_its_arguments_result_time_and_attempts(run: Run
     assert [json.loads(line)["key"] for line in lines] == ["a", "b"]
 
 
+OUTPUTS = """
+from typing_extensions import TypedDict
+
+from batchspec import Job, ToolOutput, rows, tool
+
+N = TypedDict("N", {"n": int})
+
+@tool
+def half(n: int) -> float:
+    return n / 2
+
+j = Job(
+    model="openai:gpt-5-mini",
+    rows=rows.inline([{"id": "beside"}, {"id": "bad"}, {"id": "loop"}]),
+    prompt="{id}",
+    tools=[half],
+    output=ToolOutput(N),
+    max_turns=2,
+)
+"""
+OUTPUT_ANSWERS = """
+def call(name, **arguments):
+    return {"name": name, "arguments": arguments}
+
+def answer(body):
+    row = body["messages"][0]["content"]
+    calls = {
+        "beside": [call("half", n=4), call("final_result", n=1)],
+        "bad": [call("final_result", n=1 if len(body["messages"]) > 1 else "x")],
+        "loop": [call("half", n=4)],
+    }[row]
+    return {"role": "assistant", "tool_calls": calls}
+"""
+
+
+def test_calls_that_no_function_answers_are_told_too(run: Run, project: Path) -> None:
+    (project / "specs" / "m.py").write_text(OUTPUTS)
+    (project / "answers.py").write_text(OUTPUT_ANSWERS)
+    run("apply", "--simulate", "--auto-approve")
+    shown = run("results", "m.j", "--turns", "--simulate").out
+    items = [part.splitlines() for part in shown.split('m.j["')[1:]]
+    told = {lines[0].split('"')[0]: lines[1:] for lines in items}
+    none = "  [no function was called]"
+    assert told["beside"][1:] == [
+        f'    half({{"n":4}}){none}',
+        f'    final_result({{"n":1}}){none}',
+    ]
+    assert told["bad"][1] == f'    final_result({{"n":"x"}}){none}'
+    assert told["bad"][3] == f'    final_result({{"n":1}}){none}'
+    assert "→ 2.0  [1 attempt" in told["loop"][1]
+    assert told["loop"][3] == f'    half({{"n":4}}){none}'
+
+    document = json.loads(run("results", 'm.j["bad"]', "--turns", "--json", "--simulate").out)
+    first, last = document["items"][0]["turns"]
+    assert first["other_calls"] == [{"name": "final_result", "arguments": '{"n":"x"}'}]
+    assert (last["tool_calls"], len(last["other_calls"])) == ([], 1)
+
+
 @pytest.mark.usefixtures("project")
 def test_turns_have_no_table_for_files(run: Run) -> None:
     told = run("results", "m.j", "--turns", "--format", "csv", "--simulate")

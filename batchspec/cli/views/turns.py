@@ -8,7 +8,7 @@ from rich.text import Text
 
 from batchspec.cli.views.streams import print_json_list, print_prose, stdout, write_bytes
 from batchspec.cli.views.words import clean, clipped, counted, money, number, timestamp
-from batchspec.messages import LineError, Reply
+from batchspec.messages import LineError, Reply, ToolCall
 from batchspec.results.read import Item
 from batchspec.results.turns import ToolRun, Turn
 
@@ -52,6 +52,7 @@ def _item(item: Item, turns: Sequence[Turn]) -> Iterator[Text]:
         yield Text(f"  turn {turn.number}  {used}{cost}", "dim")
         yield from map(Text, _replied(turn.reply))
         yield from map(_called, turn.tool_calls)
+        yield from map(_uncalled, turn.other_calls)
 
 
 def _replied(reply: Reply | LineError | None) -> Iterator[str]:
@@ -73,6 +74,11 @@ def _called(run: ToolRun) -> Text:
     colour = "red" if run.failed else ""
     called = f"    {clean(run.name)}({_short(given)}) → "
     return Text.assemble(called, (came, colour), (f"  [{', '.join(_how(run))}]", "dim"))
+
+
+def _uncalled(call: ToolCall) -> Text:
+    called = f"    {clean(call.name)}({_short(call.arguments)})"
+    return Text.assemble(called, ("  [no function was called]", "dim"))
 
 
 def _how(run: ToolRun) -> Iterator[str]:
@@ -117,6 +123,9 @@ def _document(turn: Turn) -> dict[str, Any]:
         "usage": turn.usage._asdict(),
         "cost_usd": number(turn.cost),
         "tool_calls": [_run(run) for run in turn.tool_calls],
+        "other_calls": [
+            {"name": call.name, "arguments": call.arguments} for call in turn.other_calls
+        ],
     }
 
 
