@@ -90,6 +90,10 @@ class SpecError(BatchspecError):
         super().__init__("\n".join(str(d) for d in self.diagnostics))
 
 
+class DepsError(SpecError):
+    """A job's `deps` cannot be made in the middle of a run; what was sent and recorded stays."""
+
+
 class ConfigurationError(BatchspecError):
     """The configuration or the environment is not right."""
 

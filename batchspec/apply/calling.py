@@ -109,10 +109,18 @@ class Calling:
     call: CallRecord
     row: dict[str, Any]
 
-    async def run(self, prepared: Prepared) -> Ended:
+    async def ready(self, prepared: Prepared) -> "Ready":
+        """Return the call with what it takes besides its arguments; nothing of it runs yet.
+
+        Raises:
+            SpecError: The job's `deps` cannot be made.
+        """
+        return Ready(prepared, await self._context() if prepared.tool.takes_context else None)
+
+    async def run(self, ready: "Ready") -> Ended:
         """Call the function until it returns, the model is to try again, or no retry is left."""
+        prepared, context = ready
         tool = prepared.tool
-        context = await self._context() if tool.takes_context else None
         # Calls that an interruption cut short count as attempts, and cost no retry.
         before = self.call.attempts
         reason = ""
@@ -167,6 +175,13 @@ class Calling:
             with anyio.fail_after(tool.timeout):
                 text: str = await run()
         return text
+
+
+class Ready(NamedTuple):
+    """A call that has all it takes."""
+
+    prepared: Prepared
+    context: Callable[..., RunContext[Any]] | None
 
 
 def _is_async(tool: Tool[..., Any]) -> bool:

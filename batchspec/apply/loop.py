@@ -20,7 +20,7 @@ from batchspec.apply.run import do_poll, do_submit
 from batchspec.apply.tidy import do_tidy
 from batchspec.apply.tools import do_tools
 from batchspec.apply.world import World, lane_of
-from batchspec.errors import ProviderError
+from batchspec.errors import ProviderError, RefusedError, SpecError
 from batchspec.ids import BatchId
 from batchspec.reconcile.actions import (
     Action,
@@ -83,6 +83,8 @@ class Loop:
     """Open batches that run in this process: a detached run waits for them."""
     _begun: set[Action] = field(default_factory=set[Action])
     _changed: anyio.Event = field(default_factory=anyio.Event)
+    _failure: BaseException | None = None
+    """Ends the run once the calls of tools that run have ended."""
     _reported: float = 0.0
     _counting: float = 0.0
 
@@ -101,6 +103,8 @@ class Loop:
                 group.cancel_scope.cancel()
         except* Exception as errors:
             raise first_of(errors) from errors
+        if self._failure is not None:
+            raise self._failure
         if self.world.unreadable and not self.signals:
             raise ProviderError("\n".join(self.world.unreadable.values()))
 
@@ -126,8 +130,7 @@ class Loop:
 
     async def _snapshot(self) -> Snapshot:
         store, world = self.world.store, self.world
-        draining = bool(self.signals)
-
+        draining = self._draining()
         now = world.clock.now()
 
         def look() -> Snapshot:
@@ -207,16 +210,33 @@ class Loop:
                 case Submit() | Adopt() | Cancel() | Poll() | Collect() | Tidy():
                     await _ABOUT[type(action)](world, action.batch)
                 case RunTools():
-                    await do_tools(world, action.job, lambda: bool(self.signals))
+                    await do_tools(world, action.job, self._draining)
                 case Rejudge():
                     await do_rejudge(world, action.job)
                 case Expand():
                     await do_expand(world, action)
                 case _:
                     assert_never(action)
+        except* (SpecError, ProviderError, RefusedError) as errors:
+            self._fail(first_of(errors), action)
         finally:
             self.running.pop(action.subject)
             self._changed.set()
+
+    def _draining(self) -> bool:
+        return bool(self.signals) or self._failure is not None
+
+    def _fail(self, error: BaseException, action: Action) -> None:
+        """End the run, at once unless calls of tools run: one that is cut short may be lost."""
+        others = [kind for subject, kind in self.running.items() if subject != action.subject]
+        if RunTools not in others:
+            raise error
+        if self._failure is None:
+            self._failure = error
+            self.world.hook.warning(
+                "Stopping because of an error: running calls of tools end first. Interrupt twice "
+                "to stop at once."
+            )
 
     async def _wait(self, wake_at: float | None) -> None:
         """Wait for an action to end, an interrupt, the time, or the next report.

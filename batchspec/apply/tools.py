@@ -21,6 +21,7 @@ from batchspec.apply.collect import stored_row
 from batchspec.apply.journal import Journal, journal
 from batchspec.apply.memo import memo_key
 from batchspec.apply.world import LocalJob, World
+from batchspec.errors import SpecError
 from batchspec.fingerprint import canonical_json
 from batchspec.ids import ConversationId, JobAddress
 from batchspec.messages import JsonObject, Outcome
@@ -38,6 +39,9 @@ async def do_tools(world: World, job: JobAddress, draining: Callable[[], bool]) 
     """Run the tool calls of a job's conversations until none is left, or work is to stop.
 
     Those of a job whose module is not here wait for it; of one that was removed, they end.
+
+    Raises:
+        SpecError: The job's `deps` cannot be made; calls that ran have ended.
     """
     local = world.jobs.get(job)
     if local is None and job not in await world.db(world.store.removed_jobs):
@@ -46,6 +50,8 @@ async def do_tools(world: World, job: JobAddress, draining: Callable[[], bool]) 
         stream = _Stream(world, job, local, draining, record)
         async with anyio.create_task_group() as group:
             await stream.run(group)
+    if stream.failed is not None:
+        raise stream.failed
     if stream.memoised:
         await world.db(world.store.forget, 0.0)
 
@@ -79,13 +85,18 @@ class _Stream:
         self._world = world
         self._job = job
         self._local = local
-        self._draining = draining
+        self._stopping = draining
+        self.failed: SpecError | None = None
+        """Why no further call begins."""
         self._record = record
         self._open: dict[ConversationId, _Open] = {}
         self._ready: list[_Open] = []
         self._most = max(_OPEN, 4 * world.here.concurrency)
         self._changed = anyio.Event()
         self.memoised = False
+
+    def _draining(self) -> bool:
+        return self.failed is not None or self._stopping()
 
     async def run(self, group: TaskGroup) -> None:
         """Open conversations as others end, and let those go on whose calls have ended."""
@@ -146,7 +157,11 @@ class _Stream:
         self._changed.set()
 
     async def _one(self, opened: _Open, call: CallRecord) -> None:
-        done = await self._call(opened, call)
+        done = None
+        try:
+            done = await self._call(opened, call)
+        except SpecError as error:
+            self.failed = self.failed or error
         if done is not None:
             opened.ended[call.position] = done
             self._record.end(done)
@@ -199,10 +214,12 @@ class _Stream:
         async with here.place(prepared.tool):
             if self._draining():
                 return None
+            calling = Calling(here=here, local=local, turn=opened.turn, call=call, row=opened.row)
+            # Before it is on record as running: what fails here is no call that ran.
+            ready = await calling.ready(prepared)
             await self._record.begin(opened.turn, call)
             seconds = stopwatch()
-            calling = Calling(here=here, local=local, turn=opened.turn, call=call, row=opened.row)
-            ended = await calling.run(prepared)
+            ended = await calling.run(ready)
             done = _done(opened.turn, call, ended)._replace(seconds=seconds())
         return done._replace(memo=key) if ended.good else done
 

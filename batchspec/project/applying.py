@@ -14,9 +14,9 @@ from batchspec.apply.world import LocalJob, World
 from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.errors import (
     ConfigurationError,
+    DepsError,
     Diagnostic,
     RefusedError,
-    SpecError,
     StalePlanError,
 )
 from batchspec.ids import BatchId, group_of
@@ -271,7 +271,7 @@ class Applying:
             return validated(job, finished(value, context), context)
 
         def failed(error: BaseException) -> Exception:
-            return SpecError([_no_deps(desired, error)])
+            return DepsError([_no_deps(desired, error)])
 
         judge = Judge(
             output=desired.output,

@@ -1,11 +1,12 @@
 """`deps`: made once per run, when it is first asked for, and ended with the run."""
 
 import gc
+from typing import Any
 
 import pytest
 from worlds import World
 
-from batchspec.errors import BatchspecError, ExitCode
+from batchspec.errors import BatchspecError, DepsError, ExitCode
 
 from .test_tool_options import NOTE, log
 from .test_tools import calling, job
@@ -217,3 +218,47 @@ def test_a_factory_that_raises_when_answers_are_read_is_called_once(world: World
     (world.root / "off").touch()
     assert [item.output for item in world.items().values()] == ["answer "] * 2
     assert log(world) == ["raise"]
+
+
+def test_a_factory_that_raises_costs_no_call_that_must_not_run_twice(world: World) -> None:
+    """Neither those that waited for what it makes, nor those that ran beside it."""
+    body = """
+RUNS, FAILS = threading.Event(), threading.Event()
+
+def deps():
+    if (ROOT / 'down').exists():
+        assert RUNS.wait(60)
+        FAILS.set()
+        raise OSError('no network')
+
+@tool(once=True)
+def pay(ctx: RunContext) -> str:
+    note(f"pay {ctx.attempt}")
+    return "ok"
+
+@tool(once=True)
+def other(ctx: RunContext) -> str:
+    RUNS.set()
+    assert not (ROOT / 'down').exists() or FAILS.wait(60)
+    while (ROOT / 'down').exists() and ctx.job == "m.k" and not (ROOT / 'told').exists():
+        threading.Event().wait(0.001)
+    note("other")
+    return "ok"
+"""
+    second = job("", "other", "z").replace("j =", "k =", 1)
+    world.spec(job(NOTE + body, "pay, other", "a", "b", more="deps=deps") + "\n" + second)
+
+    def model(body: Any) -> Any:
+        first = str(body["messages"][0]["content"])
+        return calling(("other" if first != "do a" else "pay", {}))(body)
+
+    world.model = model
+    world.hook.warning = lambda message: (world.root / "told").touch()  # type: ignore[method-assign]
+    (world.root / "down").touch()
+    with pytest.raises(DepsError, match=r"deps of m\.j"):
+        world.apply()
+    (world.root / "down").unlink()
+    assert "other" in log(world), "what ran has ended"
+    assert world.apply().exit_code == ExitCode.DONE
+    assert sorted(log(world)) == ["other", "other", "pay 1"]
+    assert world.outcomes("m.k") == {"z": "succeeded"}

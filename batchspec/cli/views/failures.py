@@ -9,7 +9,7 @@ from rich.text import Text
 
 from batchspec.cli.views.streams import print_json, print_prose, stderr
 from batchspec.cli.views.words import clean, counted, pasted
-from batchspec.errors import BatchspecError, Diagnostic, SpecError, exit_code_for
+from batchspec.errors import BatchspecError, DepsError, Diagnostic, SpecError, exit_code_for
 
 
 def show_error(error: BatchspecError, *, flags: str) -> None:
@@ -20,7 +20,8 @@ def show_error(error: BatchspecError, *, flags: str) -> None:
         flags: The shared options of this run, for the commands it names.
     """
     if isinstance(error, SpecError):
-        show_diagnostics(error.diagnostics)
+        ending = "" if isinstance(error, DepsError) else "; nothing was sent"
+        print_prose(stderr(), diagnostic_lines(error.diagnostics, ending))
         return
     first, *rest = clean_lines(pasted(str(error), flags))
     print_prose(stderr(), [Text.assemble(("Error: ", "bold red"), first), *map(Text, rest)])
@@ -36,8 +37,10 @@ def show_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
     print_prose(stderr(), diagnostic_lines(diagnostics))
 
 
-def diagnostic_lines(diagnostics: Sequence[Diagnostic]) -> list[Text]:
-    """Return the lines of `show_diagnostics`."""
+def diagnostic_lines(
+    diagnostics: Sequence[Diagnostic], ending: str = "; nothing was sent"
+) -> list[Text]:
+    """Return the lines of `show_diagnostics`; `ending` says what the errors did not do."""
     lines: list[Text] = []
     for place, diagnostic in enumerate(diagnostics, 1):
         lines += _diagnostic(place, diagnostic)
@@ -45,8 +48,8 @@ def diagnostic_lines(diagnostics: Sequence[Diagnostic]) -> list[Text]:
     warnings = len(diagnostics) - errors
     told = [counted(errors, "error")] if errors else []
     told += [counted(warnings, "warning")] if warnings else []
-    end = "; nothing was sent." if errors else "."
-    return [*lines, Text(", ".join(told) + end, "bold")]
+    end = ending if errors else ""
+    return [*lines, Text(f"{', '.join(told)}{end}.", "bold")]
 
 
 def _diagnostic(place: int, diagnostic: Diagnostic) -> list[Text]:
