@@ -198,7 +198,7 @@ class _Stream:
             if answer is None:
                 answer = await self._world.db(store.remembered, key)
             if answer is not None:
-                told = Ended(failed=False, text=answer, attempts=call.attempts)
+                told = Ended(failed=False, text=answer, attempts=call.attempts, good=True)
                 return _done(opened.turn, call, told)._replace(reused=True, memo=key)
             done = await self._run(opened, call, prepared, key)
             answer = done.result if done is not None and done.memo else None
@@ -264,6 +264,7 @@ def _done(turn: ToolTurn, call: CallRecord, ended: Ended) -> CallDone:
         # Half a surrogate pair fits no column and no request.
         ended.text.encode("utf-8", "replace").decode(),
         ended.attempts,
+        wrong=not (ended.good or ended.failed),
     )
 
 

@@ -190,7 +190,11 @@ class ToolTurn:
 
 
 class CallDone(NamedTuple):
-    """A tool call that ended; `memo` is the key under which other calls may have its answer."""
+    """A tool call that ended.
+
+    `memo` is the key under which other calls may have its answer; `wrong` tells whether the model
+    was told to call in another way.
+    """
 
     conversation: ConversationId
     turn: int
@@ -201,6 +205,7 @@ class CallDone(NamedTuple):
     seconds: float | None = None
     reused: bool = False
     memo: bytes | None = None
+    wrong: bool = False
 
 
 class NextTurn(NamedTuple):

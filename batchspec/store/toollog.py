@@ -28,16 +28,16 @@ _CALLS = (
 )
 _EARLIER = "SELECT name, COUNT(*) FROM tool_calls WHERE conversation = ? AND turn < ? GROUP BY name"
 _TRIED = """
-SELECT name, MAX(result LIKE '{"error": %') FROM tool_calls
+SELECT name, MAX(wrong) FROM tool_calls
 WHERE conversation = ? AND turn < ? GROUP BY name, turn ORDER BY turn
 """
-"""With the space an answer is ours, to a call that was not accepted; results of tools have none."""
 _RUNNING = (
     "UPDATE tool_calls SET status = 'running', attempts = attempts + 1, started_at = ? "
     "WHERE conversation = ? AND turn = ? AND position = ?"
 )
 _DONE = (
-    "UPDATE tool_calls SET status = ?, result = ?, attempts = ?, seconds = ?, reused = ? "
+    "UPDATE tool_calls SET status = ?, result = ?, attempts = ?, seconds = ?, reused = ?, "
+    "wrong = ? "
     "WHERE conversation = ? AND turn = ? AND position = ?"
 )
 _CONTINUED = (
@@ -106,7 +106,7 @@ def finish_calls(db: sqlite3.Connection, done: Sequence[CallDone], at: float) ->
     """Write the results of calls; inside a transaction."""
     db.executemany(
         _DONE,
-        [(*(d.status, d.result, d.attempts, d.seconds, d.reused), *d[:3]) for d in done],
+        [(*(d.status, d.result, d.attempts, d.seconds, d.reused, d.wrong), *d[:3]) for d in done],
     )
     remember(db, done, at)
 

@@ -61,6 +61,31 @@ def test_a_limit_is_of_an_item(world: World) -> None:
     assert world.texts() == {"a": "ok", "b": "ok"}
 
 
+# --- retry
+
+
+def test_what_a_tool_returns_is_never_taken_for_a_call_that_was_not_accepted(world: World) -> None:
+    """Whatever the text says: `ctx.retry` counts what the model was told to do otherwise."""
+    tool = '''
+@tool
+def f(ctx: RunContext, n: int) -> str:
+    note(f"{n} {ctx.retry}")
+    if n in (3, 4):
+        raise ModelRetry("no")
+    return '{"error": "found nothing"}'
+'''
+    world.spec(job(NOTE + tool, "f"))
+
+    def model(body: dict[str, Any]) -> Any:
+        n = sum(m["role"] == "tool" for m in body["messages"]) + 1
+        call = {"name": "f", "arguments": {"n": n}}
+        return {"role": "assistant", "tool_calls": [call]} if n <= 6 else "done"
+
+    world.model = model
+    assert world.apply().exit_code == ExitCode.DONE
+    assert log(world) == ["1 0", "2 0", "3 0", "4 1", "5 2", "6 0"]
+
+
 # --- pure
 
 

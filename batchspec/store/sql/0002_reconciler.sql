@@ -69,6 +69,7 @@ ALTER TABLE conversations ADD COLUMN sample INTEGER NOT NULL DEFAULT 0;
 -- Tools: when a call began, whether its answer is that of an equal call before it, and those answers.
 ALTER TABLE tool_calls ADD COLUMN started_at REAL;
 ALTER TABLE tool_calls ADD COLUMN reused INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tool_calls ADD COLUMN wrong INTEGER NOT NULL DEFAULT 0;  -- to be called in another way
 CREATE TABLE memo (
   key BLOB PRIMARY KEY,   -- SHA-256 of the tool's name, its code and the arguments
   tool TEXT NOT NULL,
