@@ -12,11 +12,12 @@ import anyio
 from pydantic_core import PydanticSerializationError, from_json
 
 from batchspec.apply.here import Here
-from batchspec.apply.processes import ProcessDied
+from batchspec.apply.processes import ProcessDied, Worker
 from batchspec.apply.threads import FunctionRaised
 from batchspec.apply.world import LocalJob
 from batchspec.errors import ModelRetry
 from batchspec.ids import JobAddress
+from batchspec.messages import JsonObject
 from batchspec.spec.context import RunContext
 from batchspec.spec.result import ResultTooLong, awaited, content, is_async
 from batchspec.spec.tool import ArgumentsInvalid, Tool
@@ -31,12 +32,15 @@ class Ended(NamedTuple):
         text: For the model; or why it failed.
         attempts: How often the function was called.
         good: Whether it is what the function returned, and not what is wrong.
+        code: Of what ran in another process, which may have imported it later; None: of what was
+            loaded here.
     """
 
     failed: bool
     text: str
     attempts: int = 0
     good: bool = False
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +131,8 @@ class Calling:
         for attempt in range(before + 1, before + tool.retries + 2):
             positional = (context(attempt=attempt),) if context is not None else ()
             try:
-                text = await self._attempt(prepared, positional)
-                return Ended(failed=False, text=text, attempts=attempt, good=True)
+                text, code = await self._attempt(prepared, positional)
+                return Ended(failed=False, text=text, attempts=attempt, good=True, code=code)
             except FunctionRaised as raised:
                 if isinstance(raised.error, ModelRetry):
                     told = error_content(raised.error.message)
@@ -154,19 +158,23 @@ class Calling:
             retry=turn.tried.get(call.name, 0),
         )
 
-    async def _attempt(self, prepared: Prepared, positional: tuple[Any, ...]) -> str:
-        """Return what the model is told.
+    async def _attempt(
+        self, prepared: Prepared, positional: tuple[Any, ...]
+    ) -> tuple[str, str | None]:
+        """Return what the model is told, and the code of what ran in another process.
 
         Raises:
             FunctionRaised: The function raised, or returned what cannot be told.
             TimeoutError: It took too long.
             ProcessDied: Its process did.
         """
-        tool = prepared.tool
+        tool, code = prepared.tool, None
         async with AsyncExitStack() as stack:
             run: Callable[[], Any]
             if tool.executor == "process":
                 worker = await stack.enter_async_context(self.here.processes.worker())
+                # Starting Python and importing the spec is none of the function's time.
+                code = await _looked_up(worker, tool)
                 run = partial(_in_process, worker.ask, tool, self.call.arguments)
             else:
                 call = partial(tool.function, *positional, **prepared.arguments)
@@ -174,7 +182,7 @@ class Calling:
             # The call has its place already: the time is its own, no other call's.
             with anyio.fail_after(tool.timeout):
                 text: str = await run()
-        return text
+        return text, code
 
 
 class Ready(NamedTuple):
@@ -207,14 +215,30 @@ async def _in_thread(here: Here, call: Callable[[], Any]) -> str:
     return await _in_loop(here, lambda: result) if is_async(result) else result
 
 
-async def _in_process(ask: Callable[[Any], Any], tool: Tool[..., Any], arguments: str) -> str:
+def _place(tool: Tool[..., Any]) -> JsonObject:
     function = tool.function
-    request = {
-        "module": function.__module__,
-        "name": function.__qualname__,
-        "arguments": arguments,
-    }
-    match await ask(request):
+    return {"module": function.__module__, "name": function.__qualname__}
+
+
+async def _looked_up(worker: Worker, tool: Tool[..., Any]) -> str:
+    """Let a process import a function; returns the fingerprint of its code there.
+
+    Raises:
+        FunctionRaised: It cannot be imported any more.
+        ProcessDied: The process did.
+    """
+    place = _place(tool)
+    name = f"{place['module']}:{place['name']}"
+    if name not in worker.known:
+        answer = await worker.ask(place)
+        if "code" not in answer:
+            raise FunctionRaised(RaisedElsewhere(str(answer.get("raised"))))
+        worker.known[name] = str(answer["code"])
+    return worker.known[name]
+
+
+async def _in_process(ask: Callable[[Any], Any], tool: Tool[..., Any], arguments: str) -> str:
+    match await ask({**_place(tool), "arguments": arguments}):
         case {"content": str(text)}:
             return text
         case {"retry": str(message)}:

@@ -37,6 +37,8 @@ class Worker:
         self._in = BufferedByteReceiveStream(process.stdout)
         self.idle = True
         """Whether it waits for a call; one that does not is of no further use."""
+        self.known: dict[str, str] = {}
+        """Fingerprints of the code of functions it looked up."""
 
     async def ask(self, request: JsonObject) -> JsonObject:
         """Return what it answers.

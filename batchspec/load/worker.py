@@ -21,6 +21,7 @@ from pydantic_core import from_json, to_json
 
 from batchspec.errors import ModelRetry
 from batchspec.load.imports import Imports
+from batchspec.load.policy import Sources, code_of
 from batchspec.messages import JsonObject
 from batchspec.spec.result import awaited, content, is_async
 from batchspec.spec.tool import Tool
@@ -63,6 +64,8 @@ def _read(requests: BinaryIO, lines: "queue.SimpleQueue[bytes]") -> None:
     """Pass on what comes; whoever asked is gone when nothing does, also in the middle of a call."""
     for line in requests:
         lines.put(line)
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)  # with what functions started
     os._exit(0)
 
 
@@ -71,9 +74,12 @@ def answer(request: JsonObject) -> JsonObject:
 
     Args:
         request: `module` and `name` of the function, and `arguments` as the model wrote them.
+            Without them the function is only looked up: what is returned is its code's fingerprint.
     """
     try:
         tool = _found(request["module"], request["name"])
+        if "arguments" not in request:
+            return {"code": code_of(tool, Sources()).hex()}
         arguments = tool.bind(request["arguments"])
         result = tool.function(**arguments)
         if is_async(result):

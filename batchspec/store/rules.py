@@ -61,6 +61,9 @@ RULES: dict[str, str] = {
         SELECT conversation FROM tool_calls WHERE status NOT IN ('waiting', 'running', 'done',
         'failed') OR (status = 'done' AND result IS NULL)
     """,
+    "an answer kept of tool {} is not of the size on record, or its key is none": """
+        SELECT tool FROM memo WHERE length(key) <> 32 OR size <> length(CAST(result AS BLOB))
+    """,
     "conversation {} has a cost or a number of tokens below zero": """
         SELECT id FROM conversations WHERE cost < -1e-9 OR min(input_tokens, cached_tokens,
         output_tokens, reasoning_tokens) < 0

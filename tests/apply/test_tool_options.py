@@ -3,12 +3,15 @@
 import json
 import os
 import sqlite3
+import subprocess
 from typing import Any
 
+import psutil
 import pytest
 from worlds import World
 
 from batchspec.errors import ExitCode, SpecError
+from batchspec.load.worker import command
 from batchspec.store.memo import forget
 
 from .test_tools import calling, job
@@ -66,14 +69,14 @@ def test_a_limit_is_of_an_item(world: World) -> None:
 
 def test_what_a_tool_returns_is_never_taken_for_a_call_that_was_not_accepted(world: World) -> None:
     """Whatever the text says: `ctx.retry` counts what the model was told to do otherwise."""
-    tool = '''
+    tool = """
 @tool
 def f(ctx: RunContext, n: int) -> str:
     note(f"{n} {ctx.retry}")
     if n in (3, 4):
         raise ModelRetry("no")
     return '{"error": "found nothing"}'
-'''
+"""
     world.spec(job(NOTE + tool, "f"))
 
     def model(body: dict[str, Any]) -> Any:
@@ -215,6 +218,70 @@ def test_a_process_that_goes_wrong_costs_an_attempt_and_none_is_left(world: Worl
     for pid in log(world):
         with pytest.raises(ProcessLookupError):
             os.kill(int(pid), 0)
+
+
+def test_starting_a_process_is_none_of_the_functions_time(world: World) -> None:
+    """What a spec imports may take seconds; and a timeout would start the next attempt anew."""
+    slow = (
+        "import time\nif 'specs' not in __name__ or HERE.exists(): time.sleep(0.7)\nHERE.touch()\n"
+    )
+    tool = "@tool(executor='process', timeout=0.5, retries=0)\ndef f() -> str: return 'quick'\n"
+    world.spec(job(NOTE + "HERE = ROOT / 'here'\n" + slow + tool, "f"))
+    world.model = calling(("f", {}))
+    assert world.apply().exit_code == ExitCode.DONE
+    assert world.texts() == {"a": "quick"}
+
+
+def test_an_answer_of_a_process_that_ran_other_code_is_not_kept(world: World) -> None:
+    """The spec was edited before the process imported it, and is put back later."""
+    tool = (
+        "@tool(executor='process', pure=True)\ndef f() -> str:\n    note('run')\n    return 'old'\n"
+    )
+    spec = job(NOTE + tool, "f")
+    world.spec(spec)
+    ask = calling(("f", {}))
+
+    def edits(body: dict[str, Any]) -> Any:
+        world.spec(spec.replace("'old'", "'new'"))
+        return ask(body)
+
+    world.model = edits
+    world.apply()
+    assert world.texts() == {"a": "new"}
+    world.spec(spec)
+    world.model = ask
+    world.apply(replace=["m.j"])
+    assert world.texts() == {"a": "old"}
+    world.apply(replace=["m.j"])
+    assert log(world) == ["run"] * 2
+
+
+def test_what_a_function_started_ends_with_a_run_that_is_killed(world: World) -> None:
+    """Nobody is left to kill it: the process does so itself when its pipe is closed."""
+    tool = """
+import subprocess, sys
+@tool(executor="process", retries=0)
+def f() -> str:
+    child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+    note(child.pid)
+    return "started"
+"""
+    world.spec(NOTE + tool)
+    start = command(world.root, "specs")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "start_new_session": True}
+    with subprocess.Popen(start, **pipes) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b'{"module": "specs.m", "name": "f", "arguments": "{}"}\n')
+        process.stdin.flush()
+        assert b"started" in process.stdout.readline()
+        child = psutil.Process(int(log(world)[0]))
+        assert child.is_running()
+        process.stdin.close()
+    _, alive = psutil.wait_procs([child], timeout=10)
+    for left in alive:
+        left.kill()
+    assert not alive
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,9 @@ BROKEN = {
     "a tool call of conversation 1 is in an unknown state": (
         "UPDATE tool_calls SET status = 'odd' WHERE conversation = 1"
     ),
+    "an answer kept of tool look is not of the size on record": (
+        "INSERT INTO memo VALUES (randomblob(32), 'look', 'aé', 2, 1)"
+    ),
     "conversation 1 has a cost or a number of tokens below zero": (
         "UPDATE conversations SET cost = -1 WHERE id = 1"
     ),
@@ -259,6 +262,7 @@ _FILL = (
     SELECT c.batch, 'k' || i, c.id, i FROM n JOIN conversations c ON c.id = i""",
     f"""{_MANY} INSERT INTO turns SELECT i, 1, 1, c.batch, c.request, NULL, 0, 0, 0, 0, 0
     FROM n JOIN conversations c ON c.id = i""",
+    f"""{_MANY} INSERT INTO memo SELECT randomblob(32), 'look', 'é', 2, i FROM n""",
     f"""{_MANY} INSERT INTO tool_calls (conversation, turn, position, call_id, name, arguments)
     SELECT i, 1, 1, 'c', 'look', '{{}}' FROM n""",
 )
