@@ -25,7 +25,8 @@ class DesiredJob:
         contract: All of a request but its messages.
         output: How an answer is read.
         tools: By the name the model sees.
-        pure: Fingerprints of the code of its pure tools, by the name the model sees.
+        pure: Fingerprints of the code of its pure tools whose answers are kept, by the name the
+            model sees.
         depends_on: Jobs whose answers this job's rows are made of.
         judges: Jobs that grade the answers of this one: a job, or its samples.
         policy: SHA-256 of what runs on this machine: tool bodies, validators, output type and

@@ -212,8 +212,28 @@ class _Builder:
         for summary, detail in job.doubts():
             self._tell(address, summary, detail, severity="warning")
         digest, payload = policy_of(desired, self.sources)
-        pure = {n: code_of(t, self.sources) for n, t in tools.items() if t.pure}
+        pure = dict(self._pure(address, tools))
         return replace(desired, policy=digest, policy_payload=payload, pure=pure)
+
+    def _pure(
+        self, address: JobAddress, tools: Mapping[str, Tool[..., Any]]
+    ) -> Iterator[tuple[str, bytes]]:
+        """Yield the code of pure tools, but of those whose answers cannot be kept."""
+        for name, tool in tools.items():
+            if not tool.pure:
+                continue
+            code = code_of(tool, self.sources)
+            if not code.unsaid:
+                yield name, code.fingerprint
+                continue
+            self._tell(
+                address,
+                f"answers of the pure tool {name!r} are not kept",
+                f"It uses an object of type {', '.join(code.unsaid)}, and nobody can tell whether"
+                " that changed: equal calls run each time. Give it plain values, dataclasses or"
+                " Pydantic models, or drop `pure=True`.",
+                severity="warning",
+            )
 
     def _tools(self, address: JobAddress, job: Job) -> dict[str, Tool[..., Any]]:
         tools: dict[str, Tool[..., Any]] = {}

@@ -2,22 +2,27 @@
 
 import ast
 import copy
-import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
 from enum import Enum
 from functools import partial
 from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
-from typing import Any, TypeGuard, cast, get_args
+from typing import Any, NamedTuple, TypeGuard, cast, get_args
+
+from pydantic import BaseModel
 
 from batchspec.desired.graph import DesiredJob
 from batchspec.desired.policy import canonical_ast, canonical_value, chains, policy
+from batchspec.fingerprint import canonical_json
 from batchspec.spec.job import Job
 from batchspec.spec.origin import is_users
-from batchspec.spec.shapes import is_list
+from batchspec.spec.shapes import is_list, is_mapping, is_set
 from batchspec.spec.tool import Tool
 
+_STATELESS = frozenset({"_thread", "threading", "logging"})
+"""Modules of objects that change no answer."""
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -52,24 +57,66 @@ def policy_of(desired: DesiredJob, sources: Sources) -> tuple[bytes, bytes]:
     return policy(entries, reach.found, bounds)
 
 
-def code_of(tool: Tool[..., Any], sources: Sources) -> bytes:
-    """Return the fingerprint of one tool's function and of all of the project it uses."""
-    reach = _Reach(sources)
-    return policy({"tool": reach.form(tool)}, reach.found, {})[0]
+class Code(NamedTuple):
+    """What one tool runs.
+
+    Attributes:
+        fingerprint: Of its function and of all of the project it uses, with the state of objects.
+        unsaid: The types of objects it uses whose state has no canonical form: two objects that
+            differ may have one fingerprint.
+    """
+
+    fingerprint: bytes
+    unsaid: tuple[str, ...]
+
+
+def code_of(tool: Tool[..., Any], sources: Sources) -> Code:
+    """Return the fingerprint of one tool, and what it does not cover."""
+    reach = _Reach(sources, whole=True)
+    digest, _ = policy({"tool": reach.form(tool)}, reach.found, {})
+    return Code(digest, tuple(reach.unsaid))
 
 
 class _Reach:
-    """Collects the canonical forms of what is used, each definition once."""
+    """Collects the canonical forms of what is used, each definition once.
 
-    def __init__(self, sources: Sources) -> None:
+    Args:
+        sources: The project's files.
+        whole: Say the state of objects of installed packages, too, and private attributes.
+    """
+
+    def __init__(self, sources: Sources, *, whole: bool = False) -> None:
         self.found: dict[str, Any] = {}
+        self.unsaid: dict[str, None] = {}
         self._sources = sources
+        self._whole = whole
         self._seen: set[str] = set()
         self._followed: set[str] = set()
+        self._inside: set[int] = set()
 
     def form(self, thing: Any) -> Any:
         """Return the canonical form of a thing, and collect the forms of what it uses."""
-        thing = _bare(thing)
+        if isinstance(thing, Tool):
+            thing = cast("Tool[..., Any]", thing).function
+        if id(thing) in self._inside:
+            return ["again"]
+        self._inside.add(id(thing))
+        try:
+            return self._form(thing)
+        except RecursionError:
+            return self._object(thing)
+        finally:
+            self._inside.discard(id(thing))
+
+    def _form(self, thing: Any) -> Any:
+        if isinstance(thing, MethodType):
+            return ["method", self.form(thing.__func__), self.form(thing.__self__)]
+        inner = getattr(thing, "__wrapped__", None) if callable(thing) else None
+        if inner is not None and not isinstance(thing, type):
+            return ["wrapped", self._bare(thing), self.form(inner)]
+        return self._bare(thing)
+
+    def _bare(self, thing: Any) -> Any:  # noqa: PLR0911 - one kind of thing each
         if _is_partial(thing):
             given = {name: self.form(value) for name, value in thing.keywords.items()}
             return ["partial", *map(self.form, (thing.func, *thing.args)), given]
@@ -79,18 +126,66 @@ class _Reach:
             return ["type", str(getattr(thing, "__origin__", "")), *map(self.form, members)]
         if isinstance(thing, type):
             return self._class(thing)
-        kind: type[Any] = thing.__class__
-        if is_users(_file_of(kind)) and not issubclass(kind, Enum):
-            return ["instance", self._class(kind)]
-        return canonical_value(thing)
+        if isinstance(thing, ModuleType | Job):
+            return ["object", type(thing).__qualname__]
+        if isinstance(thing, Enum):
+            return ["enum", type(thing).__qualname__, thing.name, self.form(thing.value)]
+        kind: type[Any] = type(thing)
+        if is_users(_file_of(kind)):
+            return ["instance", self._class(kind), self._state(thing)]
+        return self._value(thing)
+
+    def _value(self, thing: Any) -> Any:
+        """Return the form of a value that is of no class of the project."""
+        if is_mapping(thing):
+            return ["map", [[self.form(key), self.form(value)] for key, value in thing.items()]]
+        if is_list(thing):
+            return ["list", [self.form(item) for item in thing]]
+        if is_set(thing):
+            return ["set", sorted(map(self.form, thing), key=canonical_json)]
+        form = canonical_value(thing)
+        known = not (is_list(form) and form[0] == "object") or type(thing).__module__ in _STATELESS
+        return form if known or not self._whole else self._reduced(thing)
+
+    def _state(self, thing: Any) -> Any:
+        """Return the form of what an object of a class of the project holds."""
+        if self._whole:
+            return self._reduced(thing)
+        declared = is_dataclass(thing) or isinstance(thing, BaseModel)
+        held = {
+            name: self.form(value)
+            for name, value in _attributes(thing)
+            if declared or not name.startswith("_")
+        }
+        if is_mapping(thing) or is_list(thing) or is_set(thing):
+            return [self._value(thing), held]
+        return held
+
+    def _reduced(self, thing: Any) -> Any:
+        """Return the form of what a copy of an object would be made of."""
+        try:
+            made = thing.__reduce_ex__(2)
+        except Exception:  # noqa: BLE001 - a connection, a generator, or a class that says no
+            return self._object(thing)
+        if isinstance(made, str):
+            return ["external", made]
+        # Of what has items, these come as iterators.
+        plain = [list(part) if isinstance(part, Iterator) else part for part in made]
+        return ["copy", *map(self.form, plain)]
+
+    def _object(self, thing: Any) -> list[Any]:
+        self.unsaid[type(thing).__qualname__] = None
+        return ["object", type(thing).__qualname__]
 
     def _function(self, function: FunctionType) -> Any:
         name = f"{function.__module__}:{function.__qualname__}"
         node = _find_function(self._sources.tree(function.__code__.co_filename), function)
         if node is None:
             return ["external", function.__qualname__]
-        scope = {**function.__globals__, **_closure(function)}
-        return self._definition(f"{name}:{function.__code__.co_firstlineno}", node, scope)
+        closed = _closure(function)
+        scope = {**function.__globals__, **closed}
+        form = self._definition(f"{name}:{function.__code__.co_firstlineno}", node, scope)
+        return ["closure", form, {n: self.form(v) for n, v in closed.items()}] if closed else form
 
     def _class(self, cls: type[Any]) -> Any:
         node = _find_class(self._sources.tree(_file_of(cls)), cls.__qualname__)
@@ -131,12 +226,14 @@ def _is_partial(thing: object) -> TypeGuard[partial[Any]]:
     return isinstance(thing, partial)
 
 
-def _bare(thing: Any) -> Any:
-    if isinstance(thing, Tool):
-        thing = cast("Tool[..., Any]", thing).function
-    if isinstance(thing, MethodType):
-        thing = thing.__func__
-    return inspect.unwrap(thing) if callable(thing) else thing
+def _attributes(thing: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what an object holds, by name; also what is held in slots."""
+    yield from sorted(getattr(thing, "__dict__", {}).items())
+    for cls in type(thing).__mro__:
+        slots = vars(cls).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name not in ("__dict__", "__weakref__") and hasattr(thing, name):
+                yield name, getattr(thing, name)
 
 
 def _parse(file: str) -> ast.Module | None:

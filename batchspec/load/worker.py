@@ -79,7 +79,7 @@ def answer(request: JsonObject) -> JsonObject:
     try:
         tool = _found(request["module"], request["name"])
         if "arguments" not in request:
-            return {"code": code_of(tool, Sources()).hex()}
+            return {"code": code_of(tool, Sources()).fingerprint.hex()}
         arguments = tool.bind(request["arguments"])
         result = tool.function(**arguments)
         if is_async(result):

@@ -177,3 +177,140 @@ j = Job(
     assert policy(project, spec.replace("value): return value", "value): return 0")) != before
     assert policy(project, spec.replace("n and loop", "n or loop")) != before
     assert policy(project, spec) == before
+
+
+STATES = {
+    "a dataclass": ("C = Config(rate=0.2)", "return n * C.rate", "0.2", "0.5"),
+    "a frozen dataclass with slots": ("C = Slots(rate=0.2)", "return n * C.rate", "0.2", "0.5"),
+    "a model in a dict": ("C = {'a': Model(rate=2.0)}", "return n * C['a'].rate", "2.0", "9.0"),
+    "an object": ("C = Calc(2.0)", "return n * C.rate", "2.0", "9.0"),
+    "an object in an object": ("C = Calc(Model(rate=2.0))", "return C.rate.rate", "2.0", "9.0"),
+    "a mapping with more": ("C = Table(a=2.0)", "return n * C['a']", "2.0", "9.0"),
+    "a function in a dict": ("C = {'a': lambda n: n * 2.0}", "return C['a'](n)", "2.0", "9.0"),
+}
+CLASSES = """
+import functools
+from dataclasses import dataclass
+
+@dataclass
+class Config:
+    rate: float
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    rate: float
+
+class Model(BaseModel):
+    rate: float
+
+class Calc:
+    def __init__(self, rate):
+        self.rate = rate
+        self._lock = object
+
+    def scale(self, n: float) -> float:
+        return n * self.rate
+
+class Table(dict): pass
+
+def scaled(rate):
+    def decorate(function):
+        @functools.wraps(function)
+        def wrapper(n: float) -> float:
+            return rate * function(n)
+        return wrapper
+    return decorate
+
+def plain(n: float) -> float:
+    return n
+"""
+JOB = """
+j = Job(
+    model="openai:m", rows=rows.inline([{"id": 1}]), prompt="{id}", tools=[f],
+)
+"""
+
+
+def both(project: Project, spec: str) -> tuple[bytes, bytes | None]:
+    """Return the fingerprint of a job's policy, and of the code of its pure tool `f`."""
+    root = project({"specs/a.py": CLASSES + spec + JOB})
+    (job,) = load_project(root, providers={"openai": "/v1"}).jobs
+    return job.policy, job.pure.get("f")
+
+
+@pytest.mark.parametrize("what", STATES)
+def test_the_state_of_what_is_used_is_seen(project: Project, what: str) -> None:
+    made, body, old, new = STATES[what]
+    spec = f"{made}\n@tool(pure=True)\ndef f(n: float) -> float:\n    {body}\n"
+    before, code = both(project, spec)
+    after, other = both(project, spec.replace(old, new))
+    assert code is not None
+    assert other is not None
+    assert (before == after, code == other) == (False, False)
+    assert both(project, spec) == (before, code)
+
+
+@pytest.mark.parametrize(
+    "tool",
+    ["Calc(2.0).scale", "scaled(2.0)(plain)", "functools.lru_cache(scaled(2.0)(plain))"],
+)
+def test_what_a_tool_is_bound_to_or_wrapped_in_is_seen(project: Project, tool: str) -> None:
+    spec = f"f = tool(pure=True, name='f')({tool})\n"
+    before, code = both(project, spec)
+    after, other = both(project, spec.replace("2.0", "9.0"))
+    assert code is not None
+    assert (before == after, code == other) == (False, False)
+    assert both(project, spec) == (before, code)
+
+
+def test_two_wrappers_of_one_decorator_are_told_apart(project: Project) -> None:
+    spec = """
+one, two = scaled(1.0)(plain), scaled(2.0)(plain)
+@tool(pure=True)
+def f(n: float) -> float:
+    return one(n) + two(n)
+"""
+    changed = spec.replace("2.0", "9.0")
+    assert both(project, spec)[0] != both(project, changed)[0]
+    assert both(project, spec)[1] != both(project, changed)[1]
+
+
+def test_what_changes_at_each_load_and_is_private_is_no_change(project: Project) -> None:
+    """Else every plan would judge stored replies again."""
+    spec = """
+import itertools, time
+
+class Limiter:
+    def __init__(self):
+        self.most = 3
+        self._last = time.perf_counter()
+
+LIMITER = Limiter()
+
+@tool
+def f(n: float) -> float:
+    return n + LIMITER.most
+"""
+    assert both(project, spec)[0] == both(project, spec)[0]
+
+
+def test_answers_of_what_nobody_can_compare_are_not_kept_and_that_is_told(
+    project: Project,
+) -> None:
+    spec = """
+import io, threading, logging
+LOG, LOCK, FILE = logging.getLogger("a"), threading.Lock(), open(__file__)
+
+@tool(pure=True)
+def f(n: float) -> float:
+    LOG.info("f")
+    with LOCK:
+        return n
+"""
+    assert both(project, spec)[1] is not None
+    root = project({"specs/a.py": CLASSES + spec.replace("return n", "return FILE") + JOB})
+    desired = load_project(root, providers={"openai": "/v1"})
+    assert desired["a.j"].pure == {}
+    (warning,) = desired.warnings
+    assert warning.summary == "answers of the pure tool 'f' are not kept"
+    assert "TextIOWrapper" in warning.detail
