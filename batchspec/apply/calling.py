@@ -18,6 +18,8 @@ from batchspec.apply.world import LocalJob
 from batchspec.errors import ModelRetry
 from batchspec.ids import JobAddress
 from batchspec.messages import JsonObject
+from batchspec.redaction import raised as raised_words
+from batchspec.redaction import redacted
 from batchspec.spec.context import RunContext
 from batchspec.spec.result import ResultTooLong, awaited, content, is_async
 from batchspec.spec.tool import ArgumentsInvalid, Tool
@@ -75,7 +77,7 @@ def prepare(  # noqa: PLR0911 - each way a call can end before it is made
     except ArgumentsInvalid as error:
         return Ended(failed=False, text=error_content(from_json(error.message)))
     except Exception as error:  # noqa: BLE001 - a bug of a type costs this item, never the job
-        told = f"arguments of {tool.name!r} raised {type(error).__name__}: {error}"
+        told = f"arguments of {tool.name!r} raised {raised_words(error)}"
         return Ended(failed=True, text=told)
 
 
@@ -253,9 +255,9 @@ class RaisedElsewhere(Exception):  # noqa: N818 - reads as what happened
 
 def _why(error: BaseException) -> str:
     if isinstance(error, RaisedElsewhere):
-        return f"raised {error}"
+        return f"raised {redacted(str(error))}"
     if isinstance(error, PydanticSerializationError):
-        return f"returned what JSON cannot hold ({error})"
+        return f"returned what JSON cannot hold ({redacted(str(error))})"
     if isinstance(error, ResultTooLong):
         return f"returned too much: {error}"
-    return f"raised {type(error).__name__}: {error}"
+    return f"raised {raised_words(error)}"

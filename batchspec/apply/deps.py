@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup
 
 from batchspec.apply.threads import FunctionRaised, Threads
 from batchspec.apply.userloop import UserLoop
+from batchspec.redaction import raised
 from batchspec.spec.deps import Held, held, is_coroutine_factory
 from batchspec.spec.result import awaited, is_async
 
@@ -118,7 +119,7 @@ class _Holding:
             if self._wake is not None:
                 await self._makers.loop.call(self._wake)
             await self._over.wait()
-            return None if self._error is None else f"{type(self._error).__name__}: {self._error}"
+            return None if self._error is None else raised(self._error)
         return f"it took longer than {_PATIENCE:g} s"
 
     async def _run(self) -> None:

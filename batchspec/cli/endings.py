@@ -2,7 +2,6 @@
 
 import errno
 import os
-import re
 import sqlite3
 import tempfile
 import time
@@ -13,10 +12,9 @@ import click
 
 from batchspec.cli.scope import SIMULATION, Scope
 from batchspec.errors import BatchspecError, ExitCode, StateError, exit_code_for
+from batchspec.redaction import redacted
 
 _DISK = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO}
-_SECRETS = re.compile(r"\b(?:sk|key)-[\w-]{6,}|(?i:bearer)\s+\S+|://[^/\s:@]+:[^/\s@]+@")
-_SECRET_NAMES = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
 
 class Terminated(BaseException):
@@ -88,11 +86,3 @@ def record_crash(error: BaseException, scope: Scope) -> Path | None:
             continue
         return path
     return None
-
-
-def redacted(text: str) -> str:
-    """Return a text without anything that looks like a secret."""
-    for name, value in os.environ.items():
-        if len(value) >= 8 and _SECRET_NAMES.search(name):
-            text = text.replace(value, "[redacted]")
-    return _SECRETS.sub("[redacted]", text)

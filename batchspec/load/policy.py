@@ -164,14 +164,13 @@ class _Reach:
     def _reduced(self, thing: Any) -> Any:
         """Return the form of what a copy of an object would be made of."""
         try:
-            made = thing.__reduce_ex__(2)
+            made: str | tuple[Any, ...] = thing.__reduce_ex__(2)
         except Exception:  # noqa: BLE001 - a connection, a generator, or a class that says no
             return self._object(thing)
         if isinstance(made, str):
             return ["external", made]
         # Of what has items, these come as iterators.
-        plain = [list(part) if isinstance(part, Iterator) else part for part in made]
-        return ["copy", *map(self.form, plain)]
+        return ["copy", *(self.form(list(p) if _is_iterator(p) else p) for p in made)]
 
     def _object(self, thing: Any) -> list[Any]:
         self.unsaid[type(thing).__qualname__] = None
@@ -220,6 +219,10 @@ class _Reach:
             form = self.form(value)
             if not (is_list(form) and form[0] in ("external", "object")):
                 self.found[name] = form
+
+
+def _is_iterator(thing: object) -> TypeGuard[Iterator[Any]]:
+    return isinstance(thing, Iterator)
 
 
 def _is_partial(thing: object) -> TypeGuard[partial[Any]]:

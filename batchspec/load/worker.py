@@ -23,6 +23,7 @@ from batchspec.errors import ModelRetry
 from batchspec.load.imports import Imports
 from batchspec.load.policy import Sources, code_of
 from batchspec.messages import JsonObject
+from batchspec.redaction import raised
 from batchspec.spec.result import awaited, content, is_async
 from batchspec.spec.tool import Tool
 
@@ -88,7 +89,7 @@ def answer(request: JsonObject) -> JsonObject:
     except ModelRetry as retry:
         return {"retry": str(retry.message)}
     except BaseException as error:  # noqa: BLE001 - it costs this call, never the process
-        return {"raised": f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode()}
+        return {"raised": raised(error).encode("utf-8", "replace").decode()}
 
 
 def _found(module: str, name: str) -> Tool[..., Any]:

@@ -36,6 +36,7 @@ from batchspec.project.jobs import max_tokens
 from batchspec.project.values import ApplyResult
 from batchspec.project.wiring import Connections
 from batchspec.reconcile.settle import Judge
+from batchspec.redaction import raised
 from batchspec.spec.job import validated
 from batchspec.spec.output import finished
 from batchspec.state.events import AccountBound, Event
@@ -280,6 +281,7 @@ class Applying:
             max_turns=job.max_turns,
             tools=bool(desired.tools),
             retries=1 + self._project.settings.retries,
+            words=raised,
         )
         return LocalJob(
             desired=desired,
@@ -294,7 +296,7 @@ def _no_deps(desired: DesiredJob, error: BaseException) -> Diagnostic:
     return Diagnostic(
         summary=f"deps of {desired.address} cannot be made",
         detail=(
-            f"{name} raised {type(error).__name__}: {error}. Nothing is lost: mend it, then run "
+            f"{name} raised {raised(error)}. Nothing is lost: mend it, then run "
             "`batchspec apply` again."
         ),
         source=desired.source,

@@ -33,6 +33,7 @@ class Judge:
         max_turns: Replies allowed per item.
         tools: Whether tools are offered.
         retries: Attempts allowed for a turn that fails in passing.
+        words: Says what users' code raised.
     """
 
     output: OutputMode = field(default_factory=TextMode)
@@ -41,6 +42,7 @@ class Judge:
     max_turns: int = 10
     tools: bool = False
     retries: int = 3
+    words: Callable[[BaseException], str] = lambda error: f"{type(error).__name__}: {error}"
 
 
 def settle(  # noqa: PLR0911, PLR0913 - a table of cases, and what a judgement depends on
@@ -151,16 +153,12 @@ def _said_of(candidate: Candidate, judge: Judge, context: Callable[[], Any]) -> 
     except OutputInvalid as error:
         return error.message
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a type's bug costs this item only
-        return mode.retry(f"The output type raised {_named(error)}", candidate)
+        return mode.retry(f"The output type raised {judge.words(error)}", candidate)
     try:
         if judge.check is not None:
             judge.check(output, given)
     except ModelRetry as error:
         return mode.retry(error.message, candidate)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it costs this item, never the job
-        return mode.retry(f"A validator raised {_named(error)}", candidate)
+        return mode.retry(f"A validator raised {judge.words(error)}", candidate)
     return None
-
-
-def _named(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -15,6 +15,7 @@ from batchspec.messages import Outcome, Reply, Usage
 from batchspec.ports import (
     Wire,
 )
+from batchspec.redaction import raised
 from batchspec.results.deps import deps_for
 from batchspec.spec.context import RunContext, takes_context
 from batchspec.spec.embedding import ENDPOINT as EMBEDDINGS
@@ -139,7 +140,7 @@ class Answers:
                 self._deps.append(error)
                 self.problem = Diagnostic(
                     summary=f"deps of {self.address} cannot be made",
-                    detail=f"{type(error).__name__}: {error}. Answers are shown as they came.",
+                    detail=f"{raised(error)}. Answers are shown as they came.",
                     source=desired.source,
                     address=self.address,
                     severity="warning",
@@ -170,7 +171,7 @@ class Answers:
         except Exception as error:  # noqa: BLE001 - a score is not worth an answer
             self.problem = self.problem or Diagnostic(
                 summary="grade failed",
-                detail=f"{type(error).__name__}: {error}. Mend the function; no answer is lost.",
+                detail=f"{raised(error)}. Mend the function; no answer is lost.",
                 source=desired.source,
                 address=item_address(self.address, item.key),
                 severity="warning",

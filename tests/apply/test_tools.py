@@ -393,3 +393,45 @@ def test_while_an_answer_is_made_anew_the_old_one_can_be_read(world: World) -> N
     assert seen == [(True, "succeeded", "5")] * 2
     item = world.items()["a"]
     assert (item.previous, item.output) == (False, "6")
+
+
+SECRET = "hidden-4711-0815"
+RAISES = (
+    "raise OSError('401 of https://me:pass@host with ' + __import__('os').environ['SHOP_API_KEY'])"
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "more"),
+    [
+        (f"@tool(retries=0)\ndef f() -> str: {RAISES}", ""),
+        (f"@tool(retries=0, executor='process')\ndef f() -> str: {RAISES}", ""),
+        (
+            f"@tool\ndef f() -> str: return 'ok'\ndef check(value): {RAISES}",
+            "output_validators=[check]",
+        ),
+        (f"def deps(): {RAISES}\n@tool\ndef f(ctx: RunContext) -> str: return 'ok'", "deps=deps"),
+        (f"@tool\ndef f() -> str: return 'ok'\ndef score(row, value): {RAISES}", "grade=score"),
+    ],
+    ids=["tool", "process", "validator", "factory", "grade"],
+)
+def test_what_users_code_raised_is_kept_and_told_without_secrets(
+    world: World, monkeypatch: pytest.MonkeyPatch, body: str, more: str
+) -> None:
+    monkeypatch.setenv("SHOP_API_KEY", SECRET)
+    world.spec(job(body, "f", more=more))
+    world.model = calling(("f", {}))
+    told = ""
+    try:
+        world.apply()
+        told = " ".join(world.hook.warnings)
+    except BatchspecError as error:
+        told = str(error)
+    with world.open() as project:
+        answers = project.results("m.j")
+        told += " ".join(f"{item.outcome} {item.reason} {item.grade}" for item in answers)
+        told += " ".join(map(str, project.warnings))
+    assert "401 of https[redacted]host with [redacted]" in told
+    assert SECRET not in told
+    for file in world.state.rglob("*"):
+        assert not file.is_file() or SECRET.encode() not in file.read_bytes()

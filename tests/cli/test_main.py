@@ -15,7 +15,7 @@ import click
 import pytest
 
 from batchspec.cli import endings
-from batchspec.cli.endings import Terminated, exit_code, record_crash, redacted
+from batchspec.cli.endings import Terminated, exit_code, record_crash
 from batchspec.cli.main import COMMANDS, main
 from batchspec.cli.scope import Scope
 from batchspec.errors import (
@@ -29,6 +29,7 @@ from batchspec.errors import (
     SpecError,
     StalePlanError,
 )
+from batchspec.redaction import redacted
 
 Run = Callable[..., Any]
 

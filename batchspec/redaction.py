@@ -1,0 +1,20 @@
+"""What looks like a secret, blotted out of what people, files and models are told."""
+
+import os
+import re
+
+_SECRETS = re.compile(r"\b(?:sk|key)-[\w-]{6,}|(?i:bearer)\s+\S+|://[^/\s:@]+:[^/\s@]+@")
+_SECRET_NAMES = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+
+
+def redacted(text: str) -> str:
+    """Return a text without anything that looks like a secret."""
+    for name, value in os.environ.items():
+        if len(value) >= 8 and _SECRET_NAMES.search(name):
+            text = text.replace(value, "[redacted]")
+    return _SECRETS.sub("[redacted]", text)
+
+
+def raised(error: BaseException) -> str:
+    """Return what users' code raised, in words that can be stored and shown."""
+    return redacted(f"{type(error).__name__}: {error}")
