@@ -130,7 +130,7 @@ class _Reach:
             return ["object", type(thing).__qualname__]
         if isinstance(thing, Enum):
             return ["enum", type(thing).__qualname__, thing.name, self.form(thing.value)]
-        kind = cast("type[Any]", type(thing))
+        kind: type[Any] = thing.__class__
         if is_users(_file_of(kind)):
             return ["instance", self._class(kind), self._state(thing)]
         return self._value(thing)
