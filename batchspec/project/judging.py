@@ -7,14 +7,14 @@ from typing import Any
 from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.ids import RowKey, answer_key, member
 from batchspec.ports import Reader, Wire
-from batchspec.results.read import Answers, Item, Judged
+from batchspec.results.read import Answers, Item, Judged, Score
 from batchspec.spec.scores import score_of
 
 
 def judgements(
     graded: DesiredJob, desired: Desired, reader: Reader, wires: Mapping[str, Wire]
 ) -> Judged:
-    """Return the function from an item's key and output to its score.
+    """Return the function from an item's key, and then its output, to its score.
 
     A score is of the very output it was given for: after another answer came in there is none until
     the judge has seen it. Where the judge has several samples it is their mean.
@@ -22,15 +22,20 @@ def judgements(
     judges = [Answers(judge, wires, desired[judge]) for judge in graded.judges]
     several = len(desired[graded.judges[0]].depends_on) > 1
 
-    def judged(key: str, output: Any) -> float | None:
+    def judged(key: str) -> Score:
         row = answer_key(key, member(graded.address)) if several else RowKey(key)
-        scores: list[float] = []
-        for answers in judges:
-            for stored in reader.items(answers.address, key=row):
-                item = Item(stored, answers)
-                if item.outcome == "succeeded" and item.row.get("output") == output:
-                    score = score_of(item.output_json())
-                    scores += [] if score is None else [score]
-        return fmean(scores) if scores else None
+        found = [
+            Item(stored, answers)
+            for answers in judges
+            for stored in reader.items(answers.address, key=row)
+        ]
+
+        def score(output: Any) -> float | None:
+            own = [item for item in found if item.outcome == "succeeded"]
+            given = [score_of(i.output_json()) for i in own if i.row.get("output") == output]
+            scores = [one for one in given if one is not None]
+            return fmean(scores) if scores else None
+
+        return score
 
     return judged

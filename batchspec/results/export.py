@@ -18,7 +18,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol, cast
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from batchspec.errors import BatchspecError, UsageError
 from batchspec.messages import Outcome, Usage
@@ -112,9 +112,17 @@ def json_line(item: ExportItem) -> bytes:
             "turns": item.turns,
             "grade": item.grade,
             "previous": item.previous,
-        }
+        },
+        inf_nan_mode="null",
     )
-    return b'%b,"row":%b,%b\n' % (head[:-1], item.row_json, tail[1:])
+    return b'%b,"row":%b,%b\n' % (head[:-1], _strict(item.row_json), tail[1:])
+
+
+def _strict(row: bytes) -> bytes:
+    """Return a row without NaN and infinity, which Python has as JSON and nobody else."""
+    if b"NaN" in row or b"Infinity" in row:
+        return to_json(from_json(row), inf_nan_mode="null")
+    return row
 
 
 def export(items: Items, file: BinaryIO, form: TextFormat, *, address: str = "") -> Exported:

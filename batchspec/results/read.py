@@ -27,8 +27,10 @@ from batchspec.state.stored import (
     StoredItem,
 )
 
-Judged = Callable[[str, Any], float | None]
-"""From an item's key and its output as JSON value to the score another job gave."""
+Score = Callable[[Any], float | None]
+"""From an item's output as JSON value to the score another job gave it."""
+Judged = Callable[[str], Score]
+"""From an item's key to its score; what the state holds of it is read at once."""
 
 
 class Answers:
@@ -149,21 +151,26 @@ class Answers:
             raise self._deps[0]
         return self._deps[0]
 
-    def grade(
-        self, item: StoredItem, value: Callable[[], Any], plain: Callable[[], Any]
-    ) -> float | None:
-        """Return the score of an item that succeeded, None where there is none.
+    def score(self, item: StoredItem) -> Score | None:
+        """Return what tells the score a judge gave; None: no judge is asked.
+
+        Its answers are read with the item: whoever asks later may have read all items by then,
+        which closes the state.
+        """
+        if self.judged is None or item.outcome != "succeeded":
+            return None
+        return self.judged(item.key)
+
+    def grade(self, item: StoredItem, value: Callable[[], Any]) -> float | None:
+        """Return the score that `grade` gives an item that succeeded, None where there is none.
 
         Args:
             item: Whose.
             value: Returns its output.
-            plain: Returns it as a JSON value, which a judge has seen.
 
         Where `grade` itself fails there is no score; the first failure is kept in `problem`.
         """
         desired, expander = self._desired, self._expander
-        if self.judged is not None and item.outcome == "succeeded":
-            return self.judged(item.key, plain())
         if expander is None or desired is None or item.outcome != "succeeded":
             return None
         try:
@@ -199,12 +206,13 @@ def _unvalidated(text: str) -> Any:
 class Item:
     """One item with its answer; what costs time is computed when it is asked for."""
 
-    __slots__ = ("_answers", "_stored", "_text")
+    __slots__ = ("_answers", "_score", "_stored", "_text")
 
     def __init__(self, stored: StoredItem, answers: Answers) -> None:
         self._stored = stored
         self._answers = answers
         self._text: str | bool | None = False
+        self._score = answers.score(stored)
 
     @property
     def key(self) -> str:
@@ -300,7 +308,9 @@ class Item:
     @property
     def grade(self) -> float | None:
         """Return its score: what the job's `grade` says, or the judge; None: there is none."""
-        return self._answers.grade(self._stored, lambda: self.output, self.output_json)
+        if self._score is not None:
+            return self._score(self.output_json())
+        return self._answers.grade(self._stored, lambda: self.output)
 
     def __repr__(self) -> str:
         return f"Item({self.address}, outcome={self.outcome!r})"

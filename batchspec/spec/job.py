@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from pydantic import BaseModel
@@ -235,11 +236,18 @@ def graded(job: Job, row: Any, output: Any) -> float | None:
         job: Whose `grade` is asked.
         row: As a prompt function gets it: the `row_type`, or else a dict.
         output: The value that was parsed and validated.
+
+    Raises:
+        ValueError: The score is no finite number, which would hide the mean of all others.
+        Exception: What `grade` raises.
     """
     if job.grade is None or isinstance(job.grade, Job):
         return None
     arguments = (output,) if checks.positional(job.grade) == 1 else (row, output)
-    return float(job.grade(*arguments))
+    score = float(job.grade(*arguments))
+    if not isfinite(score):
+        raise ValueError(f"{score} is no score: a score is a finite number")
+    return score
 
 
 def validated(job: Job, value: Any, context: Any) -> Any:

@@ -1,5 +1,6 @@
 """What a judge, a job that grades the answers of another, says of an answer."""
 
+from math import isfinite
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -13,11 +14,13 @@ _SCORES = {"number", "integer", "boolean"}
 
 
 def score_of(output: Any) -> float | None:
-    """Return the score in a judge's output, a JSON value; None: there is none."""
+    """Return the score in a judge's output, a JSON value; None: there is none that is finite."""
     if is_mapping(output):
         found = [output[name] for name in FIELDS if name in output]
         output = found[0] if len(found) == 1 else None
-    return float(output) if isinstance(output, bool | int | float) else None
+    # What is no finite number would hide the mean of all others.
+    fits = isinstance(output, bool | int | float) and isfinite(output)
+    return float(output) if fits else None
 
 
 def score_problem(output: Any) -> str | None:

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from worlds import World
@@ -11,6 +11,7 @@ from worlds import World
 from batchspec.cli.main import main
 from batchspec.errors import SpecError, UsageError
 from batchspec.results.comparing import Compared
+from batchspec.results.export import json_line
 from batchspec.results.statistics import wilson
 
 ROWS = [{"id": str(n), "right": str(n % 7)} for n in range(20)]
@@ -155,6 +156,66 @@ def test_a_judge_may_give_reasons_and_be_asked_several_times(world: World) -> No
     world.apply()
     with world.open() as project:
         assert [item.grade for item in project.results("m.j")] == [0.5]
+
+
+def test_the_table_of_a_judged_job_has_its_scores(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = ["--project", str(world.root)]
+    write(world, "judge", more=JUDGE)
+    world.model = answers({"plain": 10, "terse": 14})
+    world.apply()
+    with world.open() as project:
+        read = list(project.results("m.j@terse"))
+    assert [item.grade for item in read] == [1.0] * 14 + [0.0] * 6, "read after all items were"
+    for address, rows in (("m.j", 40), ('m.j["3","terse"]', 1)):
+        assert main(["results", address, *at]) == 0
+        table = capsys.readouterr().out.splitlines()
+        assert table[0].split()[-1] == "grade"
+        assert len(table) == 1 + rows
+        assert table[-1].split()[-1] in {"1", "0"}
+
+
+@pytest.mark.parametrize("score", ["float('nan')", "float('inf')", "10.0**400", "'good'"])
+def test_what_is_no_finite_number_is_no_score(
+    world: World,
+    score: str,
+) -> None:
+    world.spec(
+        f"""
+        def grade(output):
+            return {score} if output == "SAY A" else 0.5
+
+        j = Job(model="openai:gpt-5-mini", rows=rows.inline([{{"id": "a"}}, {{"id": "b"}}]),
+                prompt="say {{id}}", grade=grade)
+        """
+    )
+    world.apply()
+    with world.open() as project:
+        (one,) = project.compare("m.j").compared
+        warned = [*project.warnings]
+    assert one.grade is not None
+    assert (one.grade.mean, one.grade.rows) == (0.5, 1)
+    assert [(each.summary, each.address) for each in warned] == [("grade failed", 'm.j["a"]')]
+
+
+def test_a_judge_without_a_finite_number_gives_no_score(world: World) -> None:
+    world.model = lambda body: (
+        '{"response": NaN}' if "judge" in body["messages"][-1]["content"] else "yes"
+    )
+    world.spec(
+        """
+        judge = Job(model="openai:gpt-5-mini", prompt="judge {output}", output=float)
+        j = Job(model="openai:gpt-5-mini", rows=rows.inline([{"id": "a"}]), prompt="{id}",
+                grade=judge)
+        """
+    )
+    world.apply()
+    with world.open() as project:
+        assert [item.grade for item in project.results("m.j")] == [None]
+        assert [item.outcome for item in project.results("m.judge")] == ["succeeded"]
+        lines = [json_line(cast("Any", item)) for item in project.results("m.judge")]
+    assert b"NaN" not in lines[0]
 
 
 @pytest.mark.parametrize(

@@ -280,6 +280,6 @@ class JsonEvents:
         if self._silent:
             return
         try:
-            write_bytes(to_json(head | fields) + b"\n")
+            write_bytes(to_json(head | fields, inf_nan_mode="null") + b"\n")
         except OSError:
             self._silent = True

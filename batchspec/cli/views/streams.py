@@ -107,7 +107,10 @@ def print_prose(console: Console, lines: Iterable[Text]) -> None:
 
 def print_json(document: Mapping[str, Any]) -> None:
     """Print one JSON document, with its format version first."""
-    write_bytes(to_json({"format_version": FORMAT_VERSION} | dict(document), indent=2) + b"\n")
+    text = to_json(
+        {"format_version": FORMAT_VERSION} | dict(document), indent=2, inf_nan_mode="null"
+    )
+    write_bytes(text + b"\n")
 
 
 def print_json_list(name: str, entries: Iterable[Mapping[str, Any]]) -> None:
@@ -115,7 +118,7 @@ def print_json_list(name: str, entries: Iterable[Mapping[str, Any]]) -> None:
     write_bytes(b'{"format_version": %b, %b: [' % (to_json(FORMAT_VERSION), to_json(name)))
     before = b"\n"
     for entry in entries:
-        write_bytes(before + to_json(dict(entry)))
+        write_bytes(before + to_json(dict(entry), inf_nan_mode="null"))
         before = b",\n"
     write_bytes(b"\n]}\n")
 

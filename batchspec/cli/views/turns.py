@@ -37,7 +37,7 @@ def print_turns(conversations: Conversations, *, lines: bool) -> None:
         print_json_list("items", entries)
         return
     for entry in entries:
-        write_bytes(to_json(entry) + b"\n")
+        write_bytes(to_json(entry, inf_nan_mode="null") + b"\n")
 
 
 # --- for eyes
