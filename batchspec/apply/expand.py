@@ -45,7 +45,7 @@ def news_for(world: World, job: JobAddress) -> Fresh:
 
 
 async def do_expand(world: World, action: Expand) -> None:
-    """Plan and record rows; a job whose rows are all known, or refused, waits no longer."""
+    """Plan and record rows; a job with all its rows, or one that is left alone, waits no longer."""
     job = action.job
     fresh = None if action.whole else news_for(world, job)
     seen = await world.db(world.expand, job, fresh)

@@ -127,7 +127,8 @@ class World:
         eager: Those that are sent row by row as the others are answered.
         seen: The serial of the state up to which an eager job has read the answers of the others.
         expand: Plans and records rows of a waiting job: all, or those of fresh answers. Returns
-            the serial up to which it has read, None if it was refused. Blocking, runs in a thread.
+            the serial up to which it has read, None if the job is left alone. Blocking, runs in a
+            thread.
         mint: Makes ids of batches.
     """
 

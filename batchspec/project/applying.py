@@ -150,6 +150,8 @@ class Applying:
             stopping=tuple(connections.local),
             note=connections.note(),
             refused=tuple(self._expanding.refused),
+            problems=tuple(self._expanding.problems),
+            left=tuple(self._expanding.left),
             missing=await anyio.to_thread.run_sync(self._project.missing),
         )
 

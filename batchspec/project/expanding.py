@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batchspec.errors import RefusedError
+from batchspec.errors import Diagnostic, RefusedError, SpecError
 from batchspec.ids import JobAddress
 from batchspec.plan.changes import JobPlan, Kind
 from batchspec.plan.target import Selection
@@ -27,6 +27,9 @@ class Expanding:
 
     Attributes:
         refused: What a guard refused, a sentence each: the rest of the run goes on.
+        problems: What is wrong with rows that answers made. Their jobs are left alone, and so are
+            those made of them: part of the answers would make other rows, which cost.
+        left: Those jobs.
     """
 
     project: "Project"
@@ -34,6 +37,8 @@ class Expanding:
     selection: Selection
     allow_empty: bool
     refused: list[str] = field(default_factory=list[str])
+    problems: list[Diagnostic] = field(default_factory=list[Diagnostic])
+    left: dict[JobAddress, None] = field(default_factory=dict[JobAddress, None])
 
     def eager(self, plans: Iterable[JobPlan]) -> frozenset[JobAddress]:
         """Return the jobs that wait and whose rows are sent one after the other.
@@ -58,8 +63,11 @@ class Expanding:
             fresh: The answers to make rows of; None: all of them.
 
         Returns:
-            The serial of the state up to which answers were read; None: it was refused.
+            The serial of the state up to which answers were read; None: it is left alone.
         """
+        if any(up in self.left for up in self.desired[address].depends_on):
+            self.left[address] = None
+            return None
         project = self.project
         with project.reader() as reader:
             seen = reader.serial()
@@ -67,9 +75,9 @@ class Expanding:
             planner.expanding = True
             try:
                 moves = self._plan(planner, address, fresh)
-            except RefusedError as error:
+            except (RefusedError, SpecError) as error:
                 planner.draft.discard()
-                self.refused.append(str(error))
+                self._leave(address, error)
                 return None
             except BaseException:
                 planner.draft.discard()
@@ -79,6 +87,13 @@ class Expanding:
         else:
             project.store().agree(planner.draft, planner.plan_id, planner.events)
         return seen
+
+    def _leave(self, address: JobAddress, error: RefusedError | SpecError) -> None:
+        if isinstance(error, RefusedError):
+            self.refused.append(str(error))
+            return
+        self.left[address] = None
+        self.problems += error.diagnostics
 
     def _plan(self, planner: Planner, address: JobAddress, fresh: Fresh | None) -> bool:
         job = self.desired[address]

@@ -97,6 +97,10 @@ class ApplyResult:
     """What a guard refused once it was known, a sentence each; everything else was done."""
     missing: tuple[Missing, ...] = ()
     """What jobs made of answers lack, because there are no answers."""
+    problems: tuple[Diagnostic, ...] = ()
+    """What is wrong with rows that answers made; all else was done."""
+    left: tuple[JobAddress, ...] = ()
+    """The jobs that were left alone because of it, and those made of them."""
 
     @property
     def interrupted(self) -> bool:
@@ -118,6 +122,8 @@ class ApplyResult:
         """Return what the command ends with."""
         if self.signal is not None:
             return ExitCode(128 + self.signal)
+        if self.problems:
+            return ExitCode.ERROR
         if self.refused:
             return ExitCode.REFUSED
         if not self.done:

@@ -9,12 +9,13 @@ from rich.text import Text
 from batchspec.cli.grades import MeanGrade
 from batchspec.cli.views.documents import job_plan, progress_document
 from batchspec.cli.views.drift import finding_document
+from batchspec.cli.views.failures import diagnostic_document, diagnostic_lines
 from batchspec.cli.views.missing import missing_document, show_missing
 from batchspec.cli.views.plan import changes
 from batchspec.cli.views.progress import JsonEvents
 from batchspec.cli.views.status import job_lines
 from batchspec.cli.views.streams import print_prose, print_table, stderr, stdout
-from batchspec.cli.views.words import PRICE_UNKNOWN, clean, counted, money
+from batchspec.cli.views.words import PRICE_UNKNOWN, clean, counted, listed, money
 from batchspec.errors import DeclinedError, ExitCode
 from batchspec.ids import JobAddress, group_of
 from batchspec.plan.changes import Plan
@@ -94,10 +95,19 @@ def show_result(
     if result.note:
         print_prose(stdout(), [Text(clean(result.note))])
     print_prose(stdout(), [_verdict(result), *_next(result, told, flags)])
+    if result.problems:
+        print_prose(stderr(), diagnostic_lines(result.problems, _left(result)))
     for sentence in result.refused:
         print_prose(stderr(), [Text.assemble(("Refused: ", "bold red"), clean(sentence))])
     for warning in result.warnings:
         print_prose(stderr(), [Text.assemble(("Warning: ", "yellow"), clean(warning))])
+
+
+def _left(result: "ApplyResult") -> str:
+    """Say of which jobs nothing was done, and how they go on."""
+    jobs = listed(clean(job) for job in result.left)
+    were = "was" if len(result.left) == 1 else "were"
+    return f"; {jobs} {were} left alone, and will go on once this is mended and applied again"
 
 
 def _grades(grades: Mapping[JobAddress, MeanGrade]) -> list[Text]:
@@ -126,8 +136,9 @@ def _verdict(result: "ApplyResult") -> Text:
         if result.stopping:
             where = f"Batches of {', '.join(result.stopping)} stop here, and go on at the line"
         return Text(f"Interrupted. {where}; nothing recorded is lost.", "bold")
-    if result.refused and result.done:
-        jobs = counted(len(result.refused), "job was", "jobs were")
+    left = len(result.refused) + len(result.left)
+    if left and result.done:
+        jobs = counted(left, "job was", "jobs were")
         return Text(f"Finished; {jobs} left alone.", "bold red")
     if not result.done:
         return Text(f"In progress: {final:,} of {items:,} items are final.", "bold")
@@ -192,6 +203,8 @@ def tell_result(
         failed=result.failed,
         note=result.note,
         refused=list(result.refused),
+        problems=[diagnostic_document(one) for one in result.problems],
+        left=list(result.left),
         missing=[missing_document(one) for one in result.missing],
         exit_code=int(result.exit_code),
         jobs=[progress_document(job) for job in result.jobs],
