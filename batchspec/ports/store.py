@@ -37,6 +37,7 @@ from batchspec.state.stored import (
     Judged,
     Member,
     RecordedRow,
+    Spent,
     StoredItem,
     StoredRequest,
     StoredTurn,
@@ -191,6 +192,10 @@ class Reader(Protocol):
 
     def latencies(self, job: JobAddress) -> Mapping[float, int]:
         """Count the final items of a job by the seconds that the batches of their turns took."""
+        ...
+
+    def spent_on(self, job: JobAddress) -> Spent:
+        """Return what the answers shown of a job took, those that rows share counted once."""
         ...
 
     def fresh_items(self, job: JobAddress, fresh: Fresh) -> Iterator[StoredItem]:

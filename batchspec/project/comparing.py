@@ -41,13 +41,15 @@ def compare(project: "Project", address: str, by: By) -> Variants:
         comparison.read((names[a.address], _items(reader, a)) for a in read)
         project.warnings += [answers.problem for answers in read if answers.problem]
         latencies = {job: reader.latencies(job) for job in jobs}
+        spent = {job: reader.spent_on(job) for job in jobs}
     found: list[Compared] = []
     for name in dict.fromkeys(names.values()):
         own = [job for job in jobs if names[job] == name]
         counts: Counter[float] = Counter()
         for job in own:
             counts.update(latencies[job])
-        found.append(comparison.result(name, (models[job] for job in own), counts))
+        took = [spent[job] for job in own]
+        found.append(comparison.result(name, (models[job] for job in own), counts, took))
     return Variants(address, by, tuple(found))
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from heapq import merge
 from itertools import combinations, groupby, product
-from operator import add
 from statistics import fmean
 from typing import Any
 
@@ -17,6 +16,7 @@ from batchspec.fingerprint import canonical_json
 from batchspec.messages import Outcome, Usage
 from batchspec.results.read import Item
 from batchspec.results.statistics import Difference, Estimate, Mean
+from batchspec.state.stored import Spent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +37,10 @@ class Compared:
         grade: Of the job's own `grade`; None: it has none, or no item has a score.
         success_difference: Of success to the baseline, over rows that are final in both.
         grade_difference: Of the grade to the baseline's, over rows with a score in both.
-        cost: US dollars of all items; None: a price is unknown. What two variants share is in both.
-        usage: Tokens of all items.
-        turns: Replies of all items.
+        cost: US dollars of all answers; None: a price is unknown. What two rows share is counted
+            once, what two variants share is in both.
+        usage: Tokens, counted as the cost.
+        turns: Replies, counted as the cost.
         latency: Median over items of the seconds from a batch's submission to its end, summed over
             the batches of its turns: how long an answer took, queueing and neighbours included.
     """
@@ -87,9 +88,6 @@ class _Sums:
     rows: int = 0
     items: int = 0
     waiting: int = 0
-    turns: int = 0
-    cost: Decimal | None = Decimal(0)
-    usage: Usage = field(default_factory=Usage)
     outcomes: Counter[Outcome] = field(default_factory=Counter[Outcome])
     success: Mean = field(default_factory=Mean)
     grade: Mean = field(default_factory=Mean)
@@ -101,10 +99,6 @@ class _Sums:
     def take(self, item: Item, row: _Row) -> None:
         """Add one item."""
         self.items += 1
-        self.turns += item.turns if item.outcome else 0
-        self.usage = Usage(*map(add, self.usage, item.usage))
-        cost = item.cost
-        self.cost = None if self.cost is None or cost is None else self.cost + cost
         if item.previous or item.outcome is None:
             self.waiting += 1
             return
@@ -171,14 +165,22 @@ class Comparison:
             for name, row in found.items():
                 self._sums[name].end(row, None if name == self._baseline else baseline)
 
-    def result(self, name: str, models: Iterable[str], latencies: Mapping[float, int]) -> Compared:
+    def result(
+        self,
+        name: str,
+        models: Iterable[str],
+        latencies: Mapping[float, int],
+        spent: Sequence[Spent],
+    ) -> Compared:
         """Return what came of one of the compared.
 
         Args:
             name: Of it.
             models: Of its requests.
             latencies: How many items took so many seconds.
+            spent: What its answers took, in parts that share none.
         """
+        known = [part.cost for part in spent if part.cost is not None]
         sums = self._sums[name]
         return Compared(
             name=name,
@@ -193,9 +195,9 @@ class Comparison:
             grade=sums.grade.estimate(),
             success_difference=sums.success_difference.estimate(),
             grade_difference=sums.grade_difference.estimate(),
-            cost=sums.cost,
-            usage=sums.usage,
-            turns=sums.turns,
+            cost=sum(known, Decimal(0)) if len(known) == len(spent) else None,
+            usage=Usage(*map(sum, zip(*(part.usage for part in spent), strict=True))),
+            turns=sum(part.turns for part in spent),
             latency=median(latencies),
         )
 

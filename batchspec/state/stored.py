@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Literal, NamedTuple
 
 from batchspec.ids import ConversationId, Fingerprint, JobAddress, RecordRef, RemoteId, RowKey
@@ -231,6 +232,14 @@ class StoredTurn(NamedTuple):
     cost: float | None
     """US dollars; None: the price is unknown."""
     calls: tuple[CallRecord, ...]
+
+
+class Spent(NamedTuple):
+    """What answers took; `cost` is in US dollars, None where a price is unknown."""
+
+    usage: Usage
+    cost: Decimal | None
+    turns: int
 
 
 class StoredItem(NamedTuple):

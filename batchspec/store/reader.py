@@ -21,7 +21,7 @@ from batchspec.state.records import (
     LaneRecord,
     LeaseRecord,
 )
-from batchspec.state.stored import DraftTotals, Fresh, StoredItem, StoredTurn
+from batchspec.state.stored import DraftTotals, Fresh, Spent, StoredItem, StoredTurn
 from batchspec.store import wanted
 from batchspec.store.accounts import read_accounts
 from batchspec.store.fresh import where_fresh
@@ -29,33 +29,25 @@ from batchspec.store.missing import find_missing
 from batchspec.store.rows import BATCH_COLUMNS, batch_record
 from batchspec.store.schema import open_database
 from batchspec.store.segments import SegmentReader
+from batchspec.store.shown import KEPT, SHOWN, read_spent
 from batchspec.store.turns import read_latencies, read_turns
 from batchspec.store.untidy import chores, untidy
 
 _CHUNK = 1000
 
-# The answer shown is that of the item's conversation once it is accepted; until then, and when it
-# was not accepted, the old one: this conversation's own from before it was sent anew (`kept`), or
-# that of the item's previous conversation. `{older}` is 0 where failures themselves are wanted.
-_ITEMS = """
+_ITEMS = f"""
 SELECT i.id, i.key, i.row, c.phase,
-  CASE WHEN {kept} THEN 'succeeded' ELSE c.outcome END,
+  CASE WHEN {{kept}} THEN 'succeeded' ELSE c.outcome END,
   CASE WHEN c.id = wanted.id THEN c.reason ELSE wanted.reason END,
-  CASE WHEN {kept} THEN c.kept ELSE c.reply END,
+  CASE WHEN {{kept}} THEN c.kept ELSE c.reply END,
   CASE WHEN c.phase = 'final' AND c.outcome = 'succeeded' THEN c.answer END,
   c.turn, c.input_tokens, c.cached_tokens, c.output_tokens, c.reasoning_tokens, c.cost,
   (SELECT endpoint FROM lanes WHERE id = c.lane),
-  c.id <> wanted.id OR {kept}
-FROM items i
-JOIN conversations wanted ON wanted.id = i.conversation
-JOIN conversations c ON c.id = CASE
-  WHEN {older} AND wanted.kept IS NULL AND i.previous IS NOT NULL
-    AND (wanted.phase <> 'final' OR wanted.outcome <> 'succeeded') THEN i.previous
-  ELSE i.conversation END
-WHERE i.job = :job AND {by} {past} :after {more}
-ORDER BY {by} LIMIT :limit
-"""
-_KEPT = "(c.kept IS NOT NULL AND (c.phase <> 'final' OR c.outcome <> 'succeeded'))"
+  c.id <> wanted.id OR {{kept}}
+{SHOWN}
+WHERE i.job = :job AND {{by}} {{past}} :after {{more}}
+ORDER BY {{by}} LIMIT :limit
+"""  # noqa: S608 - constants
 
 _OUTSTANDING = """
 SELECT j.address, COUNT(*), SUM(c.size), SUM(c.data)
@@ -217,7 +209,7 @@ class StateReader:
         more = "AND i.key = :key" if key is not None else ""
         if failed:
             more += " AND c.phase = 'final' AND c.outcome <> 'succeeded'"
-        older, kept = (0, "0") if failed else (1, _KEPT)
+        older, kept = (0, "0") if failed else (1, KEPT)
         by, column = ("i.key", 1) if by_key else ("i.id", 0)
         past, after = ">=", "" if by_key else 0
         while True:
@@ -232,6 +224,10 @@ class StateReader:
     def latencies(self, job: JobAddress) -> dict[float, int]:
         """Count the final items of a job by the seconds that the batches of their turns took."""
         return read_latencies(self.db, job)
+
+    def spent_on(self, job: JobAddress) -> Spent:
+        """Return what the answers shown of a job took, those that rows share counted once."""
+        return read_spent(self.db, job)
 
     def fresh_items(self, job: JobAddress, fresh: Fresh) -> Iterator[StoredItem]:
         """Yield the items of a job whose own requests are answered, as far as that is news.

@@ -106,6 +106,35 @@ def test_a_job_without_variants_is_one_line(world: World) -> None:
     assert (one.name, one.rows, one.grade, one.agreement) == ("m.j", 3, None, None)
 
 
+def test_what_rows_share_was_paid_once(world: World) -> None:
+    """Also while an answer that they share is asked for anew."""
+    rows = [{"id": str(n), "text": f"t{n // 2}"} for n in range(4)]
+    text = f"""
+        j = Job(model="openai:gpt-5-mini", rows=rows.inline({rows!r}), prompt="say {{text}}",
+                samples=2, variants={{"a": {{}}, "b": {{"instructions": "x"}}}})
+        """
+    world.spec(text)
+    world.apply()
+
+    def paid() -> dict[str, tuple[Any, ...]]:
+        with world.open() as project:
+            return {
+                each.address: (each.cost, each.turns, each.usage) for each in project.status().jobs
+            }
+
+    once = paid()
+    first, second = once["m.j@a"], once["m.j@a#2"]
+    a, b = compared(world)
+    assert (a.items, a.turns, b.turns) == (8, 4, 4)
+    assert a.cost == first[0] + second[0]
+    assert a.usage == tuple(map(sum, zip(first[2], second[2], strict=True)))
+    assert [one.turns for one in compared(world, by="sample")] == [2, 2, 2, 2]
+    world.spec(text.replace("say {text}", "tell {text}"))
+    world.apply(detach=True)
+    again, _ = compared(world)
+    assert (again.waiting, again.turns, again.cost) == (8, 4, a.cost)
+
+
 def test_what_waits_is_in_no_share(world: World) -> None:
     world.job("a", "b")
     world.apply(detach=True)
