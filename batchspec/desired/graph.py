@@ -27,7 +27,8 @@ class DesiredJob:
         tools: By the name the model sees.
         pure: Fingerprints of the code of its pure tools whose answers are kept, by the name the
             model sees.
-        depends_on: Jobs whose answers this job's rows are made of.
+        depends_on: Jobs whose answers this job's rows are made of; variants that are not enabled
+            are among them, since what they answered stays.
         judges: Jobs that grade the answers of this one: a job, or its samples.
         policy: SHA-256 of what runs on this machine: tool bodies, validators, output type and
             their bounds. A change is an update in place.
@@ -86,6 +87,10 @@ class Desired:
             if job.address == address:
                 return job
         raise KeyError(address)
+
+    def find(self, address: str) -> DesiredJob | None:
+        """Return a job, enabled or not; None: there is none, or none that can be put together."""
+        return next((job for job in (*self.jobs, *self.paused) if job.address == address), None)
 
     def __iter__(self) -> Iterator[DesiredJob]:
         return iter(self.jobs)

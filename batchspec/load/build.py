@@ -317,8 +317,7 @@ class _Builder:
             )
         if not known[upstream].valid:
             return (upstream,)
-        parts = members(upstream, known[upstream])
-        return tuple(of.address for of, one in parts if one.enabled)
+        return tuple(of.address for of, _ in members(upstream, known[upstream]))
 
     def _judged_by(self, address: JobAddress) -> tuple[JobAddress, ...]:
         judge = self._judges.get(group_of(address))

@@ -23,7 +23,7 @@ class Selection:
     failed: bool = False
 
     def jobs(self, upstream: Mapping[JobAddress, Sequence[JobAddress]]) -> set[JobAddress]:
-        """Return the jobs to plan; `upstream` has all jobs, dependencies first."""
+        """Return the jobs to plan; `upstream` has all that may be, dependencies first."""
         wanted = {job for job in upstream if not self.targets or _named(job, self.targets)}
         for job in reversed(list(upstream)):
             if job in wanted:
@@ -32,7 +32,7 @@ class Selection:
         for job, needs in upstream.items():
             if left_out.intersection(needs):
                 left_out.add(job)
-        return wanted - left_out
+        return wanted.intersection(upstream) - left_out
 
     def only_rows(self, job: JobAddress) -> frozenset[RowKey] | None:
         """Return the keys the plan is about where targets name items of a job; None: all."""

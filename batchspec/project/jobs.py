@@ -44,26 +44,26 @@ def derived_rows(
     assert isinstance(source, DerivedSource)  # noqa: S101 - the callers look
     several = len(job.depends_on) > 1
     parts = (
-        _answered(desired[up], reader, providers, member(up) if several else None, fresh)
+        _answered(up, desired, reader, providers, of=member(up) if several else None, fresh=fresh)
         for up in job.depends_on
     )
     return derive(source, chain.from_iterable(parts))
 
 
-def _answered(
-    upstream: DesiredJob,
+def _answered(  # noqa: PLR0913 - one value each
+    address: JobAddress,
+    desired: Desired,
     reader: Reader,
     providers: Mapping[str, Provider],
+    *,
     of: Member | None,
     fresh: Fresh | None,
 ) -> Iterator[Answered]:
-    wires = providers[upstream.contract.provider].wires
-    answers = Answers(upstream.address, wires, upstream)
-    found = (
-        reader.items(upstream.address)
-        if fresh is None
-        else reader.fresh_items(upstream.address, fresh)
-    )
+    upstream = desired.find(address)
+    # Without its spec, as of a variant that is switched off because it is broken, any will do.
+    name = next(iter(providers)) if upstream is None else upstream.contract.provider
+    answers = Answers(address, providers[name].wires, upstream)
+    found = reader.items(address) if fresh is None else reader.fresh_items(address, fresh)
     for stored in found:
         item = Item(stored, answers)
         if item.outcome == "succeeded":

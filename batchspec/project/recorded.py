@@ -95,8 +95,8 @@ def _declared(project: "Project") -> Sequence[JobAddress]:
 
 
 def job_if_loadable(project: "Project", address: JobAddress) -> DesiredJob | None:
-    """Return a job of the specs; None: they do not load, or lack it."""
+    """Return a job of the specs, enabled or not; None: they do not load, or lack it."""
     try:
-        return project.desired[address]
-    except (SpecError, KeyError):
+        return project.desired.find(address)
+    except SpecError:
         return None
