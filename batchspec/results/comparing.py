@@ -130,12 +130,17 @@ def _json(value: Any) -> Any:
 
 def _add(mean: Mean, values: Sequence[float]) -> None:
     if values:
-        mean.add(fmean(values))
+        mean.add(fmean(values), share=_binary(values))
 
 
 def _pair(difference: Difference, values: Sequence[float], baseline: Sequence[float]) -> None:
     if values and baseline:
-        difference.add(fmean(values), fmean(baseline))
+        share = _binary(values) and _binary(baseline)
+        difference.add(fmean(values), fmean(baseline), share=share)
+
+
+def _binary(values: Sequence[float]) -> bool:
+    return all(value in {0, 1} for value in values)
 
 
 class Comparison:

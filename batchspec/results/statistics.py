@@ -33,27 +33,33 @@ class Mean:
     """Takes values one by one: Welford's algorithm (Technometrics 4, 1962, 419-420).
 
     Args:
-        shares: Whether values that are all 0 or 1 are shares.
+        low: What a share cannot be less than. It cannot be more than 1.
     """
 
-    __slots__ = ("_binary", "_mean", "_squares", "rows")
+    __slots__ = ("_binary", "_low", "_mean", "_shares", "_squares", "rows")
 
-    def __init__(self, *, shares: bool = True) -> None:
+    def __init__(self, *, low: float = 0) -> None:
         self.rows = 0
         self._mean = 0.0
         self._squares = 0.0
-        self._binary = shares
+        self._low = low
+        self._binary = low == 0
+        self._shares = True
 
-    def add(self, value: float) -> None:
-        """Take one row's value."""
+    def add(self, value: float, *, share: bool = False) -> None:
+        """Take one row's value; a `share` is a mean of values that are 0 or 1."""
         self.rows += 1
+        self._shares = self._shares and (share or value in {0, 1})
         change = value - self._mean
         self._mean += change / self.rows
         self._squares += change * (value - self._mean)
         self._binary = self._binary and value in {0, 1}
 
     def estimate(self) -> Estimate | None:
-        """Return mean and interval: Wilson's where every value is 0 or 1, else Student's."""
+        """Return mean and interval: Wilson's where every value is 0 or 1, else Student's.
+
+        That of shares ends where they do.
+        """
         if not self.rows:
             return None
         if self._binary:
@@ -64,7 +70,10 @@ class Mean:
             return Estimate(self._mean, None, None, 1)
         error = sqrt(self._squares / (self.rows - 1) / self.rows)
         margin = student(self.rows - 1) * error
-        return Estimate(self._mean, self._mean - margin, self._mean + margin, self.rows)
+        low, high = self._mean - margin, self._mean + margin
+        if self._shares:
+            low, high = max(low, self._low), min(high, 1.0)
+        return Estimate(self._mean, low, high, self.rows)
 
 
 class Difference:
@@ -73,13 +82,13 @@ class Difference:
     __slots__ = ("_binary", "_less", "_mean", "_more")
 
     def __init__(self) -> None:
-        self._mean = Mean(shares=False)
+        self._mean = Mean(low=-1)
         self._binary = True
         self._more = self._less = 0
 
-    def add(self, value: float, baseline: float) -> None:
-        """Take the pair of one row."""
-        self._mean.add(value - baseline)
+    def add(self, value: float, baseline: float, *, share: bool = False) -> None:
+        """Take the pair of one row; `share` as of a mean."""
+        self._mean.add(value - baseline, share=share or {value, baseline} <= {0, 1})
         self._binary = self._binary and {value, baseline} <= {0, 1}
         self._more += value > baseline
         self._less += value < baseline

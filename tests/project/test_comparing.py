@@ -1,14 +1,18 @@
 """Variants side by side: known shares, by a function and by a judge."""
 
+import io
 import json
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
+from rich.console import Console
 from worlds import World
 
 from batchspec.cli.main import main
+from batchspec.cli.views import compare as views
+from batchspec.cli.views.compare import show_comparison
 from batchspec.errors import SpecError, UsageError
 from batchspec.results.comparing import Compared
 from batchspec.results.export import json_line
@@ -327,3 +331,34 @@ def test_the_command_prints_tables_and_one_document(
     assert (document["format_version"], document["baseline"]) == ("1", "plain")
     assert document["compared"][1]["grade"]["mean"] == pytest.approx(0.7)
     assert document["compared"][1]["outcomes"] == {"succeeded": 20}
+
+
+def test_grades_have_a_table_of_their_own_where_a_line_is_too_short(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    world.model = answers({"plain": 10, "terse": 14})
+    write(world)
+    world.apply()
+    shown: dict[int, list[str]] = {}
+    for width in (80, 200):
+        file = Terminal()
+        console = Console(file=file, width=width, soft_wrap=True, color_system=None)
+        monkeypatch.setattr(views, "stdout", lambda console=console: console)
+        with world.open() as project:
+            show_comparison(project.compare("m.j"))
+        shown[width] = file.getvalue().splitlines()
+    heads = [[line for line in lines if line.startswith("variant")] for lines in shown.values()]
+    assert [len(head) for head in heads] == [3, 2]
+    assert heads[0][1].split() == ["variant", "grade", "vs", "first"]
+    assert not any("…" in line for line in shown[80])
+
+
+@pytest.mark.parametrize(
+    ("difference", "told"), [(0.25, "+0.25"), (-4.2, "-4.2"), (99.4, "+99"), (1234.5, "+1,234")]
+)
+def test_differences_are_written_out(difference: float, told: str) -> None:
+    assert views._signed(difference) == told

@@ -87,3 +87,21 @@ def test_paired_numbers_have_student_s_interval_of_their_differences() -> None:
     # 1, 0, 1, 0: deviation 0.57735, 3 degrees of freedom.
     assert found.mean == 0.5
     assert found.high == pytest.approx(0.5 + 3.182 * 0.57735 / 2, rel=2e-3)
+
+
+def test_shares_end_where_shares_do() -> None:
+    """Means of zeros and ones are shares; of other numbers nobody knows where they end."""
+    values = [1.0, 1.0, 1.0, 2 / 3]
+    shares, numbers, changes = Mean(), Mean(), Difference()
+    for value in values:
+        shares.add(value, share=True)
+        numbers.add(value)
+        changes.add(value, 0.0, share=True)
+    found, other, change = shares.estimate(), numbers.estimate(), changes.estimate()
+    assert found is not None
+    assert other is not None
+    assert change is not None
+    assert found.high == change.high == 1.0
+    assert found.low == other.low == change.low
+    assert other.high is not None
+    assert other.high > 1

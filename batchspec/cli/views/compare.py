@@ -22,14 +22,28 @@ if TYPE_CHECKING:
     from batchspec.results.statistics import Estimate
 
 _NAME = 32
+_LARGE = 99.5
+"""Where two digits do not write a number out any more."""
+_GRADES = 2
+"""Columns of grades, which have a table of their own where a line is too short for all."""
 
 
 def show_comparison(found: "Variants") -> None:
     """Print two tables for people: what came of each variant, and what it took."""
     console = stdout()
-    print_table(console, columns(_used(_quality(found)), right=range(1, 9)))
-    print_prose(console, [Text()])
-    print_table(console, columns(_used(_effort(found)), right=range(1, 9)))
+    quality = _quality(found)
+    whole = columns(_used(quality), right=range(1, 9))
+    tables = [whole]
+    if console.file.isatty() and any(line.cell_len > console.width for line in whole):
+        parts = (
+            [row[:-_GRADES] for row in quality],
+            [[row[0], *row[-_GRADES:]] for row in quality],
+        )
+        tables = [columns(_used(part), right=range(1, 9)) for part in parts]
+    tables.append(columns(_used(_effort(found)), right=range(1, 9)))
+    for table in tables:
+        print_table(console, table)
+        print_prose(console, [Text()] if table is not tables[-1] else [])
     notes = _notes(found)
     if notes:
         print_prose(console, [Text(), *(Text(note, "dim") for note in notes)])
@@ -110,8 +124,12 @@ def _mean(estimate: "Estimate | None") -> str:
     if estimate is None:
         return ""
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.mean:.3g}"
-    return f"{estimate.mean:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
+        return _plain(estimate.mean)
+    return f"{_plain(estimate.mean)} [{_plain(estimate.low)}, {_plain(estimate.high)}]"
+
+
+def _plain(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 10 * _LARGE else f"{value:,.0f}"
 
 
 def _change(estimate: "Estimate | None") -> str:
@@ -124,7 +142,8 @@ def _change(estimate: "Estimate | None") -> str:
 
 def _signed(value: float) -> str:
     """Return a difference; what a sum of rounded numbers leaves of nothing is nothing."""
-    return f"{round(value, 9) + 0.0:+.2g}"
+    value = round(value, 9) + 0.0
+    return f"{value:+.2g}" if abs(value) < _LARGE else f"{value:+,.0f}"
 
 
 def _notes(found: "Variants") -> list[str]:
