@@ -211,8 +211,7 @@ def test_the_table_of_a_judged_job_has_its_scores(
 
 @pytest.mark.parametrize("score", ["float('nan')", "float('inf')", "10.0**400", "'good'"])
 def test_what_is_no_finite_number_is_no_score(
-    world: World,
-    score: str,
+    world: World, score: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.spec(
         f"""
@@ -230,6 +229,10 @@ def test_what_is_no_finite_number_is_no_score(
     assert one.grade is not None
     assert (one.grade.mean, one.grade.rows) == (0.5, 1)
     assert [(each.summary, each.address) for each in warned] == [("grade failed", 'm.j["a"]')]
+    assert main(["results", "m.j", "--project", str(world.root)]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[-1].split()[-1] == "0.5"
+    assert "grade failed" in shown.err
 
 
 def test_a_judge_without_a_finite_number_gives_no_score(world: World) -> None:

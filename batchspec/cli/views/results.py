@@ -40,17 +40,19 @@ def show_table(items: Iterable[ExportItem], *, total: int | None, command: str) 
         command: What prints all of them.
     """
     iterator = iter(items)
-    shown = list(islice(iterator, SHOWN))
+    # Grades are asked for on the way: what is wrong with them is told once all items are read.
+    graded = [(item, item.grade) for item in islice(iterator, SHOWN)]
+    shown = [item for item, _ in graded]
     if not shown:
         print_prose(stdout(), [Text("No items.")])
         return
     words = ("key", "variant", "sample", "row", "output", "outcome", "cost", "grade")
     widths = _widths(shown)
-    rows = [[Text(word, "dim") for word in words], *(_row(item, widths) for item in shown)]
+    rows = [[Text(word, "dim") for word in words], *(_row(*one, widths) for one in graded)]
     used = [True] * len(words)
     used[1] = any(item.variant is not None for item in shown)
     used[2] = any(item.sample > 1 for item in shown)
-    used[-1] = any(item.grade is not None for item in shown)
+    used[-1] = any(grade is not None for _, grade in graded)
     print_table(stdout(), columns([list(compress(row, used)) for row in rows]))
     if next(iterator, None) is not None:
         more = "" if total is None else f" {total - len(shown):,}"
@@ -67,7 +69,7 @@ def _widths(items: Iterable[ExportItem]) -> tuple[int, ...]:
     return key, rest * 2 // 5, rest * 3 // 5
 
 
-def _row(item: ExportItem, widths: tuple[int, ...]) -> list[Text]:
+def _row(item: ExportItem, grade: float | None, widths: tuple[int, ...]) -> list[Text]:
     key, row, output = widths
     return [
         Text(clipped(clean(item.key), key), "bold"),
@@ -77,7 +79,7 @@ def _row(item: ExportItem, widths: tuple[int, ...]) -> list[Text]:
         Text(clipped(_inline(item.output_json()), output)),
         _outcome(item),
         Text("" if item.cost is None else money(item.cost)),
-        Text("" if item.grade is None else f"{item.grade:.3g}"),
+        Text("" if grade is None else f"{grade:.3g}"),
     ]
 
 
