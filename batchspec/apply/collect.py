@@ -52,10 +52,6 @@ _PHASE: dict[type, str] = {
 }
 
 
-def _no_context() -> None:
-    return None
-
-
 class _NothingOfOurs(Exception):  # noqa: N818 - reads as what was found
     """Result files without any line of ours: an error page, or not written yet."""
 
@@ -219,7 +215,7 @@ class _Settling:
             turn=member.turn,
             attempts=member.attempts,
             output_retries=member.output_retries,
-            context=_no_context if judge.check is None else partial(self._context, member, local),
+            context=partial(self._context, member, local),
         )
         if local is None:
             self._orphaned.add(member.job)

@@ -16,7 +16,6 @@ from batchspec.desired.render import encoder, renderer
 from batchspec.errors import Diagnostic, Source
 from batchspec.fingerprint import Fingerprinter
 from batchspec.ids import Fingerprint, member
-from batchspec.spec.context import takes_context
 from batchspec.spec.origin import raise_site
 from batchspec.spec.prompt import PromptInvalid
 
@@ -145,10 +144,7 @@ def in_chunks(
 
 def sees_rows(desired: DesiredJob) -> bool:
     """Tell whether code that runs here may see the row; then equal requests are not shared."""
-    tools = any(tool.takes_context for tool in desired.tools.values())
-    if tools or desired.output.takes_context:
-        return True
-    return any(takes_context(check) for check in desired.job.output_validators)
+    return desired.checks_ask or any(tool.takes_context for tool in desired.tools.values())
 
 
 def _validation(error: ValidationError) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from batchspec.errors import Diagnostic, Source
 from batchspec.ids import JobAddress
 from batchspec.messages import Contract
+from batchspec.spec.context import takes_context
 from batchspec.spec.job import Job
 from batchspec.spec.output import OutputMode
 from batchspec.spec.rows import RowSource
@@ -55,6 +56,12 @@ class DesiredJob:
     def rows(self) -> RowSource:
         """Where the rows come from."""
         return self.job.rows
+
+    @property
+    def checks_ask(self) -> bool:
+        """Whether a validator or an output function wants a `RunContext`."""
+        checks = self.job.output_validators
+        return self.output.takes_context or any(takes_context(check) for check in checks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,6 @@ from batchspec.project.wiring import Connections
 from batchspec.reconcile.settle import Judge
 from batchspec.redaction import raised
 from batchspec.spec.job import validated
-from batchspec.spec.output import finished
 from batchspec.state.events import AccountBound, Event
 from batchspec.state.records import BatchRecord, JobProgress
 from batchspec.store.sqlite import StateStore
@@ -271,14 +270,15 @@ class Applying:
         job = desired.job
 
         def check(value: Any, context: Any) -> Any:
-            return validated(job, finished(value, context), context)
+            return validated(job, value, context)
 
         def failed(error: BaseException) -> Exception:
             return DepsError([_no_deps(desired, error)])
 
         judge = Judge(
             output=desired.output,
-            check=check if job.output_validators or desired.output.finishes else None,
+            check=check if job.output_validators else None,
+            asks=desired.checks_ask,
             output_retries=job.output_retries,
             max_turns=job.max_turns,
             tools=bool(desired.tools),

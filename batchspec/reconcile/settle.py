@@ -10,7 +10,7 @@ from typing import Any
 from batchspec.errors import ModelRetry
 from batchspec.messages import LineError, Outcome, Reply
 from batchspec.spec.feedback import OutputInvalid, call_error, for_people
-from batchspec.spec.output import Candidate, OutputMode, TextMode
+from batchspec.spec.output import Candidate, OutputMode, TextMode, finished
 from batchspec.state.settlement import (
     Answered,
     AskAgain,
@@ -27,8 +27,9 @@ class Judge:
 
     Attributes:
         output: Finds the answer in a reply and parses it.
-        check: The job's output functions and validators, run on the parsed output with a
-            `RunContext`; `ModelRetry` asks the model again. None: there are none.
+        check: The job's validators, run with a `RunContext` on the output after its function;
+            `ModelRetry` asks the model again. None: there are none.
+        asks: Whether one of them, or the output function, wants that `RunContext`.
         output_retries: How often the model may be asked again.
         max_turns: Replies allowed per item.
         tools: Whether tools are offered.
@@ -38,6 +39,7 @@ class Judge:
 
     output: OutputMode = field(default_factory=TextMode)
     check: Callable[[Any, Any], Any] | None = None
+    asks: bool = False
     output_retries: int = 1
     max_turns: int = 10
     tools: bool = False
@@ -62,7 +64,7 @@ def settle(  # noqa: PLR0911, PLR0913 - a table of cases, and what a judgement d
         turn: Which turn was answered, from 1.
         attempts: Failed attempts of this turn so far.
         output_retries: How often the model was asked again so far.
-        context: Makes the `RunContext` for validators that want one.
+        context: Makes the `RunContext`, where one is wanted.
     """
     if isinstance(result, LineError):
         return _settle_error(result, judge, attempts)
@@ -146,7 +148,7 @@ def _problem(candidate: Candidate, judge: Judge, context: Callable[[], Any]) -> 
 
 def _said_of(candidate: Candidate, judge: Judge, context: Callable[[], Any]) -> str | None:
     # Made outside of what is caught: a context that fails is no fault of the model.
-    given = context() if judge.check is not None else None
+    given = context() if judge.asks else None
     mode = judge.output
     try:
         output = mode.parse(candidate.text)
@@ -154,11 +156,14 @@ def _said_of(candidate: Candidate, judge: Judge, context: Callable[[], Any]) -> 
         return error.message
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a type's bug costs this item only
         return mode.retry(f"The output type raised {judge.words(error)}", candidate)
+    step = "The output function"
     try:
+        output = finished(output, given)
+        step = "A validator"
         if judge.check is not None:
             judge.check(output, given)
     except ModelRetry as error:
         return mode.retry(error.message, candidate)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it costs this item, never the job
-        return mode.retry(f"A validator raised {judge.words(error)}", candidate)
+        return mode.retry(f"{step} raised {judge.words(error)}", candidate)
     return None

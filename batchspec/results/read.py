@@ -17,7 +17,7 @@ from batchspec.ports import (
 )
 from batchspec.redaction import raised
 from batchspec.results.deps import deps_for
-from batchspec.spec.context import RunContext, takes_context
+from batchspec.spec.context import RunContext
 from batchspec.spec.embedding import ENDPOINT as EMBEDDINGS
 from batchspec.spec.job import graded, grades_itself, validated
 from batchspec.spec.output import finished
@@ -190,9 +190,7 @@ def _deps(owner: Answers, desired: DesiredJob) -> Any:
     """Make what the validators get as `ctx.deps`, if one of them takes a context."""
     if desired.job.deps is None:
         return None
-    checks = desired.job.output_validators
-    asked = desired.output.takes_context or any(takes_context(check) for check in checks)
-    return deps_for(owner, desired.job.deps) if asked else None
+    return deps_for(owner, desired.job.deps) if desired.checks_ask else None
 
 
 def _unvalidated(text: str) -> Any:

@@ -134,6 +134,18 @@ def test_nothing_is_made_for_tools_that_do_not_ask(world: World) -> None:
     assert log(world) == []
 
 
+def test_nothing_is_made_for_validators_that_do_not_ask(world: World) -> None:
+    checked = NOTE + "def deps():\n    note('make')\n    raise OSError('down')\n"
+    checked += "def check(value: str) -> None: note('check')\n"
+    world.spec(job(checked, "", "a", more="deps=deps, output_validators=[check]"))
+    assert world.apply().exit_code == ExitCode.DONE
+    assert log(world) == ["check"]
+    again = checked.replace("note('check')", "note('again')")
+    world.spec(job(again, "", "a", more="deps=deps, output_validators=[check]"))
+    assert world.apply().exit_code == ExitCode.DONE
+    assert log(world) == ["check", "again"]
+
+
 @pytest.mark.parametrize(
     "factory",
     [

@@ -15,6 +15,7 @@ from batchspec.spec.output import (
     NativeMode,
     NativeOutput,
     TextMode,
+    TextOutput,
     ToolOutput,
     output_mode,
 )
@@ -109,7 +110,7 @@ def test_a_validator_can_ask_again() -> None:
     def check(value: Any, context: Any) -> None:
         raise ModelRetry(f"{value.queue} is closed, {context} says")
 
-    judge = Judge(TYPED.output, check=check)
+    judge = Judge(TYPED.output, check=check, asks=True)
     found = settle(GOOD, judge, turn=1, attempts=0, output_retries=0, context=lambda: "the context")
     assert found == AskAgain(f"{FEEDBACK}\nbug is closed, the context says")
 
@@ -151,9 +152,36 @@ def test_a_context_that_cannot_be_made_is_no_fault_of_the_model() -> None:
     def context() -> None:
         raise ConnectionError("no database")
 
-    judge = Judge(TYPED.output, check=lambda value, context: value)
+    judge = Judge(TYPED.output, check=lambda value, context: value, asks=True)
     with pytest.raises(ConnectionError):
         settle(GOOD, judge, turn=1, attempts=0, output_retries=0, context=context)
+
+
+def test_nothing_is_made_for_validators_that_do_not_ask() -> None:
+    def context() -> None:
+        raise AssertionError
+
+    judge = Judge(TYPED.output, check=lambda value, context: value)
+    found = settle(GOOD, judge, turn=1, attempts=0, output_retries=0, context=context)
+    assert isinstance(found, Answered)
+
+
+@pytest.mark.parametrize("of_validator", [False, True])
+def test_whose_bug_it_is_is_told(of_validator: bool) -> None:
+    def boom(*_: Any) -> str:
+        raise KeyError("boom")
+
+    def fine(text: str) -> str:
+        return text
+
+    def bad(text: str) -> str:
+        return boom(text)
+
+    output = output_mode(TextOutput(fine if of_validator else bad))
+    found = judged(GOOD, Judge(output, check=boom if of_validator else None, output_retries=0))
+    assert isinstance(found, Answered)
+    whose = "A validator" if of_validator else "The output function"
+    assert f"{whose} raised KeyError: 'boom'" in (found.reason or "")
 
 
 def test_a_rejected_line_is_final_at_once() -> None:

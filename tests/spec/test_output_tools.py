@@ -215,6 +215,11 @@ def test_json_mode_needs_its_word() -> None:
         '```json\n{"barks": 1}\n```',
         'Here it is:\n```\n{"barks": 1}\n```\nThat is all.',
         '\n ```JSON\n{"barks": 1}```',
+        '```JSON\r\n{"barks": 1}\r\n```',
+        '```json\n{"barks": 1}',
+        '```json {"barks": 1}```',
+        '```json\n{"barks": 1}\n```\n or \n```json\n{"barks": 2}\n```',
+        'As `f` does:\n```py\nf(1)\n```\nit is\n```json5\n{"barks": 1}\n```\n',
     ],
 )
 def test_fences_are_stripped(text: str) -> None:
@@ -222,6 +227,23 @@ def test_fences_are_stripped(text: str) -> None:
     kept = mode.read(reply(text=text))
     assert kept == '{"barks": 1}', "what is kept is JSON, for who reads it without the spec"
     assert mode.parse(kept) == Dog(barks=1)
+
+
+def test_json_may_hold_fences_of_its_own() -> None:
+    class Said(BaseModel):
+        said: str
+
+    told = '```json\n{"said": "```py\\nf()\\n```"}\n```'
+    mode = output_mode(PromptedOutput(Said))
+    assert mode.parse(mode.read(reply(text=told))) == Said(said="```py\nf()\n```")
+
+
+@pytest.mark.parametrize("text", ["```{", "```json\n{}x", "`", "```a ", "```\n{ } "])
+def test_a_text_full_of_fences_is_read_in_no_time(text: str) -> None:
+    """In less than an hour, that is: what takes a step for each pair of them does not end."""
+    mode = output_mode(PromptedOutput(Dog))
+    with pytest.raises(OutputInvalid):
+        mode.read(reply(text=text * 300_000))
 
 
 # --- what a job refuses

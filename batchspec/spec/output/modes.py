@@ -21,7 +21,9 @@ TEMPLATE = (
     " around it, no Markdown fence.\n\n{schema}"
 )
 """What the model is told in prompted mode."""
-_FENCE = re.compile(r"```[a-zA-Z]*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
+# Two expressions, so that no text takes longer than its length: what begins is not always closed.
+_FENCE = re.compile(r"```\w*\s*(?=[{\[])")
+_END = re.compile(r"(?<=[}\]])\s*(?:```|\Z)")
 
 
 class Candidate(NamedTuple):
@@ -263,8 +265,11 @@ class PromptedMode(SchemaMode):
 
 
 def _unfenced(text: str) -> str:
-    """Return what is in a Markdown fence, where a text is no JSON but has one fence in it."""
-    if "```" not in text or text.lstrip().startswith(("{", "[")):
+    """Return the JSON in the first Markdown fence of a text that is no JSON itself.
+
+    The fence may be left open, and JSON may hold fences of its own.
+    """
+    if text.lstrip().startswith(("{", "[")) or (fence := _FENCE.search(text)) is None:
         return text
-    found = _FENCE.findall(text)
-    return found[0] if len(found) == 1 else text
+    end = _END.search(text, fence.end())
+    return text if end is None else text[fence.end() : end.start()]
