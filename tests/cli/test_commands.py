@@ -175,6 +175,17 @@ def test_a_long_table_says_what_is_left(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("project")
+def test_an_empty_text_and_null_are_told_apart_in_a_table(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "specs" / "some.py").write_text(
+        "from batchspec import Job, rows\n"
+        'some = Job(model="openai:gpt-5-mini", prompt="{id}",'
+        ' rows=rows.inline([{"id": "a", "none": None, "empty": ""}], key="id"))\n'
+    )
+    run("apply", "--simulate", "--auto-approve", "--target", "some.some")
+    assert 'none=null empty=""' in run("results", "some.some", "--simulate").out
+
+
+@pytest.mark.usefixtures("project")
 def test_json_is_one_document_or_one_event_per_line(run: Run) -> None:
     """Each names its format version; every event has a sentence for people."""
     plan = json.loads(run("plan", "--json", "--simulate").out)

@@ -342,8 +342,8 @@ MESSAGES = st.lists(
     st.fixed_dictionaries({"role": st.sampled_from(["system", "user"]), "content": TEXTS})
 )
 SETTINGS = st.dictionaries(
-    st.sampled_from(["temperature", "seed", "max_tokens", "extra_body"]), st.integers(0, 9)
-).map(lambda found: {k: ({"x": v} if k == "extra_body" else v) for k, v in found.items()})
+    st.sampled_from(["temperature", "seed", "max_tokens", "service_tier"]), st.integers(0, 9)
+)
 TOOL = ToolContract("f", 'Does "f".', {"type": "object", "properties": {}}, strict=False)
 OUTPUT = OutputContract("T", {"type": "object"}, "A thing.")
 
@@ -378,7 +378,7 @@ def test_the_body_has_the_provider_s_words() -> None:
         model="m",
         tools=(TOOL,),
         output=OUTPUT,
-        settings={"max_tokens": 5, "extra_body": {"service_tier": "flex"}},
+        settings={"max_tokens": 5, "service_tier": "flex"},
     )
     assert WIRE.body(contract, [{"role": "user", "content": "u"}]) == {
         "model": "m",
@@ -460,3 +460,22 @@ def test_json_of_any_shape_is_asked_for() -> None:
     contract = Contract(provider="openai", endpoint=WIRE.endpoint, model="m", json_mode=True)
     assert WIRE.body(contract, [])["response_format"] == {"type": "json_object"}
     assert Contract.from_json(contract.to_json()) == contract
+
+
+@pytest.mark.parametrize("half", [chr(0xD83D), chr(0xDC00), chr(0xD83D) * 2, "\udc00 \ud83d"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_half_an_emoji_costs_no_answer(half: str, nested: bool) -> None:
+    """A reply that was cut in one: valid JSON, and paid."""
+    body = completion(content=f"ä cut {half}")
+    raw = line(json.dumps(body) if nested else body)
+    found = WIRE.decode(raw)
+    told = half.encode("utf-8", "replace").decode()
+    assert found.custom_id == "k"
+    assert isinstance(found.result, Reply)
+    assert found.result.text == f"ä cut {told}"
+    assert WIRE.assistant(raw) == [{"role": "assistant", "content": f"ä cut {told}"}]
+
+
+def test_half_an_emoji_is_no_excuse_for_what_is_no_json() -> None:
+    assert error(b'{"custom_id": "\\ud83d').kind == "unreadable"
+    assert error(b'{"a": "\\ud83d", "b": ' + b"[" * 100_000).kind == "unreadable"

@@ -95,7 +95,12 @@ def _inline(value: object, *, skip: str | None = None) -> str:
         return clean(to_json(value).decode())
     pairs = cast("dict[str, object]", value).items()
     shown = ((name, part) for name, part in pairs if part != skip or skip is None)
-    return " ".join(f"{clean(name)}={_inline(part) or 'null'}" for name, part in shown)
+    return " ".join(f"{clean(name)}={_part(part)}" for name, part in shown)
+
+
+def _part(value: object) -> str:
+    """Return a value of an object, which is never left out."""
+    return "null" if value is None else _inline(value) or '""'
 
 
 def _is_vector(value: object) -> TypeGuard[list[float]]:

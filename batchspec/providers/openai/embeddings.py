@@ -72,9 +72,7 @@ class EmbeddingsWire:
 
 
 def _fixed(contract: Contract) -> JsonObject:
-    settings = dict(contract.settings)
-    extra: JsonObject = settings.pop("extra_body", None) or {}
-    return {"model": contract.model, "encoding_format": _PACKED, **settings, **extra}
+    return {"model": contract.model, "encoding_format": _PACKED, **contract.settings}
 
 
 def _read(body: Mapping[str, Any]) -> Reply | None:

@@ -5,6 +5,7 @@ split from its neighbours at the byte `\n` only, since JSON strings may hold U+2
 alone, so that one bad line never spoils a batch.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeGuard
@@ -19,6 +20,8 @@ _BOM: Final = b"\xef\xbb\xbf"
 _NOTHING: Final[JsonObject] = {}
 _MOST = 2**53
 """Beyond it a count is nonsense, and no column can hold it."""
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+"""What may be half a surrogate pair: valid JSON, though no character."""
 _SECRET = re.compile(r"(?<![A-Za-z0-9])sk-[\w*-]{6,}")
 
 
@@ -59,14 +62,35 @@ def sendable(value: Any) -> Any:
 
 
 def parse(line: bytes) -> Any:
-    """Read a line; the first one of a file may carry a byte order mark."""
-    return from_json(line.removeprefix(_BOM))
+    """Read a line; the first one of a file may carry a byte order mark.
+
+    Half of an escaped surrogate pair, as an emoji leaves that was cut, is read as a question mark.
+
+    Raises:
+        ValueError: It is no JSON.
+    """
+    line = line.removeprefix(_BOM)
+    try:
+        return from_json(line)
+    except ValueError:
+        if _HALF.search(line) is None:
+            raise
+        return from_json(_whole(line))
+
+
+def _whole(line: bytes) -> bytes:
+    """Return JSON without halves of surrogate pairs."""
+    try:
+        text = json.dumps(json.loads(line), ensure_ascii=False)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+    return text.encode("utf-8", "replace")
 
 
 def body_of(response: Mapping[str, Any]) -> Any:
     """Return the body of a line's response; some compatible servers encode it twice."""
     body = response.get("body")
-    return from_json(body) if isinstance(body, str) else body
+    return parse(body.encode("utf-8", "replace")) if isinstance(body, str) else body
 
 
 def blot(text: str) -> str:

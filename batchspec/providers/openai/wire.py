@@ -75,10 +75,9 @@ class ChatCompletionsWire:
 
     def _fixed(self, contract: Contract) -> JsonObject:
         """Return the body without its messages."""
-        settings = dict(contract.settings)
-        extra: JsonObject = settings.pop("extra_body", None) or {}
         body: JsonObject = {"model": contract.model}
-        body.update({self._renamed.get(name, name): value for name, value in settings.items()})
+        for name, value in contract.settings.items():
+            body[self._renamed.get(name, name)] = value
         if contract.tools:
             body["tools"] = [
                 {
@@ -103,7 +102,7 @@ class ChatCompletionsWire:
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         elif contract.json_mode:
             body["response_format"] = {"type": "json_object"}
-        return {**body, **extra}
+        return body
 
     def decode(self, line: bytes) -> Line:
         """Judge one line of a result file alone; never raises."""
