@@ -13,6 +13,7 @@ from batchspec.spec import rows
 from batchspec.spec.collect import collecting
 from batchspec.spec.context import RunContext
 from batchspec.spec.job import Job, graded, validated
+from batchspec.spec.output import NativeOutput, TextOutput, ToolOutput
 from batchspec.spec.tool import Tool
 
 GOOD: dict[str, Any] = {
@@ -30,6 +31,10 @@ async def waits(row: Any) -> str:
     return ""
 
 
+def only_context(ctx: RunContext[None]) -> str:
+    return ctx.key
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -44,6 +49,15 @@ async def waits(row: Any) -> str:
         ({"instructions": "{}"}, "`instructions`: The template holds {}, which names no field."),
         ({"output": "json"}, "`output`: it is None or str for text, a type, a function, a list"),
         ({"output": no_row}, "`output`: an output function makes the output of its parameters"),
+        ({"output": only_context}, "`output`: an output function makes the output of its param"),
+        ({"output": max}, "`output`: an output function makes the output of its parameters"),
+        ({"output": TextOutput(no_row)}, "the function of TextOutput must take (text), or (ctx: "),
+        ({"output": TextOutput(only_context)}, "the function of TextOutput must take (text), or"),
+        ({"output": TextOutput(pow)}, "the function of TextOutput must take (text), or (ctx: Run"),
+        ({"output": [str.upper, TextOutput(no_row)]}, "the function of TextOutput must take (tex"),
+        ({"output": [int, int]}, "`output`: int stands twice in a list of outputs: keep one."),
+        ({"output": [ToolOutput(int), bool, int]}, "`output`: int stands twice in a list of out"),
+        ({"output": NativeOutput([list[int], list[int]])}, "`output`: list[int] stands twice in"),
         ({"output_validators": len}, "`output_validators` is a list of functions"),
         ({"output_validators": [1]}, "`output_validators` is a list of functions; 1 is none."),
         ({"output_validators": [no_row]}, "must take (value) or (ctx, value)."),

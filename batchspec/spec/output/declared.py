@@ -1,11 +1,12 @@
 """What `output=` accepts, checked as the job is made."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
+from batchspec.spec.context import takes_context
 from batchspec.spec.output.markers import (
     NativeOutput,
     OrNothing,
@@ -37,11 +38,23 @@ def _single(output: Any) -> Iterator[str]:
         case ToolOutput():
             yield from _of_tool(output)
         case TextOutput():
-            given: object = output.function
-            if not callable(given) or isinstance(given, type):
-                yield f"TextOutput takes a function of the text; got {given!r:.80}."
+            yield from _of_text(output.function)
         case _:
             yield from _type(output)
+
+
+def _of_text(given: object) -> Iterator[str]:
+    if not callable(given) or isinstance(given, type):
+        yield f"TextOutput takes a function of the text; got {given!r:.80}."
+        return
+    try:
+        # Later each answer would be paid for before the call fails.
+        inspect.signature(given).bind(*[None] * (1 + takes_context(given)))
+    except (TypeError, ValueError):
+        yield (
+            f"the function of TextOutput must take (text), or (ctx: RunContext, text); got"
+            f" {given!r:.80}."
+        )
 
 
 def _listed(outputs: Any) -> Iterator[str]:
@@ -58,6 +71,20 @@ def _listed(outputs: Any) -> Iterator[str]:
     texts = [each for each in outputs if each is str or isinstance(each, TextOutput)]
     if len(texts) > 1:
         yield "text can be read in one way only: keep one `str` or `TextOutput`."
+    else:
+        yield from _doubled(outputs)
+
+
+def _doubled(outputs: Sequence[Any]) -> Iterator[str]:
+    """Yield what stands twice: the model would choose between equals."""
+    asked = [each if isinstance(each, ToolOutput) else ToolOutput(each) for each in outputs]
+    for place, each in enumerate(asked):
+        if asked.index(each) < place:
+            yield f"{_shown(outputs[place])} stands twice in a list of outputs: keep one."
+
+
+def _shown(output: Any) -> str:
+    return output.__name__ if isinstance(output, type) else f"{output!r:.80}"
 
 
 def _of_schema(output: NativeOutput | PromptedOutput) -> Iterator[str]:
@@ -72,6 +99,7 @@ def _of_schema(output: NativeOutput | PromptedOutput) -> Iterator[str]:
             yield f"{type(output).__name__} asks for JSON; put `str` beside it in tool mode."
         elif not (member is str or member is None):
             yield from _type(member)
+    yield from _doubled(members)
     template = getattr(output, "template", None)
     if template is not None and "{schema}" not in str(template):
         yield "`template` of PromptedOutput needs `{schema}` in it."
@@ -93,5 +121,13 @@ def _type(output: Any) -> Iterator[str]:
             "it is None or str for text, a type, a function, a list of these, or NativeOutput(…),"
             f" ToolOutput(…), PromptedOutput(…) or TextOutput(…); got {output!r:.80}."
         )
-    elif is_function(output) and not inspect.signature(output).parameters:
+    elif is_function(output) and not _asks(output):
         yield f"an output function makes the output of its parameters; got {output!r:.80}."
+
+
+def _asks(function: Any) -> bool:
+    """Tell whether there is anything a model could give a function."""
+    try:
+        return len(inspect.signature(function).parameters) > takes_context(function)
+    except ValueError:
+        return False
