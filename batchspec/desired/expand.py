@@ -112,8 +112,8 @@ class Expander:
         site = raise_site(error)
         if isinstance(error, ValidationError) and site is None:
             return "row does not fit its row_type", _validation(error)
-        at = f" at {self._short(site)}" if site else ""
-        return "prompt function failed", f"{type(error).__name__}: {error}{at}."
+        at = f" ({self._short(site)})" if site else ""
+        return "prompt function failed", f"{type(error).__name__}: {str(error).rstrip('.')}{at}."
 
     def _short(self, site: Source) -> Source:
         return Source(site.file.removeprefix(self._desired.root), site.line)

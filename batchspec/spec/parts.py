@@ -5,6 +5,7 @@ inputs.
 """
 
 import hashlib
+import re
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
@@ -20,6 +21,7 @@ MOST_BYTES = 50_000_000
 PDF = "application/pdf"
 IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 _URLS = ("http://", "https://", "data:")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _LONG = 200
 """Characters of a data URL that are still shown."""
 
@@ -46,11 +48,13 @@ class Image:
 
     def __post_init__(self) -> None:
         _one_source(self, self.path, self.url, self.data)
+        _kinds(self, self.path, self.data)
         if isinstance(self.path, str) and self.path.startswith(_URLS):
             object.__setattr__(self, "url", self.path)
             object.__setattr__(self, "path", None)
-        if self.url is not None and not self.url.startswith(_URLS):
-            raise ValueError(f"the url of an Image is http, https or data; got {self.url!r:.80}")
+        url = self.path if _is_url(self.path) else self.url
+        if url is not None and not (isinstance(url, str) and url.startswith(_URLS)):
+            raise ValueError(f"the url of an Image is http, https or data; got {url!r:.80}")
         if self.detail not in {None, "auto", "low", "high"}:
             raise ValueError(f"`detail` is auto, low or high; got {self.detail!r}")
 
@@ -72,7 +76,8 @@ class Document:
 
     def __post_init__(self) -> None:
         _one_source(self, self.path, self.data)
-        if isinstance(self.path, str) and self.path.startswith(_URLS):
+        _kinds(self, self.path, self.data)
+        if _is_url(self.path):
             raise ValueError("a Document is a file; chat completions fetch no documents by URL")
 
 
@@ -82,11 +87,30 @@ Part: TypeAlias = str | Attachment | Mapping[str, Any]
 """A part of a message: a text, an image, a document, or a part as the provider wants it."""
 
 
-def _one_source(part: object, *sources: object) -> None:
+def _one_source(part: "Attachment", *sources: object) -> None:
     if sum(source is not None for source in sources) != 1:
-        kind = type(part).__name__
         words = "a path, a url or data" if isinstance(part, Image) else "a path or data"
-        raise ValueError(f"an {kind} has {words}: exactly one of them".replace("an Doc", "a Doc"))
+        raise ValueError(f"{_called(part)} has {words}: exactly one of them")
+
+
+def _kinds(part: "Attachment", path: object, data: object) -> None:
+    """Refuse a path and data that are none."""
+    if not isinstance(path, str | PathLike | None):
+        raise TypeError(f"the path of {_called(part)} is a text or a path; got {path!r:.80}")
+    if not isinstance(data, bytes | None):
+        raise TypeError(
+            f"`data` of {_called(part)} is its bytes, not a text or a path; got"
+            f" {type(data).__name__} {data!r:.80}"
+        )
+
+
+def _called(part: "Attachment") -> str:
+    return "an Image" if isinstance(part, Image) else "a Document"
+
+
+def _is_url(path: object) -> bool:
+    """Tell whether what stands for a path is a URL, of whatever scheme."""
+    return isinstance(path, str) and (path.startswith(_URLS) or bool(_SCHEME.match(path)))
 
 
 def described(part: Attachment) -> str:

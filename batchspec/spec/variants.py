@@ -45,17 +45,17 @@ def matrix(**axes: Sequence[Any] | Mapping[str, Any]) -> dict[str, dict[str, Any
         SpecError: An axis is empty, or a value has no name.
     """
     if not axes:
-        raise _wrong("`matrix` needs an axis, such as model=[…]", axes)
+        raise _wrong("it needs an axis, such as model=[…]", axes)
     named = [list(_axis(name, values)) for name, values in axes.items()]
     size = prod(map(len, named))
     if size > MOST:
-        raise _wrong(f"`matrix` makes at most {MOST} variants", size)
+        raise _wrong(f"it makes at most {MOST} variants", size)
     found = {
         ",".join(label for label, _ in row): dict(zip(axes, (v for _, v in row), strict=True))
         for row in product(*named)
     }
     if len(found) != size:
-        raise _wrong("`matrix` would give one name to two variants: name the values", [*found])
+        raise _wrong("it would give one name to two variants: name the values", [*found])
     return found
 
 
@@ -65,9 +65,9 @@ def _axis(name: str, values: Any) -> Iterator[tuple[str, Any]]:
     elif is_list(values):
         named = [(_label(name, value), value) for value in values]
     else:
-        raise _wrong(f"`matrix`: {name} is a list of values, or a mapping of named ones", values)
+        raise _wrong(f"`{name}` is a list of values, or a mapping of named ones", values)
     if not named:
-        raise _wrong(f"`matrix`: {name} has no values", values)
+        raise _wrong(f"`{name}` has no values", values)
     yield from named
 
 
@@ -76,13 +76,13 @@ def _label(name: str, value: Any) -> str:
         return value
     if isinstance(value, bool | int | float):
         return f"{name}={value}"
-    text = f'`matrix`: give the values of {name} names, such as {name}={{"short": …}}'
+    text = f'give the values of `{name}` names, such as {name}={{"short": …}}'
     raise _wrong(text, value)
 
 
-def _wrong(summary: str, got: object) -> SpecError:
-    where = call_site()
-    return SpecError([Diagnostic(summary=summary, detail=f"Got {got!r:.200}.", source=where)])
+def _wrong(told: str, got: object) -> SpecError:
+    detail = f"`matrix`: {told}; got {got!r:.200}."
+    return SpecError([Diagnostic(summary="matrix is not valid", detail=detail, source=call_site())])
 
 
 def variant_problems(value: Any, checks: Mapping[str, Check]) -> Iterator[str]:

@@ -138,8 +138,8 @@ def fails(row: Any) -> str:
             {"prompt": fails},
             {"zero": 0},
             (
-                "d.csv:5: a.b: prompt function failed. Row 'k': ZeroDivisionError: division by zero at"
-                f" {__file__}:{fails.__code__.co_firstlineno + 1}."
+                "d.csv:5: a.b: prompt function failed. Row 'k': ZeroDivisionError: division by zero"
+                f" ({__file__}:{fails.__code__.co_firstlineno + 1})."
             ),
         ),
         (

@@ -127,12 +127,26 @@ def test_the_files_of_a_request_have_a_limit(folder: Path, monkeypatch: pytest.M
         (Document, "a Document has a path or data: exactly one of them"),
         (lambda: Image("a.png", data=PNG), "exactly one"),
         (lambda: Image(url="a.png"), "http, https or data"),
+        (lambda: Image(url=b"https://x"), "the url of an Image is http, https or data; got b'"),
+        (lambda: Image("ftp://x/y.png"), "the url of an Image is http, https or data; got 'ftp:"),
+        (lambda: Image("s3://x/y.png"), "the url of an Image is http, https or data; got 's3://"),
+        (lambda: Document("s3://x/y.pdf"), "a Document is a file"),
+        (
+            lambda: Image(data="abc"),
+            "`data` of an Image is its bytes, not a text or a path; got str",
+        ),
+        (
+            lambda: Document(data=3),
+            "`data` of a Document is its bytes, not a text or a path; got i",
+        ),
+        (lambda: Image(3), "the path of an Image is a text or a path; got 3"),
+        (lambda: Document(b"a.pdf"), "the path of a Document is a text or a path; got b'a.pdf'"),
         (lambda: Image("a.png", detail="best"), "auto, low or high"),  # type: ignore[arg-type]
         (lambda: Document("https://example.com/x.pdf"), "fetch no documents by URL"),
     ],
 )
 def test_a_part_without_sense_is_told_where_it_is_made(make: Any, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises((TypeError, ValueError), match=words):
         make()
 
 

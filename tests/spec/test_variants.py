@@ -35,11 +35,11 @@ def test_numbers_are_named_by_their_argument() -> None:
     ("axes", "told"),
     [
         ({}, "needs an axis"),
-        ({"model": []}, "model has no values"),
-        ({"model": "openai:a"}, "model is a list of values"),
-        ({"output": [int]}, "give the values of output names"),
-        ({"instructions": ["x" * 61]}, "give the values of instructions names"),
-        ({"settings": [{"seed": 1}]}, "give the values of settings names"),
+        ({"model": []}, "`matrix`: `model` has no values; got \\[\\]\\."),
+        ({"model": "openai:a"}, "`model` is a list of values"),
+        ({"output": [int]}, "give the values of `output` names"),
+        ({"instructions": ["x" * 61]}, "give the values of `instructions` names"),
+        ({"settings": [{"seed": 1}]}, "give the values of `settings` names"),
         ({"model": ["openai:a", "openai:a"]}, "one name to two variants"),
         ({"model": {"a,b": "x:y", "a": "x:z"}, "prompt": {"c": "1", "b,c": "2"}}, "one name to"),
         ({"max_turns": list(range(1001))}, "at most 1000"),
@@ -49,6 +49,7 @@ def test_a_matrix_without_names_is_told(axes: dict[str, Any], told: str) -> None
     with pytest.raises(SpecError, match=told) as caught:
         matrix(**axes)
     (found,) = caught.value.diagnostics
+    assert found.summary == "matrix is not valid"
     assert found.source is not None
     assert found.source.file == __file__
 
