@@ -46,10 +46,13 @@ class Mean:
         self._binary = low == 0
         self._shares = True
 
-    def add(self, value: float, *, share: bool = False) -> None:
-        """Take one row's value; a `share` is a mean of values that are 0 or 1."""
+    def add(self, value: float, *, share: bool | None = None) -> None:
+        """Take one row's value; a `share` is a mean of values that are 0 or 1.
+
+        None: it is one if it is 0 or 1 itself.
+        """
         self.rows += 1
-        self._shares = self._shares and (share or value in {0, 1})
+        self._shares = self._shares and (value in {0, 1} if share is None else share)
         change = value - self._mean
         self._mean += change / self.rows
         self._squares += change * (value - self._mean)
