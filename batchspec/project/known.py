@@ -77,7 +77,8 @@ def known_rows(planner: "Planner", job: DesiredJob, upstream: Sequence[JobPlan])
     ):
         return known
     updated = {up.address for up in upstream if up.counts.get(Kind.UPDATE)}
-    above = [planner.desired[up] for up in job.depends_on if up not in updated]
+    # Nothing is known of variants that are off: they are not planned.
+    above = [one for one in planner.desired if one.address in {*job.depends_on} - updated]
     several = len(job.depends_on) > 1
     answers = chain.from_iterable(_certain(planner, one, known, several=several) for one in above)
     made = Expander(job).expand(derive(job.rows, answers))

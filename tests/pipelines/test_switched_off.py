@@ -31,6 +31,7 @@ def write(world: World, off: str, **changes: str) -> None:
 def asked(world: World) -> Asked:
     world.model = model = Asked()
     model.answers = {f"judge SAY {key}": '{"response": true}' for key in ("R,0", "R1")}
+    model.answers |= {text.replace("SAY", "TELL"): answer for text, answer in model.answers.items()}
     return model
 
 
@@ -88,3 +89,15 @@ def test_what_it_has_under_way_comes_in_and_goes_on(world: World, asked: Asked) 
     write(world, OFF)
     assert world.apply().exit_code == ExitCode.DONE
     assert len(world.texts("m.nxt")) == 4
+
+
+def test_a_plan_of_a_job_that_waits_bounds_its_answers_too(world: World, asked: Asked) -> None:
+    write(world, "")
+    world.apply()
+    asked.taken()
+    write(world, OFF, say="tell")
+    plan = world.plan()
+    bound = {job.address: job.requests for job in plan.jobs}
+    assert (bound["m.src@a"], bound["m.nxt"]) == (2, 4)
+    assert world.apply().exit_code == ExitCode.DONE
+    assert len([text for text in asked.taken() if text.startswith("next")]) == 2
