@@ -64,7 +64,7 @@ def decoded(line: Any) -> Any:
             {"encoding_format": "base64", "dimensions": 8, "user": "u"},
         ),
         ({"encoding_format": "float"}, {"encoding_format": "float"}),
-        ({"extra_body": {"task": "query"}}, {"encoding_format": "base64", "task": "query"}),
+        ({"task": "query"}, {"encoding_format": "base64", "task": "query"}),
     ],
 )
 @pytest.mark.parametrize("given", ["a text", 'of "quotes"\n\u2028', [1, 2, 3]])
