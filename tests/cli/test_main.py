@@ -108,7 +108,7 @@ def test_what_records_nothing_imports_no_server(tmp_path: Path) -> None:
         (["apply", "--max-cost", "nan"], "is no amount of US dollars"),
         (["apply", "saved.plan"], "There is no saved plan at 'saved.plan'"),
         (["plan", "--refresh-only", "--no-refresh"], "looks at batches alone"),
-        (["results", "a.b", "--format", "parquet"], "Parquet comes later"),
+        (["results", "a.b", "--format", "parquet"], "parquet is no text: say where it goes"),
         (["--env", "prod", "plan", "--simulate"], "leave out `--env prod`"),
         (["plan", "--project", "nowhere"], "There is no folder 'nowhere'"),
         ([], "Usage: batchspec"),
