@@ -5,7 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from worlds import World, check_state
+
+# How fast a machine is, and what else it does, is no property of the code.
+settings.register_profile(
+    "patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 
 MakeWorld = Callable[..., World]
 
