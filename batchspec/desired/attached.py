@@ -1,7 +1,11 @@
 """The files that prompts point at, read as their rows are rendered."""
 
+from binascii import Error as NotBase64
+from binascii import a2b_base64
+from collections.abc import Mapping
 from os import fspath
 from pathlib import Path
+from typing import Any
 
 from batchspec.messages import JsonObject
 from batchspec.spec.parts import (
@@ -17,6 +21,9 @@ from batchspec.spec.parts import (
     media_type,
 )
 from batchspec.spec.prompt import PromptInvalid
+from batchspec.spec.shapes import is_mapping
+
+_AN_IMAGE = "an image: PNG, JPEG, WebP and GIF can be sent"
 
 
 class Attaching:
@@ -30,33 +37,49 @@ class Attaching:
         self._root = root
         self._bytes = 0
 
-    def __call__(self, part: Attachment) -> JsonObject:
-        """Return an attachment as a part of a message.
+    def __call__(self, part: Attachment | Mapping[str, Any]) -> JsonObject:
+        """Return an attachment as a part of a message; one in the provider's form is looked at.
 
         Raises:
-            PromptInvalid: Its file cannot be read, is not what it should be, or is too large.
+            PromptInvalid: Its file cannot be read, is not what it should be, or is too large; a
+                data URL holds no bytes.
         """
+        if isinstance(part, Mapping):
+            return self._looked_at(part)
         if isinstance(part, Image) and part.url is not None:
-            return image_part(part.url, part.detail)
+            return self._by_url(part, part.url)
         data = self._read(part) if part.data is None else part.data
-        self._bytes += len(data)
-        self._fits(part, len(data))
+        self._add(described(part), len(data))
         kind = media_type(data)
         if isinstance(part, Image):
             if kind not in IMAGES:
-                raise _other(part, data, "an image: PNG, JPEG, WebP and GIF can be sent")
+                raise _other(part, data, _AN_IMAGE)
             return image_part(data_url(kind, data), part.detail)
         if kind != PDF:
             raise _other(part, data, "a PDF file, which a Document is")
         name = part.name or (Path(part.path).name if part.path is not None else "document.pdf")
         return document_part(name, data)
 
+    def _looked_at(self, part: Mapping[str, Any]) -> JsonObject:
+        if (url := _held(part)) is not None:
+            what = f"The {part['type']} part"
+            self._add(what, len(_decoded(what, url)))
+        return dict(part)
+
+    def _by_url(self, part: Image, url: str) -> JsonObject:
+        if url.startswith("data:"):
+            data = _decoded(described(part), url)
+            self._add(described(part), len(data))
+            if media_type(data) not in IMAGES:
+                raise _other(part, data, _AN_IMAGE)
+        return image_part(url, part.detail)
+
     def _read(self, part: Attachment) -> bytes:
         assert part.path is not None  # noqa: S101 - it has one source
         path = Path(self._root, fspath(part.path))
         try:
             if (size := path.stat().st_size) > MOST_BYTES:
-                self._fits(part, size)
+                self._fits(described(part), size)
             return path.read_bytes()
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
@@ -64,14 +87,35 @@ class Attaching:
                 f"{described(part)} cannot be read: {why}. Paths begin at the project's folder."
             ) from error
 
-    def _fits(self, part: Attachment, size: int) -> None:
+    def _add(self, what: str, size: int) -> None:
+        self._bytes += size
+        self._fits(what, size)
+
+    def _fits(self, what: str, size: int) -> None:
         if max(size, self._bytes) <= MOST_BYTES:
             return
         total = f"; with it the files of the request have {self._bytes:_}" * (self._bytes > size)
         raise PromptInvalid(
-            f"{described(part)} has {size:_} bytes{total}. A request may have files of "
+            f"{what} has {size:_} bytes{total}. A request may have files of "
             f"{MOST_BYTES:_} bytes; make it smaller, or point at it with a URL."
         )
+
+
+def _held(part: Mapping[str, Any]) -> str | None:
+    """Return the data URL of a part in the form of chats; None where it has none."""
+    inner: Any = part.get(str(part.get("type")))
+    found = [inner.get(name) for name in ("url", "file_data")] if is_mapping(inner) else []
+    return next((one for one in found if isinstance(one, str) and one.startswith("data:")), None)
+
+
+def _decoded(what: str, url: str) -> bytes:
+    head, comma, payload = url.partition(",")
+    if not comma or not head.endswith(";base64"):
+        raise PromptInvalid(f"{what} has a data URL that does not begin with data:TYPE;base64,.")
+    try:
+        return a2b_base64(payload, strict_mode=True)
+    except (NotBase64, ValueError) as error:
+        raise PromptInvalid(f"{what} has a data URL that holds no base64: {error}.") from error
 
 
 def _other(part: Attachment, data: bytes, wanted: str) -> PromptInvalid:

@@ -123,8 +123,8 @@ def as_text(value: Any) -> str:
     return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
 
 
-Attach = Callable[[Attachment], JsonObject]
-"""Reads an attachment and returns it as a part."""
+Attach = Callable[[Attachment | Mapping[str, Any]], JsonObject]
+"""Reads an attachment and returns it as a part; one that is a part already is looked at."""
 
 
 def as_messages(result: Any, attach: Attach) -> list[Message]:
@@ -166,10 +166,8 @@ def _as_parts(given: Sequence[Any], attach: Attach) -> list[JsonObject]:
 def _as_part(given: Any, attach: Attach) -> JsonObject:
     if isinstance(given, str):
         return text_part(given)
-    if isinstance(given, Attachment):
-        return attach(given)
     if _is_part(given):
-        return dict(given)
+        return attach(given)
     raise PromptInvalid(
         "A part of a message is a text, an Image, a Document or a dict with a `type`;"
         f" got {given!r:.80}."

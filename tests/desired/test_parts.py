@@ -166,3 +166,33 @@ def test_people_are_shown_how_long_the_data_is() -> None:
     assert len(json.dumps(shown)) < 120
     other = abbreviated(url("image/png", PNG * 99 + PNG[::-1]))
     assert other != shown["a"][0], "another picture of one size is told apart"
+
+
+@pytest.mark.parametrize("name", ["image", "part", "file"])
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (url("image/png", b"x" * 2_000), "bytes"),
+        ("data:image/png;base64,%%%%", "no base64"),
+        ("data:,hello", "does not begin with data:TYPE;base64,"),
+    ],
+    ids=["large", "broken", "plain"],
+)
+def test_a_data_url_is_looked_at_like_a_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, why: str
+) -> None:
+    monkeypatch.setattr("batchspec.desired.attached.MOST_BYTES", 1_000)
+    given: dict[str, Any] = {
+        "image": lambda: Image(text),
+        "part": lambda: {"type": "image_url", "image_url": {"url": text}},
+        "file": lambda: {"type": "file", "file": {"filename": "a.pdf", "file_data": text}},
+    }
+    assert why in told(folder, ["Look:", given[name]()])
+
+
+def test_a_data_url_that_holds_another_thing_is_no_image(folder: Path) -> None:
+    assert "is not an image" in told(folder, [Image(url("text/html", b"<html>"))])
+    kept = Image(url("image/png", PNG))
+    assert as_messages([kept], Attaching(str(folder)))[0]["content"] == [
+        {"type": "image_url", "image_url": {"url": kept.url}}
+    ]
