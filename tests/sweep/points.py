@@ -6,6 +6,7 @@ folder, and whatever else a scene declares (its tools). So an effect that is new
 """
 
 import asyncio  # noqa: TID251 - the SDK's threads are its own
+import inspect
 import os
 import re
 import sqlite3
@@ -22,6 +23,9 @@ import anyio
 import httpx2
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from worlds import failure
+
+from batchspec.apply.threads import FunctionRaised, Threads
+from batchspec.apply.userloop import UserLoop
 
 When = Literal["before", "inside", "after"]
 Trouble = Literal["reset", "503", "500", "429", "refused"]
@@ -347,9 +351,21 @@ def in_order(breathe: Callable[[], int] = lambda: 1) -> Iterator[None]:
         async with limiter:
             return await run()
 
+    async def at_once(_: object, call: Callable[[], Any]) -> Any:
+        try:
+            result = await inline(call)
+            return await result if inspect.isawaitable(result) else result
+        except Killed:  # the process, not what a tool raised
+            raise
+        except BaseException as error:
+            raise FunctionRaised(error) from error
+
     before, of_the_sdk = anyio.to_thread.run_sync, asyncio.to_thread
+    in_threads, in_a_loop = Threads.run, UserLoop.run
     anyio.to_thread.run_sync = asyncio.to_thread = inline  # type: ignore[assignment]
+    Threads.run = UserLoop.run = at_once  # type: ignore[method-assign]
     try:
         yield
     finally:
         anyio.to_thread.run_sync, asyncio.to_thread = before, of_the_sdk
+        Threads.run, UserLoop.run = in_threads, in_a_loop  # type: ignore[method-assign]
