@@ -1,7 +1,6 @@
 """Calling one tool: what the model is told, or why the item fails."""
 
 import inspect
-import json
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from batchspec.messages import JsonObject
 from batchspec.redaction import raised as raised_words
 from batchspec.redaction import redacted
 from batchspec.spec.context import RunContext
+from batchspec.spec.feedback import call_error
 from batchspec.spec.result import ResultTooLong, awaited, content, is_async
 from batchspec.spec.tool import ArgumentsInvalid, Tool
 from batchspec.state.stored import CallRecord, ToolTurn
@@ -66,16 +66,16 @@ def prepare(  # noqa: PLR0911 - each way a call can end before it is made
     tool = local.desired.tools.get(call.name)
     if tool is None:
         offered = [*local.desired.tools, *(tool.name for tool in local.desired.output.tools)]
-        return Ended(failed=False, text=error_content(_unknown(call.name, offered)))
+        return Ended(failed=False, text=call_error(_unknown(call.name, offered)))
     if tool.once and call.status == "running":
         reason = "may have run before an interruption, and a tool marked `once` never runs twice"
         return Ended(failed=True, text=f"tool {call.name!r} {reason}", attempts=call.attempts)
     if tool.limit is not None and _number(turn, call) > tool.limit:
-        return Ended(failed=False, text=error_content(_too_often(tool)))
+        return Ended(failed=False, text=call_error(_too_often(tool)))
     try:
         return Prepared(tool, tool.bind(call.arguments))
     except ArgumentsInvalid as error:
-        return Ended(failed=False, text=error_content(from_json(error.message)))
+        return Ended(failed=False, text=call_error(from_json(error.message)))
     except Exception as error:  # noqa: BLE001 - a bug of a type costs this item, never the job
         told = f"arguments of {tool.name!r} raised {raised_words(error)}"
         return Ended(failed=True, text=told)
@@ -98,11 +98,6 @@ def _number(turn: ToolTurn, call: CallRecord) -> int:
 def _too_often(tool: Tool[..., Any]) -> str:
     times = "once" if tool.limit == 1 else f"{tool.limit} times"
     return f"Tool {tool.name!r} may be called {times}, and was. Go on without it."
-
-
-def error_content(message: Any) -> str:
-    """Return what the model is told of a call that went wrong by its own fault."""
-    return json.dumps({"error": message}, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +132,7 @@ class Calling:
                 return Ended(failed=False, text=text, attempts=attempt, good=True, code=code)
             except FunctionRaised as raised:
                 if isinstance(raised.error, ModelRetry):
-                    told = error_content(raised.error.message)
+                    told = call_error(raised.error.message)
                     return Ended(failed=False, text=told, attempts=attempt)
                 reason = _why(raised.error)
             except TimeoutError:

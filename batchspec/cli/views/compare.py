@@ -1,5 +1,6 @@
 """Variants of a job side by side."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -112,20 +113,21 @@ def _other(one: "Compared") -> str:
     return ", ".join([*told, *([f"{one.waiting:,} not final"] if one.waiting else [])])
 
 
-def _share(estimate: "Estimate | None") -> str:
+def _told(estimate: "Estimate | None", figure: Callable[[float], str]) -> str:
+    """Return a mean with its interval, as far as they are known."""
     if estimate is None:
         return ""
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.mean:.0%}"
-    return f"{estimate.mean:.0%} [{estimate.low:.0%}, {estimate.high:.0%}]"
+        return figure(estimate.mean)
+    return f"{figure(estimate.mean)} [{figure(estimate.low)}, {figure(estimate.high)}]"
+
+
+def _share(estimate: "Estimate | None") -> str:
+    return _told(estimate, "{:.0%}".format)
 
 
 def _mean(estimate: "Estimate | None") -> str:
-    if estimate is None:
-        return ""
-    if estimate.low is None or estimate.high is None:
-        return _plain(estimate.mean)
-    return f"{_plain(estimate.mean)} [{_plain(estimate.low)}, {_plain(estimate.high)}]"
+    return _told(estimate, _plain)
 
 
 def _plain(value: float) -> str:
@@ -133,11 +135,7 @@ def _plain(value: float) -> str:
 
 
 def _change(estimate: "Estimate | None") -> str:
-    if estimate is None:
-        return ""
-    if estimate.low is None or estimate.high is None:
-        return _signed(estimate.mean)
-    return f"{_signed(estimate.mean)} [{_signed(estimate.low)}, {_signed(estimate.high)}]"
+    return _told(estimate, _signed)
 
 
 def _signed(value: float) -> str:
