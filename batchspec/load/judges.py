@@ -16,7 +16,7 @@ Judges = Mapping[JobAddress, JobAddress]
 def judges_of(jobs: Mapping[JobAddress, Job]) -> Judges:
     """Return which of the jobs are graded by another one, and by which."""
     known = {job: address for address, job in jobs.items()}
-    graded = {a: job.grade for a, job in jobs.items() if job.valid and isinstance(job.grade, Job)}
+    graded = {a: job.grade for a, job in jobs.items() if isinstance(job.grade, Job)}
     return {address: known[judge] for address, judge in graded.items() if judge in known}
 
 

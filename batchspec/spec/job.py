@@ -43,16 +43,20 @@ class Declared(type):
         source = call_site()
         summary = f"{signature.name} is not valid"
         refuse([Diagnostic(summary=summary, detail=p, source=source) for p in found])
-        return _remains(cls, source)
+        return _remains(cls, source, kwargs.get("grade"))
 
 
-def _remains(cls: type[T], source: Source) -> T:
-    """Return what is left of a refused job where a loader collects problems."""
+def _remains(cls: type[T], source: Source, grade: object = None) -> T:
+    """Return what is left of a refused job where a loader collects problems.
+
+    Its judge stays one, so that nothing is told of it that is not its own fault.
+    """
     remains = object.__new__(cls)
     for name, value in {
         "source": source,
         "module_file": calling_module() or source.file,
         "valid": False,
+        "grade": grade,
     }.items():
         object.__setattr__(remains, name, value)
     return remains

@@ -262,6 +262,7 @@ def test_a_judge_without_a_finite_number_gives_no_score(world: World) -> None:
         ("output=bool, variants={'a': {}}", "grade=judge", "compare judges as jobs of their own"),
         ("output=bool, rows=rows.inline([{'id': 'a'}])", "grade=judge", "leave out `rows`"),
         ("output=bool", "", "Job needs `rows`; only a job that another one names"),
+        ("output=bool", "grade=judge, mdel=1", "Job has no argument 'mdel'"),
         ("output=bool, enabled=False", "grade=judge", None),
     ],
 )
