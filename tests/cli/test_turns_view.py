@@ -119,10 +119,10 @@ def test_calls_that_no_function_answers_are_told_too(run: Run, project: Path) ->
     none = "  [no function was called]"
     assert told["beside"][1:] == [
         f'    half({{"n":4}}){none}',
-        f'    final_result({{"n":1}}){none}',
+        '    final_result({"n":1})  [the output]',
     ]
     assert told["bad"][1] == f'    final_result({{"n":"x"}}){none}'
-    assert told["bad"][3] == f'    final_result({{"n":1}}){none}'
+    assert told["bad"][3] == '    final_result({"n":1})  [the output]'
     assert "→ 2.0  [1 attempt" in told["loop"][1]
     assert told["loop"][3] == f'    half({{"n":4}}){none}'
 

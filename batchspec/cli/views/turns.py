@@ -11,6 +11,7 @@ from batchspec.cli.views.words import clean, clipped, counted, money, number, ti
 from batchspec.messages import LineError, Reply, ToolCall
 from batchspec.results.read import Item
 from batchspec.results.turns import ToolRun, Turn
+from batchspec.spec.output.members import DEFAULT_NAME
 
 _LONGEST = 400
 """Characters of a reply, of arguments and of a result that are shown; JSON has all of them."""
@@ -52,7 +53,9 @@ def _item(item: Item, turns: Sequence[Turn]) -> Iterator[Text]:
         yield Text(f"  turn {turn.number}  {used}{cost}", "dim")
         yield from map(Text, _replied(turn.reply))
         yield from map(_called, turn.tool_calls)
-        yield from map(_uncalled, turn.other_calls)
+        # Only its last reply gives an item that succeeded its output.
+        gave = item.outcome == "succeeded" and turn is turns[-1]
+        yield from (_uncalled(call, gave=gave) for call in turn.other_calls)
 
 
 def _replied(reply: Reply | LineError | None) -> Iterator[str]:
@@ -76,9 +79,10 @@ def _called(run: ToolRun) -> Text:
     return Text.assemble(called, (came, colour), (f"  [{', '.join(_how(run))}]", "dim"))
 
 
-def _uncalled(call: ToolCall) -> Text:
+def _uncalled(call: ToolCall, *, gave: bool) -> Text:
     called = f"    {clean(call.name)}({_short(call.arguments)})"
-    return Text.assemble(called, ("  [no function was called]", "dim"))
+    told = "the output" if gave and call.name.startswith(DEFAULT_NAME) else "no function was called"
+    return Text.assemble(called, (f"  [{told}]", "dim"))
 
 
 def _how(run: ToolRun) -> Iterator[str]:
