@@ -1,9 +1,12 @@
-"""A/B testing: two ways to ask and two models, over the same letters, with one measure for all."""
+"""A/B testing: two ways to ask and two models, over the same letters, with one measure for all.
+
+See `batchspec compare ab_test.replies`.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
-from batchspec import Job, rows
+from batchspec import Job, matrix, rows
 
 LETTERS = [
     {"id": "l-1", "order": "B-2041", "text": "Order B-2041 came with one glass broken. What now?"},
@@ -28,19 +31,14 @@ def is_good(letter: Mapping[str, Any], reply: str) -> float:
     return (letter["order"] in reply) / 2 + (len(reply.split()) <= 60) / 2
 
 
-def reply(model: str, instructions: str) -> Job:
-    """Return one arm of the test; a job is a value, so a function can make it."""
-    return Job(
-        model=model,
-        rows=rows.inline(LETTERS, key="id"),
-        instructions=instructions,
-        prompt="{text}",
-        grade=is_good,
-        settings={"reasoning_effort": "minimal", "max_completion_tokens": 500},
-    )
-
-
-terse_mini = reply("openai:gpt-5-mini", TERSE)
-terse_nano = reply("openai:gpt-5-nano", TERSE)
-warm_mini = reply("openai:gpt-5-mini", WARM)
-warm_nano = reply("openai:gpt-5-nano", WARM)
+replies = Job(
+    model="openai:gpt-5-mini",
+    rows=rows.inline(LETTERS, key="id"),
+    prompt="{text}",
+    grade=is_good,
+    settings={"reasoning_effort": "minimal", "max_completion_tokens": 500},
+    variants=matrix(
+        instructions={"terse": TERSE, "warm": WARM},
+        model={"mini": "openai:gpt-5-mini", "nano": "openai:gpt-5-nano"},
+    ),
+)

@@ -18,10 +18,10 @@ from batchspec.testing.fixtures import RunJob
 
 ROOT = Path(__file__).parents[2]
 JOBS = {
-    "ab_test.terse_mini": 6,
-    "ab_test.terse_nano": 6,
-    "ab_test.warm_mini": 6,
-    "ab_test.warm_nano": 6,
+    "ab_test.replies@terse,mini": 6,
+    "ab_test.replies@terse,nano": 6,
+    "ab_test.replies@warm,mini": 6,
+    "ab_test.replies@warm,nano": 6,
     "analysis.reviews": 12,
     "content.pages": 8,
     "content.posts": 8,
