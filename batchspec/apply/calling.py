@@ -97,7 +97,7 @@ def _number(turn: ToolTurn, call: CallRecord) -> int:
 
 def _too_often(tool: Tool[..., Any]) -> str:
     times = "once" if tool.limit == 1 else f"{tool.limit} times"
-    return f"Tool {tool.name!r} may be called {times}, and was. Go on without it."
+    return f"Tool {tool.name!r} may be called {times}, calls in vain included. Go on without it."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

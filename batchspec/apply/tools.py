@@ -1,7 +1,8 @@
 """Running the tools a model asked for, between two turns.
 
 A call is recorded as running when its turn has come, never before, and its result when it ends. A
-call that was running when the process died runs again, unless its tool is `once`.
+call that was running when the process died runs again, unless its tool is `once`. Once a call has
+cost its item, the others of its turn do not begin; those that run end, and their results are kept.
 
 Conversations are a stream: so many are open at a time that no place is idle, whichever calls are
 slow.
@@ -66,9 +67,17 @@ class _Open:
     ended: dict[int, CallDone] = field(default_factory=dict[int, CallDone])
 
     @property
+    def lost(self) -> bool:
+        """Tell whether a call has cost the item, so that no other one is to begin."""
+        recorded = any(call.status == "failed" for call in self.turn.calls)
+        return recorded or any(done.status == "failed" for done in self.ended.values())
+
+    @property
     def complete(self) -> bool:
-        """Tell whether every call has an answer."""
-        return all(c.status not in _TO_RUN or c.position in self.ended for c in self.turn.calls)
+        """Tell whether every call has an answer, or one of them has cost the item."""
+        return self.lost or all(
+            c.status not in _TO_RUN or c.position in self.ended for c in self.turn.calls
+        )
 
 
 class _Stream:
@@ -138,16 +147,33 @@ class _Stream:
 
         def read() -> list[_Open]:
             turns = world.store.tool_turns(self._job, wanted, known)
-            return [_Open(t, _row(world, t), sum(map(_is_to_run, t.calls))) for t in turns]
+            return [_Open(t, _row(world, t), 0) for t in turns]
 
         found = await world.db(read)
         for opened in found:
             self._open[opened.turn.conversation] = opened
-            if not opened.left:
+            ready = self._prepared(opened)
+            opened.left = len(ready)
+            if not ready:
                 self._close(opened)
-            for call in filter(_is_to_run, opened.turn.calls):
-                group.start_soon(self._one, opened, call)
+            for call, prepared in ready:
+                group.start_soon(self._one, opened, call, prepared)
         return len(found)
+
+    def _prepared(self, opened: _Open) -> list[tuple[CallRecord, Prepared]]:
+        """Return the calls of a turn that are to run; none where one has cost the item already."""
+        ready: list[tuple[CallRecord, Prepared]] = []
+        for call in filter(_is_to_run, opened.turn.calls):
+            prepared = prepare(self._local, self._job, opened.turn, call)
+            if isinstance(prepared, Ended):
+                self._note(opened, call, _done(opened.turn, call, prepared))
+            else:
+                ready.append((call, prepared))
+        return [] if opened.lost else ready
+
+    def _note(self, opened: _Open, call: CallRecord, done: CallDone) -> None:
+        opened.ended[call.position] = done
+        self._record.end(done)
 
     def _close(self, opened: _Open) -> None:
         """Let a conversation go on; one that an interrupt left calls of stays as it is."""
@@ -156,24 +182,20 @@ class _Stream:
             self._ready.append(opened)
         self._changed.set()
 
-    async def _one(self, opened: _Open, call: CallRecord) -> None:
+    async def _one(self, opened: _Open, call: CallRecord, prepared: Prepared) -> None:
         done = None
         try:
-            done = await self._call(opened, call)
+            done = await self._call(opened, call, prepared)
         except SpecError as error:
             self.failed = self.failed or error
         if done is not None:
-            opened.ended[call.position] = done
-            self._record.end(done)
+            self._note(opened, call, done)
         opened.left -= 1
         if not opened.left:
             self._close(opened)
 
-    async def _call(self, opened: _Open, call: CallRecord) -> CallDone | None:
-        """Run one call; None: work is to stop, and it has no place yet."""
-        prepared = prepare(self._local, self._job, opened.turn, call)
-        if isinstance(prepared, Ended):
-            return _done(opened.turn, call, prepared)
+    async def _call(self, opened: _Open, call: CallRecord, prepared: Prepared) -> CallDone | None:
+        """Run one call; None: it had no place before work is to stop, or its item was lost."""
         assert self._local is not None  # noqa: S101 - it has the tool
         code = self._local.desired.pure.get(call.name)
         key = None if code is None else memo_key(call.name, code, call.arguments)
@@ -212,7 +234,7 @@ class _Stream:
         here, local = self._world.here, self._local
         assert local is not None  # noqa: S101 - it has the tool
         async with here.place(prepared.tool):
-            if self._draining():
+            if self._draining() or opened.lost:
                 return None
             calling = Calling(here=here, local=local, turn=opened.turn, call=call, row=opened.row)
             # Before it is on record as running: what fails here is no call that ran.

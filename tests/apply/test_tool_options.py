@@ -53,7 +53,7 @@ def test_a_call_beyond_the_limit_is_answered_without_being_made(world: World) ->
     assert sorted(log(world)) == ["1", "2", "3"]
     assert answers[:3] == ["1", "2", "3"]
     told = {json.loads(answer)["error"] for answer in answers[3:]}
-    assert told == {"Tool 'f' may be called 3 times, and was. Go on without it."}
+    assert told == {"Tool 'f' may be called 3 times, calls in vain included. Go on without it."}
 
 
 def test_a_limit_is_of_an_item(world: World) -> None:

@@ -52,7 +52,8 @@ def _item(item: Item, turns: Sequence[Turn]) -> Iterator[Text]:
         cost = "" if turn.cost is None else f", {money(turn.cost)}"
         yield Text(f"  turn {turn.number}  {used}{cost}", "dim")
         yield from map(Text, _replied(turn.reply))
-        yield from map(_called, turn.tool_calls)
+        final = item.outcome is not None
+        yield from (_called(run, final=final) for run in turn.tool_calls)
         # Only its last reply gives an item that succeeded its output.
         gave = item.outcome == "succeeded" and turn is turns[-1]
         yield from (_uncalled(call, gave=gave) for call in turn.other_calls)
@@ -71,12 +72,14 @@ def _replied(reply: Reply | LineError | None) -> Iterator[str]:
                 yield f"    {_short(reply.text)}"
 
 
-def _called(run: ToolRun) -> Text:
+def _called(run: ToolRun, *, final: bool) -> Text:
     given = run.arguments if isinstance(run.arguments, str) else to_json(run.arguments).decode()
-    came = "no result yet" if run.result is None else _short(run.result)
+    none = "no result" if final else "no result yet"
+    came = none if run.result is None else _short(run.result)
     colour = "red" if run.failed else ""
     called = f"    {clean(run.name)}({_short(given)}) → "
-    return Text.assemble(called, (came, colour), (f"  [{', '.join(_how(run))}]", "dim"))
+    how = ", ".join(_how(run, final=final))
+    return Text.assemble(called, (came, colour), (f"  [{how}]", "dim"))
 
 
 def _uncalled(call: ToolCall, *, gave: bool) -> Text:
@@ -85,14 +88,14 @@ def _uncalled(call: ToolCall, *, gave: bool) -> Text:
     return Text.assemble(called, (f"  [{told}]", "dim"))
 
 
-def _how(run: ToolRun) -> Iterator[str]:
+def _how(run: ToolRun, *, final: bool) -> Iterator[str]:
     """Yield how a call went: when, how long, how often."""
     if run.failed:
         yield "failed"
     if run.reused:
         yield "reused"
     elif not run.attempts:
-        yield "not run" if run.result is not None else "waits"
+        yield "not run" if final or run.result is not None else "waits"
     if run.attempts:
         yield counted(run.attempts, "attempt")
     if run.seconds is not None:
