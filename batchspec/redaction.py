@@ -3,7 +3,12 @@
 import os
 import re
 
-_SECRETS = re.compile(r"\b(?:sk|key)-[\w-]{6,}|(?i:bearer)\s+\S+|://[^/\s:@]+:[^/\s@]+@")
+_SECRETS = re.compile(
+    r"\b(?:sk|key)-[\w-]{6,}|(?i:bearer)\s+\S+"
+    # In a URL: before the last @, as people do not always write a special character with %.
+    r"""|://[^/\s:@]*:[^\s'"]*@"""
+    r"""|(?i:\b(?:password|passwd|pwd)=)[^\s'"&;]+"""
+)
 _SECRET_NAMES = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
 

@@ -13,7 +13,7 @@ from batchspec.errors import ExitCode
 def validate(scope: Scope) -> ExitCode:
     """Check specs, rows, schemas and templates.
 
-    Uses no network and changes no state. Every problem is told at once.
+    Asks no provider and changes no state. Every problem is told at once.
     """
     with scope.open() as project:
         validation = project.validate()

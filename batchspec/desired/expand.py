@@ -92,7 +92,10 @@ class Expander:
         return self._validate(row) if self._validate else row
 
     def _own(self, found: Diagnostic) -> Diagnostic:
-        return found if found.address else replace(found, address=self._desired.address)
+        if found.address:
+            return found
+        source = found.source or self._desired.source
+        return replace(found, address=self._desired.address, source=source)
 
     def _diagnose(self, row: SourceRow, error: Exception) -> Diagnostic:
         summary, detail = self._explain(error)

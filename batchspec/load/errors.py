@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from batchspec.errors import Diagnostic, Source, SpecError
+from batchspec.redaction import raised
 from batchspec.spec.origin import raise_site
 
 
@@ -32,7 +33,7 @@ def explain(error: BaseException, fallback: Source, doing: str) -> list[Diagnost
     if isinstance(error, SystemExit):
         detail = f"exit({error.code!r}) was called; a spec only declares."
         return [_diagnostic(f"{doing} ended the program", detail, where)]
-    return [_diagnostic(f"{doing} failed", f"{type(error).__name__}: {error}.", where)]
+    return [_diagnostic(f"{doing} failed", f"{raised(error)}.", where)]
 
 
 def relative(source: Source, root: Path) -> Source:

@@ -16,7 +16,7 @@ from batchspec.load.errors import explain
 from batchspec.load.keys import KeyOf, key_of
 from batchspec.load.tables import TableInvalid, table_rows
 from batchspec.load.text import not_text, unreadable
-from batchspec.spec.rows import Csv, Files, FromCallable, Inline, Jsonl, Parquet, PlainSource
+from batchspec.spec.rows import Csv, Files, FromCallable, Inline, Jsonl, Parquet, PlainSource, Sql
 from batchspec.spec.shapes import is_rows
 
 Rows = Iterator[SourceRow | Diagnostic]
@@ -36,6 +36,8 @@ def read_rows(source: PlainSource, root: Path) -> Rows:
             yield from _open(source.path, source.source, root, lambda f: read_csv(source, f))
         case Parquet():
             yield from _parquet(source, root)
+        case Sql():
+            yield from _sql(source, root)
         case Files():
             yield from _files(source, root)
         case Inline():
@@ -152,6 +154,30 @@ def _parquet(source: Parquet, root: Path) -> Rows:
         yield from _plain(table_rows(root / source.file), source)
     except OSError as error:
         yield unreadable(source.file, root, source.source, error)
+    except TableInvalid as error:
+        yield Diagnostic(summary=error.summary, detail=error.detail, source=source.source)
+
+
+def _sql(source: Sql, root: Path) -> Rows:
+    try:
+        from batchspec.load.sql_rows import query_rows  # noqa: PLC0415 - an extra
+    except ImportError:
+        yield Diagnostic(
+            summary="an extra is missing",
+            detail="`rows.sql` reads with SQLAlchemy 2, which is not installed: `pip install"
+            " 'batchspec[sql]'`, and the driver of your database; SQLite needs none.",
+            source=source.source,
+        )
+        return
+    find: KeyOf | None = None
+    try:
+        for number, row in enumerate(query_rows(source, root), 1):
+            if isinstance(row, str):
+                detail = f"Row {number} of the query: {row}"
+                yield Diagnostic(summary="row is not JSON", detail=detail, source=source.source)
+                continue
+            find = find or key_of(source.key, row)
+            yield find(row, number, None)
     except TableInvalid as error:
         yield Diagnostic(summary=error.summary, detail=error.detail, source=source.source)
 

@@ -9,7 +9,7 @@ import codecs
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from batchspec.errors import Diagnostic, Source, SpecError
 from batchspec.spec.origin import call_site
@@ -29,6 +29,15 @@ MEMBER_FIELDS = ("variant", "sample")
 variants or samples."""
 COLLECT_FIELDS = ("key", "items", "outputs", "count")
 """Fields of the one row of `collect`."""
+
+
+class DatabaseUrl(Protocol):
+    """A `sqlalchemy.URL`."""
+
+    def render_as_string(self, hide_password: bool) -> str:  # noqa: FBT001 - as SQLAlchemy has it
+        """Return the URL as text."""
+        ...
+
 
 Where = Callable[[Any], bool]
 """Decides which answered items count; gets `{"key", "row", "output"}`."""
@@ -84,6 +93,17 @@ class Files:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sql:
+    """What a database answers to a query; the URL, which may hold a password, is in no `repr`."""
+
+    url: str = field(repr=False)
+    query: str
+    params: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    key: str | None = None
+    source: Source = field(default_factory=call_site, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FromCallable:
     """Rows a function yields; it is called anew for every pass."""
 
@@ -113,7 +133,7 @@ class Collect:
 
 JUDGED = OutputsOf(job="", source=Source("<judge>"))
 """Of a job without rows, which grades another one: it gets the answers of that one."""
-PlainSource = Inline | Jsonl | Csv | Parquet | Files | FromCallable
+PlainSource = Inline | Jsonl | Csv | Parquet | Files | Sql | FromCallable
 """Sources that can be read without knowing any answer."""
 DerivedSource = OutputsOf | Collect
 """Sources made of the answers of another job."""
@@ -192,6 +212,36 @@ def files(
     return Files(pattern=_path("files", pattern), key=key, encoding=_encoding(encoding), text=text)
 
 
+def sql(
+    url: str | DatabaseUrl,
+    query: str,
+    *,
+    key: str | None = None,
+    params: Mapping[str, Any] | None = None,
+) -> Sql:
+    """Return the rows a query gives, by the names of its columns; needs the extra `sql`.
+
+    Values become JSON values as those of `iterable` do; times with a zone are told in UTC, and
+    bytes are refused. The query runs whenever rows are needed, its transaction is rolled back, and
+    PostgreSQL and SQLite are asked to refuse what writes.
+
+    Args:
+        url: Of the database, as SQLAlchemy writes it: `postgresql+psycopg://user:password@host/db`,
+            or a `sqlalchemy.URL`. The path in `sqlite:///data/shop.db` is relative to the
+            project's folder. It reaches no state, plan or message; take it from `os.environ`.
+        query: One statement; `:name` in it stands for a value of `params`.
+        key: The column that identifies a row.
+        params: From the names in the query to values.
+    """
+    text = url if isinstance(url, str) else _rendered(url)
+    if not _is_text(query):
+        raise _wrong("`rows.sql` takes a query as second argument", query)
+    given: Any = {} if params is None else params
+    if not is_mapping(given) or not all(isinstance(name, str) for name in given):
+        raise _wrong('`params` is a mapping such as {"since": "2026-01-01"}', type(params).__name__)
+    return Sql(url=text, query=query, params=dict(given), key=_key(key))
+
+
 def iterable(function: Callable[[], Iterable[Any]], *, key: str | None = None) -> FromCallable:
     """Return the rows a function yields: mappings, dataclasses or Pydantic models.
 
@@ -247,6 +297,23 @@ def known_fields(source: RowSource) -> tuple[str, ...] | None:
             return COLLECT_FIELDS
         case _:
             return None
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _rendered(url: Any) -> str:
+    """Return a `sqlalchemy.URL` as text, with its password; what is wrong is not repeated."""
+    render = getattr(url, "render_as_string", None)
+    if callable(render):
+        return str(render(hide_password=False))
+    summary = "`rows.sql` takes the URL of a database"
+    hint = " Is the environment variable set?" if url is None else ""
+    like = "One is like postgresql+psycopg://user:password@host/db"
+    # What was given instead is not shown: it may hold the password all the same.
+    detail = f"{like}; got {type(url).__name__}.{hint}"
+    raise SpecError([Diagnostic(summary=summary, detail=detail, source=call_site())])
 
 
 def _upstream(function: str, job: Any) -> Any:
