@@ -11,6 +11,9 @@ LOCK := pip compile --quiet --universal --python-version 3.11 --group dev --grou
 # What `make demo` shows after applying; any address of specs/ will do.
 DEMO_RESULTS ?= analysis.reviews content.posts evaluation.sums
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Tests start hundreds of processes, and one that must compile all it imports takes twice as long to
+# start. Some images forbid to keep what was compiled; empty means that it is kept.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check lint format types layers pytest fuzz kill-score conformance-foreign test-lowest bench bench-simulator bench-tools docs lock clean

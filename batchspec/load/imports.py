@@ -32,6 +32,7 @@ class Imports:
         self.root = root
         self.package = directory
         self._modules: dict[str, ModuleType] = {}
+        self._others: dict[str, ModuleType] = {}
         self._depth = 0
         self._finder = _ProjectFinder(root, directory)
 
@@ -42,7 +43,7 @@ class Imports:
             yield
             return
         self._depth += 1
-        displaced = {n: m for n, m in sys.modules.copy().items() if self._claims(n, m)}
+        displaced = self._claimed()
         for name in displaced:
             del sys.modules[name]
         sys.modules.update(self._modules)
@@ -58,9 +59,8 @@ class Imports:
             for path in (self.root, self.root / self.package):
                 if str(path) in sys.path:
                     sys.path.remove(str(path))
-            own = {n: m for n, m in sys.modules.copy().items() if self._claims(n, m)}
-            self._modules = own
-            for name in own:
+            self._modules = self._claimed()
+            for name in self._modules:
                 del sys.modules[name]
             sys.modules.update(displaced)
             self._depth -= 1
@@ -68,6 +68,21 @@ class Imports:
     def load(self, stem: str) -> ModuleType:
         """Import the spec `stem`; must be entered."""
         return importlib.import_module(f"{self.package}.{stem}")
+
+    def _claimed(self) -> dict[str, ModuleType]:
+        """Return the modules that are the project's.
+
+        A process has thousands of others and may come here for every call of a tool, so those that
+        were seen once are not looked at again.
+        """
+        present, seen = sys.modules.copy(), self._others
+        claimed = {
+            name: module
+            for name, module in present.items()
+            if seen.get(name) is not module and self._claims(name, module)
+        }
+        self._others = {name: module for name, module in present.items() if name not in claimed}
+        return claimed
 
     def _claims(self, name: str, module: ModuleType) -> bool:
         if name == "__main__":

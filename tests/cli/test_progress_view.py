@@ -266,10 +266,13 @@ def test_json_events_are_lines_with_a_sentence_each(
 
 
 class _Gone(io.RawIOBase):
+    tried = 0
+
     def writable(self) -> bool:
         return True
 
     def write(self, _data: Any, /) -> int:
+        self.tried += 1
         raise BrokenPipeError
 
 
@@ -278,13 +281,15 @@ def test_a_reader_that_goes_away_does_not_stop_the_work(
     monkeypatch: pytest.MonkeyPatch, name: str, view: Any
 ) -> None:
     """Batches that are paid for are collected, whoever watches."""
-    stream = io.TextIOWrapper(io.BufferedWriter(_Gone(), 1), write_through=True)
+    gone = _Gone()
+    stream = io.TextIOWrapper(io.BufferedWriter(gone, 1), write_through=True)
     monkeypatch.setattr(sys, name, stream)
     with view() as hook:
         hook.event(SUBMITTED)
         hook.warning("x")
         hook.progress([_job(1)], [])
     monkeypatch.undo()
+    assert gone.tried > 0
     with suppress(BrokenPipeError):
         stream.close()
 

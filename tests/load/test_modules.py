@@ -196,6 +196,22 @@ def test_the_header_is_as_long_as_the_tests_believe() -> None:
     assert HEADER.count("\n") == 7
 
 
+def test_a_module_is_known_by_itself_not_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was looked at once is not looked at again; another one of the same name is."""
+    imports = Imports(tmp_path, "specs")
+    monkeypatch.setitem(sys.modules, "mine", ModuleType("mine"))
+    with imports():
+        assert "mine" in sys.modules
+    of_the_project = ModuleType("mine")
+    of_the_project.__file__ = str(tmp_path / "mine.py")
+    monkeypatch.setitem(sys.modules, "mine", of_the_project)
+    with imports():
+        assert "mine" not in sys.modules
+    assert sys.modules["mine"] is of_the_project
+
+
 def test_another_thread_may_import_while_modules_are_put_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,4 +228,5 @@ def test_another_thread_may_import_while_modules_are_put_aside(
     monkeypatch.setitem(sys.modules, "growing", Growing("growing"))
     with Imports(tmp_path, "specs")():
         assert "growing" in sys.modules
+        monkeypatch.setitem(sys.modules, "growing_later", Growing("growing_later"))
     assert next(found) >= 2, "it grew while it was looked through, before and after"

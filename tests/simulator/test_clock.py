@@ -126,12 +126,27 @@ def test_a_move_wakes_who_waits(move: str) -> None:
     assert woken[0] >= START + DAY
 
 
-def test_waiting_for_the_past_takes_no_time() -> None:
-    for clock in (SimulatedClock(START, speed=0), FollowedClock(RealTime())):
-        condition = Condition()
-        with condition:
-            clock.wait_until(condition, START)
-            clock.wait_until(condition, -math.inf)
+class _Waited(Condition):
+    """Counts who waits for it."""
+
+    waits = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits += 1
+        return timeout is None
+
+
+@pytest.mark.parametrize(
+    "clock", [SimulatedClock(START, speed=0), FollowedClock(RealTime())], ids=["own", "followed"]
+)
+def test_nobody_waits_for_the_past(clock: SimulatedClock | FollowedClock) -> None:
+    condition = _Waited()
+    with condition:
+        clock.wait_until(condition, START)
+        clock.wait_until(condition, -math.inf)
+        assert condition.waits == 0
+        clock.wait_until(condition, START + 1)
+    assert condition.waits == 1
 
 
 def test_somebody_elses_clock_is_looked_at_again_and_again() -> None:
