@@ -17,13 +17,13 @@ from batchspec.ids import (
     RowKey,
 )
 from batchspec.messages import Contract, Outcome
+from batchspec.ports.jobs import Jobs
 from batchspec.ports.toollog import ToolLog
 from batchspec.state.events import BatchRejected, CancelWanted, Event
 from batchspec.state.kinds import Kind
 from batchspec.state.missing import Missing
 from batchspec.state.records import (
     BatchRecord,
-    JobProgress,
     JobTools,
     Lane,
     LaneRecord,
@@ -139,7 +139,7 @@ class Draft(Protocol):
         ...
 
 
-class Reader(Protocol):
+class Reader(Jobs, Protocol):
     """What views and the planner may see; it cannot write. Never blocked by a writer."""
 
     @property
@@ -162,8 +162,6 @@ class Reader(Protocol):
     def protected(self) -> Mapping[JobAddress, bool]:
         """Tell of every job on record whether it was protected when it was last agreed to."""
         ...
-
-    def progress(self) -> Sequence[JobProgress]: ...
 
     def batches(self, *, open_only: bool = False) -> Sequence[BatchRecord]: ...
 
@@ -261,7 +259,7 @@ class Collection(Protocol):
         ...
 
 
-class Store(ToolLog, Protocol):
+class Store(Jobs, ToolLog, Protocol):
     """The writing side of the state, held by one process at a time.
 
     Every method may be called from any thread, by one thread at a time. Each raises `StateError`
@@ -307,15 +305,11 @@ class Store(ToolLog, Protocol):
 
     def tools(self) -> Sequence[JobTools]: ...
 
-    def unfinished(self) -> set[JobAddress]: ...
-
     def serial(self) -> int: ...
 
     def settled_since(self, job: JobAddress, serial: int) -> bool:
         """Tell whether an item of a job got an answer, or another one, from a serial on."""
         ...
-
-    def progress(self) -> Sequence[JobProgress]: ...
 
     def lane(self, lane: LaneId) -> Lane: ...
 
@@ -367,8 +361,6 @@ class Store(ToolLog, Protocol):
     def apply_event(self, event: Event) -> None:
         """Record an event inside the transaction of `collecting`."""
         ...
-
-    def removed_jobs(self) -> frozenset[JobAddress]: ...
 
     def job_name(self, job: int) -> JobAddress:
         """Return the address of a job by its number."""

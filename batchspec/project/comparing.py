@@ -36,7 +36,7 @@ def compare(project: "Project", address: str, by: By) -> Variants:
     names = {job: _name(job, by) for job in jobs}
     comparison = Comparison(names.values())
     with project.reader() as reader:
-        models = {progress.address: progress.model for progress in reader.progress()}
+        models = reader.models()
         read = [answers_of(project, job, reader) for job in jobs]
         comparison.read((names[a.address], _items(reader, a)) for a in read)
         project.warnings += [answers.problem for answers in read if answers.problem]

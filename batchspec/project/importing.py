@@ -29,7 +29,7 @@ from batchspec.project.accounts import bindings
 from batchspec.project.applying import acquired
 from batchspec.project.beating import beating
 from batchspec.project.imported import ImportResult, Mismatch, choose, nothing
-from batchspec.project.jobs import derived_rows, unfinished_jobs
+from batchspec.project.jobs import derived_rows
 from batchspec.project.planning import Planner
 from batchspec.project.rowpass import Rows, doubled
 from batchspec.project.wiring import Connections
@@ -287,7 +287,7 @@ class Importing:
         job = self._job
         if not isinstance(job.rows, DerivedSource):
             return read_rows(job.rows, self._project.root)
-        if set(job.depends_on) & unfinished_jobs(planner.reader):
+        if set(job.depends_on) & planner.reader.unfinished():
             raise RefusedError(
                 f"The rows of {job.address} are made of answers of {', '.join(job.depends_on)}, "
                 "which are not all there. Nothing was recorded."

@@ -68,8 +68,3 @@ def _answered(  # noqa: PLR0913 - one value each
         item = Item(stored, answers)
         if item.outcome == "succeeded":
             yield Answered(item.key, item.row, item.output_json(), of)
-
-
-def unfinished_jobs(reader: Reader) -> set[JobAddress]:
-    """Return the jobs with an item that is not final."""
-    return {p.address for p in reader.progress() if p.final < p.items}

@@ -10,7 +10,6 @@ from batchspec.load.determinism import check_determinism
 from batchspec.plan.changes import JobPlan, Kind, Plan, Reason
 from batchspec.plan.drift import shares, with_drift
 from batchspec.project import wiring
-from batchspec.project.jobs import unfinished_jobs
 from batchspec.project.leaving import renamed, unwanted
 from batchspec.project.lone import canary_notes, lone_notes
 from batchspec.project.looking import Looked
@@ -85,7 +84,7 @@ def _jobs(planner: Planner, reader: StateReader) -> dict[JobAddress, JobPlan]:
     limits = planner.constraint
     if limits is not None:
         selected &= limits.jobs
-    unfinished = unfinished_jobs(reader)
+    unfinished = reader.unfinished()
     jobs: dict[JobAddress, JobPlan] = {}
     for job in desired.jobs:
         if job.address not in selected:
@@ -99,13 +98,13 @@ def _jobs(planner: Planner, reader: StateReader) -> dict[JobAddress, JobPlan]:
 
 
 def _removed(planner: Planner, reader: StateReader) -> list[JobPlan]:
+    there = {*planner.desired.addresses, *planner.desired.disabled, *reader.removed_jobs()}
     found = [
-        planner.plan_removed(progress.address, progress.model)
-        for progress in reader.progress()
-        if progress.address not in {*planner.desired.addresses, *planner.desired.disabled}
-        and group_of(progress.address) not in planner.desired.disabled
-        and not progress.removed
-        and (planner.constraint is None or progress.address in planner.constraint.removed)
+        planner.plan_removed(address, model)
+        for address, model in reader.models().items()
+        if address not in there
+        and group_of(address) not in planner.desired.disabled
+        and (planner.constraint is None or address in planner.constraint.removed)
     ]
     return [plan for plan in found if plan is not None]
 

@@ -46,8 +46,7 @@ def read_turns(project: "Project", address: str) -> tuple[Turn, ...]:
 def known_jobs(project: "Project", address: str) -> tuple[list[JobAddress], RowKey | None]:
     """Return the jobs an address means, variants in the order of the spec, and the key."""
     with project.reader() as reader:
-        known = reader.jobs()
-        gone = {progress.address for progress in reader.progress() if progress.removed}
+        known, gone = reader.jobs(), reader.removed_jobs()
     job, key = parse_address(address)
     found = [j for j in known if names(address, j)]
     # Of several, those that are gone count only if nothing else is there.

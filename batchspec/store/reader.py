@@ -11,12 +11,10 @@ from typing import Any, Self
 
 from batchspec.errors import StateError
 from batchspec.ids import BatchId, JobAddress, LaneId, RecordRef, RowKey
-from batchspec.messages import Contract, Outcome, Usage
+from batchspec.messages import Contract, Usage
 from batchspec.state.missing import Missing
 from batchspec.state.records import (
     BatchRecord,
-    ConversationPhase,
-    JobProgress,
     Lane,
     LaneRecord,
     LeaseRecord,
@@ -25,6 +23,7 @@ from batchspec.state.stored import DraftTotals, Fresh, Spent, StoredItem, Stored
 from batchspec.store import wanted
 from batchspec.store.accounts import read_accounts
 from batchspec.store.fresh import where_fresh
+from batchspec.store.jobs import RecordedJobs
 from batchspec.store.missing import find_missing
 from batchspec.store.rows import BATCH_COLUMNS, batch_record
 from batchspec.store.schema import open_database
@@ -62,11 +61,6 @@ SELECT j.address, i.key FROM conversations c JOIN items i ON i.conversation = c.
 JOIN jobs j ON j.id = i.job WHERE c.fingerprint BETWEEN ? AND ? ORDER BY i.id
 """
 
-_PROGRESS = """
-SELECT i.job, c.phase, c.outcome, COUNT(*)
-FROM items i JOIN conversations c ON c.id = i.conversation GROUP BY 1, 2, 3
-"""
-
 _LANES = """
 SELECT id, provider, endpoint, model, hold_until, hold_reason, holds, hold_kind, max_bytes,
   proven, (SELECT COUNT(*) FROM conversations WHERE lane = lanes.id AND phase = 'pending'),
@@ -80,14 +74,8 @@ SELECT id, provider, endpoint, model, hold_until, hold_reason, holds, hold_kind,
 FROM lanes
 """
 
-_SPENT_PER_JOB = """
-SELECT job, SUM(input_tokens), SUM(cached_tokens), SUM(output_tokens), SUM(reasoning_tokens),
-  SUM(cost), SUM(cost IS NULL), SUM(CASE WHEN reply IS NULL THEN 0 ELSE turn END)
-FROM conversations GROUP BY job
-"""
 
-
-class StateReader:
+class StateReader(RecordedJobs):
     """Implements `ports.Reader` over a state folder.
 
     Args:
@@ -141,10 +129,6 @@ class StateReader:
     def agreed_to(self, plan: str) -> bool:
         """Tell whether a plan was applied."""
         return self._value("SELECT 1 FROM plans WHERE id = ?", plan) is not None
-
-    def progress(self) -> Sequence[JobProgress]:
-        """Count the items of every job by phase and outcome."""
-        return read_progress(self.db)
 
     def batches(self, *, open_only: bool = False) -> Sequence[BatchRecord]:
         """Return batches in the order of their intents."""
@@ -305,38 +289,6 @@ def read_lease(db: sqlite3.Connection) -> LeaseRecord | None:
         return None
     names = ("holder", "host", "pid", "operation", "since", "heartbeat", "fence")
     return LeaseRecord(**dict(zip(names, row, strict=True)))
-
-
-def read_progress(db: sqlite3.Connection) -> list[JobProgress]:
-    """Count the items of every job by phase and outcome."""
-    phases: dict[int, dict[ConversationPhase, int]] = {}
-    outcomes: dict[int, dict[Outcome, int]] = {}
-    for job, phase, outcome, n in db.execute(_PROGRESS):
-        counts = phases.setdefault(job, {})
-        counts[phase] = counts.get(phase, 0) + n
-        if outcome is not None and phase == "final":
-            outcomes.setdefault(job, {})[outcome] = n
-    spent = {row[0]: row[1:] for row in db.execute(_SPENT_PER_JOB)}
-    nothing = (0, 0, 0, 0, 0, 0, 0)
-    rows = db.execute(
-        "SELECT j.id, j.address, l.provider || ':' || l.model, j.removed FROM jobs j "
-        "JOIN contracts c ON c.id = j.contract JOIN lanes l ON l.id = c.lane ORDER BY j.id"
-    )
-    return [
-        JobProgress(
-            address=JobAddress(address),
-            model=model,
-            items=sum(phases.get(job, {}).values()),
-            phases=phases.get(job, {}),
-            outcomes=outcomes.get(job, {}),
-            usage=Usage(*used[:4]),
-            cost=None if used[5] else Decimal(str(used[4] or 0)),
-            turns=used[6],
-            removed=bool(removed),
-        )
-        for job, address, model, removed in rows
-        for used in (spent.get(job, nothing),)
-    ]
 
 
 def read_lane(db: sqlite3.Connection, lane: LaneId) -> Lane:

@@ -7,7 +7,7 @@ from math import inf
 
 from batchspec.ids import BatchId, ConversationId, JobAddress, LaneId, RecordRef, RemoteId, RowKey
 from batchspec.messages import Contract
-from batchspec.state.records import BatchRecord, JobProgress, JobTools, Lane, LaneRecord
+from batchspec.state.records import BatchRecord, JobTools, Lane, LaneRecord
 from batchspec.state.stored import (
     FinalReply,
     StoredRequest,
@@ -15,13 +15,13 @@ from batchspec.state.stored import (
 )
 from batchspec.state.tokens import ENVELOPE
 from batchspec.store.accounts import read_accounts
+from batchspec.store.jobs import RecordedJobs
 from batchspec.store.leased import LeasedState
 from batchspec.store.reader import (
     StateReader,
     read_contract,
     read_lane,
     read_lanes,
-    read_progress,
 )
 from batchspec.store.refingerprint import version_of
 from batchspec.store.rows import BATCH_COLUMNS, batch_record
@@ -53,7 +53,7 @@ SELECT EXISTS (
 """
 
 
-class RecordedState(LeasedState):
+class RecordedState(LeasedState, RecordedJobs):
     """What the loop and the planner look up."""
 
     def reader(self) -> StateReader:
@@ -97,19 +97,6 @@ class RecordedState(LeasedState):
         )
         return tuple(JobTools(JobAddress(address), n) for address, n in rows)
 
-    def unfinished(self) -> set[JobAddress]:
-        """Return the jobs with an item that is not final."""
-        rows = self.db.execute(
-            "SELECT DISTINCT j.address FROM conversations c JOIN items i ON i.conversation = c.id "
-            "JOIN jobs j ON j.id = i.job WHERE c.id IN ("
-            "SELECT c.id FROM lanes l JOIN conversations c ON c.lane = l.id AND c.phase='pending' "
-            "UNION ALL SELECT c.id FROM lanes l JOIN conversations c ON c.lane = l.id "
-            "AND c.phase = 'tools' UNION ALL SELECT c.id FROM batches b JOIN conversations c "
-            "ON c.batch = b.number AND c.phase = 'batched' "
-            "WHERE b.phase IN ('intended', 'submitted', 'ended'))"
-        )
-        return {JobAddress(address) for (address,) in rows}
-
     def serial(self) -> int:
         """Return the counter of changes."""
         return int(self.db.execute("SELECT value FROM meta WHERE key = 'serial'").fetchone()[0])
@@ -151,10 +138,6 @@ class RecordedState(LeasedState):
             for key, contract, turn, request in chunk:
                 yield StoredRequest(key, contract, turn, get(request).partition(b"\t")[0])
 
-    def progress(self) -> Sequence[JobProgress]:
-        """Count the items of every job by phase and outcome."""
-        return read_progress(self.db)
-
     def lane(self, lane: LaneId) -> Lane:
         """Return one lane."""
         return read_lane(self.db, lane)
@@ -187,11 +170,6 @@ class RecordedState(LeasedState):
         """Return the address of a job by its number."""
         row = self.db.execute("SELECT address FROM jobs WHERE id = ?", (job,)).fetchone()
         return JobAddress(row[0])
-
-    def removed_jobs(self) -> frozenset[JobAddress]:
-        """Return the jobs somebody agreed to forget."""
-        rows = self.db.execute("SELECT address FROM jobs WHERE removed")
-        return frozenset(JobAddress(address) for (address,) in rows)
 
     def unjudged(self) -> Sequence[JobAddress]:
         """Return the jobs whose replies were judged by another policy than the one agreed to."""

@@ -1,0 +1,83 @@
+"""The jobs on record, as readers and the writer see them."""
+
+import sqlite3
+from collections.abc import Sequence
+from decimal import Decimal
+
+from batchspec.ids import JobAddress
+from batchspec.messages import Outcome, Usage
+from batchspec.state.records import ConversationPhase, JobProgress
+
+_PROGRESS = """
+SELECT i.job, c.phase, c.outcome, COUNT(*)
+FROM items i JOIN conversations c ON c.id = i.conversation GROUP BY 1, 2, 3
+"""
+
+_SPENT_PER_JOB = """
+SELECT job, SUM(input_tokens), SUM(cached_tokens), SUM(output_tokens), SUM(reasoning_tokens),
+  SUM(cost), SUM(cost IS NULL), SUM(CASE WHEN reply IS NULL THEN 0 ELSE turn END)
+FROM conversations GROUP BY job
+"""
+
+
+class RecordedJobs:
+    """Implements `ports.Jobs`."""
+
+    db: sqlite3.Connection
+
+    def models(self) -> dict[JobAddress, str]:
+        """Return `provider:model` of every job."""
+        rows = self.db.execute(
+            "SELECT j.address, l.provider || ':' || l.model FROM jobs j "
+            "JOIN contracts c ON c.id = j.contract JOIN lanes l ON l.id = c.lane ORDER BY j.id"
+        )
+        return {JobAddress(address): model for address, model in rows}
+
+    def removed_jobs(self) -> frozenset[JobAddress]:
+        """Return the jobs somebody agreed to forget."""
+        rows = self.db.execute("SELECT address FROM jobs WHERE removed")
+        return frozenset(JobAddress(address) for (address,) in rows)
+
+    def unfinished(self) -> set[JobAddress]:
+        """Return the jobs with an item that is not final."""
+        rows = self.db.execute(
+            "SELECT DISTINCT j.address FROM conversations c JOIN items i ON i.conversation = c.id "
+            "JOIN jobs j ON j.id = i.job WHERE c.id IN ("
+            "SELECT c.id FROM lanes l JOIN conversations c ON c.lane = l.id AND c.phase='pending' "
+            "UNION ALL SELECT c.id FROM lanes l JOIN conversations c ON c.lane = l.id "
+            "AND c.phase = 'tools' UNION ALL SELECT c.id FROM batches b JOIN conversations c "
+            "ON c.batch = b.number AND c.phase = 'batched' "
+            "WHERE b.phase IN ('intended', 'submitted', 'ended'))"
+        )
+        return {JobAddress(address) for (address,) in rows}
+
+    def progress(self) -> Sequence[JobProgress]:
+        """Count the items of every job by phase and outcome."""
+        phases: dict[int, dict[ConversationPhase, int]] = {}
+        outcomes: dict[int, dict[Outcome, int]] = {}
+        for job, phase, outcome, n in self.db.execute(_PROGRESS):
+            counts = phases.setdefault(job, {})
+            counts[phase] = counts.get(phase, 0) + n
+            if outcome is not None and phase == "final":
+                outcomes.setdefault(job, {})[outcome] = n
+        spent = {row[0]: row[1:] for row in self.db.execute(_SPENT_PER_JOB)}
+        nothing = (0, 0, 0, 0, 0, 0, 0)
+        rows = self.db.execute(
+            "SELECT j.id, j.address, l.provider || ':' || l.model, j.removed FROM jobs j "
+            "JOIN contracts c ON c.id = j.contract JOIN lanes l ON l.id = c.lane ORDER BY j.id"
+        )
+        return [
+            JobProgress(
+                address=JobAddress(address),
+                model=model,
+                items=sum(phases.get(job, {}).values()),
+                phases=phases.get(job, {}),
+                outcomes=outcomes.get(job, {}),
+                usage=Usage(*used[:4]),
+                cost=None if used[5] else Decimal(str(used[4] or 0)),
+                turns=used[6],
+                removed=bool(removed),
+            )
+            for job, address, model, removed in rows
+            for used in (spent.get(job, nothing),)
+        ]
