@@ -6,6 +6,7 @@ time and randomness are parameters.
 
 import re
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import NamedTuple, NewType
 
 JobAddress = NewType("JobAddress", str)
@@ -67,6 +68,7 @@ def _escaped(match: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogatepass"))
 
 
+@lru_cache(maxsize=4096)  # asked for with every item, of few jobs
 def member(job: JobAddress) -> Member:
     """Take the address of a job apart; it is the inverse of `Member.address`."""
     head, at, rest = job.partition("@")
