@@ -31,7 +31,7 @@ from batchspec.state.stored import (
 from batchspec.state.tokens import data_bytes
 from batchspec.store import agreed, leaving, reused
 from batchspec.store.agreed import Allowed
-from batchspec.store.drafted import SCHEMA, compare
+from batchspec.store.drafted import SCHEMA, compare, totals
 from batchspec.store.reader import StateReader
 from batchspec.store.schema import explain
 from batchspec.store.segments import SegmentWriter
@@ -53,17 +53,6 @@ _PUT = (
     "INSERT OR IGNORE INTO rows (job, key, line, kind, fingerprint, body, size, digest, "
     "data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-# Only jobs with one contract can have a request in common, such as variants that differ in rows.
-_TWINS = """
-SELECT t.number FROM jobs t JOIN jobs j ON j.number = ?
-WHERE t.number < j.number AND t.fingerprint = j.fingerprint AND t.sample = j.sample
-"""
-_REQUESTS = """
-SELECT COUNT(*), SUM(size), SUM(data) FROM (
-  SELECT DISTINCT fingerprint, size, data FROM rows r WHERE job = ? AND kind IN ('+', '-/+')
-    AND NOT EXISTS (SELECT 1 FROM json_each(?) t JOIN rows o ON o.job = t.value
-      AND o.fingerprint = r.fingerprint AND o.kind IN ('+', '-/+')))
-"""
 _ITEMS = """
 SELECT i.key, c.fingerprint, c.phase, c.outcome, c.contract, i.row, i.digest,
   c.tainted > 0,
@@ -277,13 +266,7 @@ class SqliteDraft:
 
     def totals(self, job: JobAddress) -> DraftTotals:
         """Return the different requests a job would send, without those of jobs before it."""
-        number = self._numbers[job]
-        twins = [n for (n,) in self.db.execute(_TWINS, (number,))]
-        if twins:
-            self.db.execute(leaving.INDEX)
-        found = self.db.execute(_REQUESTS, (number, json.dumps(twins))).fetchone()
-        requests, size, data = found
-        return DraftTotals(requests, size or 0, data or 0)
+        return totals(self.db, self._numbers[job])
 
     def record(self, ref: RecordRef) -> tuple[bytes, bytes]:
         """Return (messages, row) of a stored request."""

@@ -1,5 +1,6 @@
-"""The tables of a draft, and comparing rows with what is recorded."""
+"""The tables of a draft, comparing rows with what is recorded, and adding them up."""
 
+import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from batchspec.fingerprint import row_digest
 from batchspec.ids import JobAddress
 from batchspec.ports import PlannedRow
+from batchspec.state.stored import DraftTotals
+from batchspec.store import leaving
 
 SCHEMA = """
 PRAGMA page_size = 16384;
@@ -34,6 +37,19 @@ CREATE INDEX reused_job ON reused (job);
 CREATE TABLE removed_jobs (address TEXT PRIMARY KEY);
 CREATE TABLE anew (fingerprint BLOB PRIMARY KEY) WITHOUT ROWID;
 """
+# Only jobs with one contract can have a request in common, such as variants that differ in rows.
+_TWINS = """
+SELECT t.number FROM jobs t JOIN jobs j ON j.number = ?
+WHERE t.number < j.number AND t.fingerprint = j.fingerprint AND t.sample = j.sample
+"""
+_REQUESTS = """
+SELECT COUNT(*), SUM(size), SUM(data) FROM (
+  SELECT size, data FROM rows r WHERE job = ? AND kind IN ('+', '-/+') {} GROUP BY fingerprint)
+"""
+_NOT_A_TWINS = """
+AND NOT EXISTS (SELECT 1 FROM json_each(?) t JOIN rows o ON o.job = t.value
+  AND o.fingerprint = r.fingerprint AND o.kind IN ('+', '-/+'))
+"""
 Found = Mapping[str, Sequence[Any]]
 """Of items by key: fingerprint, phase, outcome, …, and seventh whether they are tainted."""
 
@@ -58,3 +74,15 @@ def _same(row: PlannedRow, item: Sequence[Any]) -> bool | None:
     if tuple(item[:3]) != (row.fingerprint, "final", "succeeded") or item[6]:
         return False
     return item[5] == row_digest(row.row_json) or None
+
+
+def totals(draft: sqlite3.Connection, number: int) -> DraftTotals:
+    """Return the different requests that a job would send, without those of jobs before it."""
+    twins = [twin for (twin,) in draft.execute(_TWINS, (number,))]
+    if twins:
+        draft.execute(leaving.INDEX)
+        found = draft.execute(_REQUESTS.format(_NOT_A_TWINS), (number, json.dumps(twins)))
+    else:
+        found = draft.execute(_REQUESTS.format(""), (number,))
+    requests, size, data = found.fetchone()
+    return DraftTotals(requests, size or 0, data or 0)
