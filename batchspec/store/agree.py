@@ -102,10 +102,11 @@ _STATEMENTS = (
     ) r
     WHERE conversations.fingerprint = r.fingerprint AND conversations.phase = 'final'
     """,
-    # What a person stopped and an item wants from now on is sent again.
+    # What a person stopped and an item wants from now on is sent again. Those are few, if any: with
+    # the `+` SQLite looks for them first, and only then, if at all, at the rows of the plan.
     """
     UPDATE conversations SET stopped = 0 WHERE stopped = 1 AND phase = 'batched'
-      AND fingerprint IN (SELECT fingerprint FROM draft.rows WHERE kind IS NOT NULL)
+      AND +fingerprint IN (SELECT fingerprint FROM draft.rows WHERE kind IS NOT NULL)
     """,
     # Items; the old answer stays readable until the new one is in.
     """

@@ -35,7 +35,7 @@ _SPEND = (
 _ANSWERED = (
     f"UPDATE conversations SET phase = '{conversation_phase('batched', 'Answered')}', "  # noqa: S608 - constants
     f"tries = tries + 1, outcome = ?, reason = ?, reply = ?, answer = ?, "
-    f"resumable = ? * (turn > 1), tainted = tainted * (? <> 'succeeded'), settled = {SERIAL}, "
+    f"resumable = ? * (turn > 1), tainted = tainted * (? <> 'succeeded'), settled = ?, "
     f"{_SPEND} WHERE id = ?"
 )
 _TOOLS = (
@@ -95,12 +95,13 @@ class Collection:
         others: list[Judged] = []
         for j in judged:
             (answered if isinstance(j.settlement, Answered) else others).append(j)
+        (serial,) = self._db.execute(f"SELECT {SERIAL}").fetchone()
         self._db.executemany(
             _ANSWERED,
             [
                 (
                     *(s.outcome, s.reason, reply, answer, s.resumable, s.outcome),
-                    *(*usage, cost, m.conversation),
+                    *(serial, *usage, cost, m.conversation),
                 )
                 for m, s, reply, usage, cost, answer, _ in answered
                 if isinstance(s, Answered)

@@ -71,7 +71,7 @@ def parse(line: bytes) -> Any:
     """
     line = line.removeprefix(_BOM)
     try:
-        return from_json(line)
+        return from_json(line, cache_strings="keys")  # few values recur, and a look-up is dear
     except ValueError:
         if _HALF.search(line) is None:
             raise
