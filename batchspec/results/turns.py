@@ -56,6 +56,8 @@ class Turn:
             accepted or not, calls beside an accepted one, and those of the last turn.
         usage: Tokens of this reply.
         cost: US dollars of this reply; None: its price is unknown.
+        answer: Which answer it is of, from 1: after `--replace` an item has turns of several.
+        replaced: Whether the item has another answer now, or waits for one and keeps none.
     """
 
     number: int
@@ -67,6 +69,8 @@ class Turn:
     other_calls: tuple[ToolCall, ...] = ()
     usage: Usage = Usage()
     cost: Decimal | None = None
+    answer: int = 1
+    replaced: bool = False
 
 
 def turns(
@@ -92,6 +96,8 @@ def _turn(reader: Reader, wires: Mapping[str, Wire], stored: StoredTurn) -> Turn
         other_calls=tuple(call for call in asked if call.id not in kept),
         usage=stored.usage,
         cost=None if stored.cost is None else Decimal(repr(stored.cost)),
+        answer=stored.answer,
+        replaced=stored.replaced,
     )
 
 

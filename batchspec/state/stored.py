@@ -232,6 +232,10 @@ class StoredTurn(NamedTuple):
     cost: float | None
     """US dollars; None: the price is unknown."""
     calls: tuple[CallRecord, ...]
+    answer: int = 1
+    """Which of the answers that were asked for to this request it is of, from 1."""
+    replaced: bool = False
+    """Whether that is neither the answer the item has nor the one it waits for."""
 
 
 class Spent(NamedTuple):

@@ -59,13 +59,14 @@ _STATEMENTS = (
     WHERE r.kind IN ('+', '-/+') ORDER BY r.id
     """,
     """
-    INSERT OR IGNORE INTO turns
+    INSERT OR IGNORE INTO turns (conversation, try, turn, batch, request, reply, input_tokens,
+      cached_tokens, output_tokens, reasoning_tokens, cost, since)
     SELECT c.id, c.tries, c.turn, c.batch, c.request, c.reply,
       c.input_tokens - COALESCE(SUM(t.input_tokens), 0),
       c.cached_tokens - COALESCE(SUM(t.cached_tokens), 0),
       c.output_tokens - COALESCE(SUM(t.output_tokens), 0),
       c.reasoning_tokens - COALESCE(SUM(t.reasoning_tokens), 0),
-      c.cost - COALESCE(SUM(t.cost), 0)
+      c.cost - COALESCE(SUM(t.cost), 0), c.since
     FROM conversations c LEFT JOIN turns t ON t.conversation = c.id
     WHERE c.phase = 'final' AND c.reply IS NOT NULL AND c.batch IS NOT NULL
       AND c.fingerprint IN (SELECT fingerprint FROM draft.rows WHERE kind = '-/+')
@@ -85,14 +86,10 @@ _STATEMENTS = (
       AND resumable > 0 AND tainted <= tries
       AND r.fingerprint NOT IN (SELECT fingerprint FROM draft.anew)
     """,  # noqa: S608 - constants
+    # Turns and calls of the answer that is replaced keep the `since` they have.
     """
-    DELETE FROM tool_calls WHERE conversation IN (
-      SELECT id FROM conversations WHERE phase = 'final' AND fingerprint IN (
-        SELECT fingerprint FROM draft.rows WHERE kind = '-/+'))
-    """,
-    """
-    UPDATE conversations SET phase = 'pending', turn = 1, attempts = 0, output_retries = 0,
-      resumable = 0, stopped = 0, ready_at = 0, answer = NULL,
+    UPDATE conversations SET phase = 'pending', turn = 1, since = tries, attempts = 0,
+      output_retries = 0, resumable = 0, stopped = 0, ready_at = 0, answer = NULL,
       kept = CASE WHEN outcome = 'succeeded' THEN reply ELSE kept END, outcome = NULL,
       reason = NULL, request = r.body, size = r.size, data = r.data, job = r.owner
     FROM (

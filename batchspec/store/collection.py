@@ -55,10 +55,13 @@ _WAITS = -1.0
 """Marks what is to wait until it is known, at the end of the batch, for how long."""
 _CALL = (
     "INSERT OR IGNORE INTO tool_calls "
-    "(conversation, turn, position, call_id, name, arguments, status, result) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "(conversation, turn, position, call_id, name, arguments, status, result, since) "
+    "SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, since FROM conversations WHERE id = ?1"
 )
-_TURN = "INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_TURN = (
+    "INSERT INTO turns SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, since "
+    "FROM conversations WHERE id = ?1"
+)
 
 
 class Collection:

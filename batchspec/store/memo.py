@@ -4,14 +4,15 @@ import sqlite3
 from collections.abc import Sequence
 
 from batchspec.state.stored import CallDone
+from batchspec.store.rows import PRESENT
 
 MOST_BYTES = 256 * 1024 * 1024
 """Of all answers together; what was not used for the longest time goes first."""
-_REMEMBER = (
-    "INSERT INTO memo (key, tool, result, size, used_at) SELECT ?, name, ?, ?, ? FROM tool_calls "
-    "WHERE conversation = ? AND turn = ? AND position = ? "
-    "ON CONFLICT (key) DO UPDATE SET used_at = excluded.used_at"
-)
+_REMEMBER = f"""
+INSERT INTO memo (key, tool, result, size, used_at) SELECT ?, name, ?, ?, ? FROM tool_calls
+WHERE {PRESENT} AND conversation = ? AND turn = ? AND position = ?
+ON CONFLICT (key) DO UPDATE SET used_at = excluded.used_at
+"""  # noqa: S608 - constants
 _TOO_MUCH = """
 DELETE FROM memo WHERE key IN (SELECT key FROM (
   SELECT key, SUM(size) OVER (ORDER BY used_at DESC, key) AS so_far FROM memo) WHERE so_far > ?)

@@ -28,7 +28,7 @@ from batchspec.store.missing import find_missing
 from batchspec.store.rows import BATCH_COLUMNS, batch_record
 from batchspec.store.schema import open_database
 from batchspec.store.segments import SegmentReader
-from batchspec.store.shown import KEPT, SHOWN, read_spent
+from batchspec.store.shown import KEPT, OTHERS, SHOWN, TOOK, read_spent
 from batchspec.store.turns import read_latencies, read_turns
 from batchspec.store.untidy import chores, untidy
 
@@ -40,11 +40,11 @@ SELECT i.id, i.key, i.row, c.phase,
   CASE WHEN c.id = wanted.id THEN c.reason ELSE wanted.reason END,
   CASE WHEN {{kept}} THEN c.kept ELSE c.reply END,
   CASE WHEN c.phase = 'final' AND c.outcome = 'succeeded' THEN c.answer END,
-  c.turn, c.input_tokens, c.cached_tokens, c.output_tokens, c.reasoning_tokens, c.cost,
+  {TOOK},
   (SELECT endpoint FROM lanes WHERE id = c.lane),
   c.id <> wanted.id OR {{kept}}
-{SHOWN}
-WHERE i.job = :job AND {{by}} {{past}} :after {{more}}
+{SHOWN} {OTHERS}
+WHERE i.job = :job AND {{by}} {{past}} :after {{more}} GROUP BY {{by}}
 ORDER BY {{by}} LIMIT :limit
 """  # noqa: S608 - constants
 

@@ -10,6 +10,8 @@ from batchspec.state.records import BatchRecord, RequestCounts
 
 SERIAL = "(SELECT value FROM meta WHERE key = 'serial')"
 """The counter of changes, as the transaction that asks found it."""
+PRESENT = "since = (SELECT c.since FROM conversations c WHERE c.id = conversation)"
+"""Of turns and tool calls: what belongs to the answer a conversation has or waits for."""
 BATCH_COLUMNS = (
     "id, lane, phase, members, bytes, jobs, intended_at, input_file_id, create_at, creates, "
     "remote_id, status, total, completed, failed, submitted_at, output_file_id, error_file_id, "

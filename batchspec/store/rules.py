@@ -54,8 +54,16 @@ RULES: dict[str, str] = {
     """,
     "conversation {} succeeded and has tool calls that were never run": """
         SELECT DISTINCT c.id FROM conversations c JOIN tool_calls t ON t.conversation = c.id AND
-        t.turn = c.turn WHERE c.phase = 'final' AND c.outcome = 'succeeded' AND c.kept IS NULL
-        AND t.status IN ('waiting', 'running')
+        t.since = c.since AND t.turn = c.turn WHERE c.phase = 'final' AND c.outcome = 'succeeded'
+        AND c.kept IS NULL AND t.status IN ('waiting', 'running')
+    """,
+    "conversation {} was asked for anew at a try, or has turns of one, that cannot be": """
+        SELECT id FROM conversations WHERE since < 0 OR since > tries
+        UNION SELECT conversation FROM turns WHERE since < 0 OR since >= try
+    """,
+    "a tool call of conversation {} is of an answer without a turn": """
+        SELECT conversation FROM tool_calls t WHERE NOT EXISTS (SELECT 1 FROM turns o WHERE
+        o.conversation = t.conversation AND o.since = t.since AND o.turn = t.turn)
     """,
     "a tool call of conversation {} is in an unknown state, or done without a result": """
         SELECT conversation FROM tool_calls WHERE status NOT IN ('waiting', 'running', 'done',

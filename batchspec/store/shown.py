@@ -20,15 +20,38 @@ JOIN conversations c ON c.id = CASE
 """
 KEPT = "(c.kept IS NOT NULL AND (c.phase <> 'final' OR c.outcome <> 'succeeded'))"
 
+# What the answer shown took is what its conversation took without the turns of other answers; what
+# one that is kept took is in turns alone. `{kept}` is KEPT, or 0 where failures are wanted.
+OTHERS = """
+LEFT JOIN turns t ON t.conversation = c.id AND CASE WHEN {kept}
+  THEN t.since = (SELECT k.since FROM turns k WHERE k.conversation = c.id AND k.reply = c.kept)
+  ELSE t.since <> c.since END
+"""
+_TOKENS = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
+_TOOK = "CASE WHEN {{kept}} THEN COALESCE(SUM(t.{0}), 0) ELSE c.{0} - COALESCE(SUM(t.{0}), 0) END"
+_COST = """CASE WHEN NOT {kept} THEN ROUND(c.cost - COALESCE(SUM(t.cost), 0), 12)
+  WHEN SUM(t.cost IS NULL) = 0 THEN ROUND(SUM(t.cost), 12) END"""
+TOOK = ", ".join(
+    [
+        "CASE WHEN {kept} THEN MAX(t.turn) ELSE c.turn END AS took_turns",
+        *(f"{_TOOK.format(name)} AS took_{name}" for name in _TOKENS),
+        f"{_COST} AS took_cost",
+    ]
+)
+"""Turns, tokens and cost of the answer shown: with `OTHERS`, grouped by item or conversation."""
+
 # Rows with equal requests have one conversation, which was paid once.
 _SPENT = f"""
-SELECT COALESCE(SUM(input_tokens), 0), COALESCE(SUM(cached_tokens), 0),
-  COALESCE(SUM(output_tokens), 0), COALESCE(SUM(reasoning_tokens), 0),
-  SUM(cost), SUM(cost IS NULL), COALESCE(SUM(CASE WHEN answered THEN turn ELSE 0 END), 0)
+SELECT {", ".join(f"COALESCE(SUM(took_{name}), 0)" for name in _TOKENS)},
+  SUM(took_cost), SUM(took_cost IS NULL),
+  COALESCE(SUM(CASE WHEN answered THEN took_turns ELSE 0 END), 0)
 FROM (
-  SELECT c.*, MAX(c.phase = 'final' OR c.id <> wanted.id OR {KEPT}) AS answered
-  {SHOWN.format(older=1)}
-  WHERE i.job = (SELECT id FROM jobs WHERE address = ?) GROUP BY c.id)
+  SELECT s.answered, {TOOK.format(kept=KEPT)}
+  FROM (
+    SELECT c.id, MAX(c.phase = 'final' OR c.id <> wanted.id OR {KEPT}) AS answered
+    {SHOWN.format(older=1)}
+    WHERE i.job = (SELECT id FROM jobs WHERE address = ?) GROUP BY c.id) s
+  CROSS JOIN conversations c ON c.id = s.id {OTHERS.format(kept=KEPT)} GROUP BY c.id)
 """  # noqa: S608 - constants
 
 

@@ -13,9 +13,10 @@ from batchspec.state.stored import (
     ToolTurn,
 )
 from batchspec.store.memo import remember
+from batchspec.store.rows import PRESENT
 
 _WORK = """
-SELECT c.id, c.turn, c.request, c.reply, c.contract,
+SELECT c.id, c.turn, c.request, c.reply, c.contract, c.since,
   (SELECT key FROM items i WHERE i.conversation = c.id LIMIT 1),
   (SELECT row FROM items i WHERE i.conversation = c.id LIMIT 1)
 FROM lanes l JOIN conversations c ON c.lane = l.id AND c.phase = 'tools'
@@ -24,22 +25,24 @@ AND c.id NOT IN (SELECT value FROM json_each(?)) LIMIT ?
 """
 _CALLS = (
     "SELECT position, call_id, name, arguments, status, result, attempts, seconds, started_at, "
-    "reused FROM tool_calls WHERE conversation = ? AND turn = ? ORDER BY position"
+    "reused FROM tool_calls WHERE conversation = ? AND since = ? AND turn = ? ORDER BY position"
 )
-_EARLIER = "SELECT name, COUNT(*) FROM tool_calls WHERE conversation = ? AND turn < ? GROUP BY name"
-_TRIED = """
+_EARLIER = f"""
+SELECT name, COUNT(*) FROM tool_calls
+WHERE {PRESENT} AND conversation = ? AND turn < ? GROUP BY name
+"""  # noqa: S608 - constants
+_TRIED = f"""
 SELECT name, MAX(wrong) FROM tool_calls
-WHERE conversation = ? AND turn < ? GROUP BY name, turn ORDER BY turn
-"""
-_RUNNING = (
-    "UPDATE tool_calls SET status = 'running', attempts = attempts + 1, started_at = ? "
-    "WHERE conversation = ? AND turn = ? AND position = ?"
-)
-_DONE = (
-    "UPDATE tool_calls SET status = ?, result = ?, attempts = ?, seconds = ?, reused = ?, "
-    "wrong = ? "
-    "WHERE conversation = ? AND turn = ? AND position = ?"
-)
+WHERE {PRESENT} AND conversation = ? AND turn < ? GROUP BY name, turn ORDER BY turn
+"""  # noqa: S608 - constants
+_RUNNING = f"""
+UPDATE tool_calls SET status = 'running', attempts = attempts + 1, started_at = ?
+WHERE {PRESENT} AND conversation = ? AND turn = ? AND position = ?
+"""  # noqa: S608 - constants
+_DONE = f"""
+UPDATE tool_calls SET status = ?, result = ?, attempts = ?, seconds = ?, reused = ?, wrong = ?
+WHERE {PRESENT} AND conversation = ? AND turn = ? AND position = ?
+"""  # noqa: S608 - constants
 _CONTINUED = (
     f"UPDATE conversations SET phase = '{conversation_phase('tools', 'Continued')}', "  # noqa: S608 - constants
     "turn = turn + 1, attempts = 0, request = ?, size = ? WHERE id = ?"
@@ -61,9 +64,9 @@ def tool_turns(
             request=RecordRef(row[2]),
             reply=RecordRef(row[3]),
             contract=row[4],
-            key=None if row[5] is None else RowKey(row[5]),
-            row=None if row[6] is None else RecordRef(row[6]),
-            calls=tool_calls(db, row[0], row[1]),
+            key=None if row[6] is None else RowKey(row[6]),
+            row=None if row[7] is None else RecordRef(row[7]),
+            calls=tool_calls(db, row[0], row[5], row[1]),
             earlier={} if row[1] == 1 else dict(db.execute(_EARLIER, row[:2]).fetchall()),
             tried={} if row[1] == 1 else _tried(db, *row[:2]),
         )
@@ -80,12 +83,12 @@ def _tried(db: sqlite3.Connection, conversation: str, turn: int) -> dict[str, in
 
 
 def tool_calls(
-    db: sqlite3.Connection, conversation: ConversationId, turn: int
+    db: sqlite3.Connection, conversation: ConversationId, since: int, turn: int
 ) -> tuple[CallRecord, ...]:
-    """Return the calls of one turn, in order."""
+    """Return the calls of one turn of one of a conversation's answers, in order."""
     return tuple(
         CallRecord(*call)._replace(reused=bool(call[-1]))
-        for call in db.execute(_CALLS, (conversation, turn))
+        for call in db.execute(_CALLS, (conversation, since, turn))
     )
 
 

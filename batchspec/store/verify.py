@@ -80,7 +80,7 @@ _RULES: dict[str, str] = {
     "conversation {} can go on at its turn, which it cannot": """
         SELECT c.id FROM conversations c WHERE resumable > 0 AND (phase <> 'final' OR outcome NOT
         IN ('cancelled', 'expired', 'lost', 'failed') OR (resumable = 2 AND NOT EXISTS (SELECT 1
-        FROM tool_calls t WHERE t.conversation = c.id AND t.turn = c.turn)))
+        FROM tool_calls t WHERE t.conversation = c.id AND t.since = c.since AND t.turn = c.turn)))
     """,
     "conversation {} was cancelled and waits to be sent": """
         SELECT id FROM conversations WHERE phase IN ('pending', 'tools') AND stopped
@@ -93,7 +93,7 @@ _RULES: dict[str, str] = {
     """,
     "conversation {} waits for tools without a call": """
         SELECT id FROM conversations c WHERE phase = 'tools' AND NOT EXISTS (SELECT 1 FROM
-        tool_calls t WHERE t.conversation = c.id AND t.turn = c.turn)
+        tool_calls t WHERE t.conversation = c.id AND t.since = c.since AND t.turn = c.turn)
     """,
     "conversation {} is in another lane than its contract": """
         SELECT c.id FROM conversations c JOIN contracts k ON k.id = c.contract WHERE k.lane <>

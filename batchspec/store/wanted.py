@@ -29,12 +29,18 @@ NOBODY = "No row wants it any more."
 TURN, TOOLS = 1, 2
 """How a conversation that ended goes on when it is sent again: with the request of its turn, or
 with the tool calls of it. 0: from its first turn."""
+# What is given up while an old answer is kept has that one again, with its turns and calls.
+_BACK = ", ".join(
+    f"{column} = COALESCE((SELECT t.{column} FROM turns t "  # noqa: S608 - constants
+    f"WHERE t.conversation = conversations.id AND t.reply = kept), {column})"
+    for column in ("turn", "batch", "request", "since")
+)
 _ENDED = f"""
 UPDATE conversations SET phase = '{conversation_phase("pending", "Abandoned")}',
   outcome = CASE WHEN kept IS NULL THEN 'cancelled' ELSE 'succeeded' END,
   reason = CASE WHEN kept IS NULL THEN '{{}}' END, reply = COALESCE(kept, reply),
   resumable = CASE WHEN kept IS NOT NULL THEN 0 WHEN phase = 'tools' THEN {TOOLS}
-    ELSE {TURN} * (turn > 1) END
+    ELSE {TURN} * (turn > 1) END, {_BACK}
 """  # noqa: S608 - constants
 _END_STOPPED = f"{_ENDED.format(CANCELLED)} WHERE {_WAITING} AND stopped = 1"
 _ABANDON = f"""

@@ -133,6 +133,19 @@ def test_calls_that_no_function_answers_are_told_too(run: Run, project: Path) ->
 
 
 @pytest.mark.usefixtures("project")
+def test_turns_of_an_answer_that_was_replaced_are_told_apart(run: Run) -> None:
+    run("apply", "--simulate", "--auto-approve")
+    assert "answer 1" not in run("results", 'm.j["a"]', "--turns", "--simulate").out
+    run("apply", "--simulate", "--auto-approve", "--replace", 'm.j["a"]')
+    told = run("results", 'm.j["a"]', "--turns", "--simulate").out.splitlines()
+    assert [line for line in told if "answer" in line] == ["  answer 1, replaced", "  answer 2"]
+    assert sum("half(" in line for line in told) == 4
+    document = json.loads(run("results", 'm.j["a"]', "--turns", "--json", "--simulate").out)
+    found = [(t["answer"], t["replaced"], t["number"]) for t in document["items"][0]["turns"]]
+    assert found == [(1, True, 1), (1, True, 2), (2, False, 1), (2, False, 2)]
+
+
+@pytest.mark.usefixtures("project")
 def test_turns_have_no_table_for_files(run: Run) -> None:
     told = run("results", "m.j", "--turns", "--format", "csv", "--simulate")
     assert told.code == 64

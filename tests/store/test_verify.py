@@ -195,6 +195,12 @@ BROKEN = {
     "custom_id x belongs to a batch that was not imported": (
         "INSERT INTO foreign_ids VALUES (1, 'x', 1, 1)"
     ),
+    "conversation 1 was asked for anew at a try, or has turns of one, that cannot be": (
+        "UPDATE conversations SET since = tries + 1 WHERE id = 1"
+    ),
+    "a tool call of conversation 1 is of an answer without a turn": (
+        "UPDATE tool_calls SET since = 1 WHERE conversation = 1"
+    ),
     "conversation 1 is tainted for more tries than it had": (
         "UPDATE conversations SET tainted = tries + 2 WHERE id = 1"
     ),
@@ -260,7 +266,7 @@ _FILL = (
     SELECT c.job, 'k' || i, c.id, c.request, 1 FROM n JOIN conversations c ON c.id = i""",
     f"""{_MANY} INSERT INTO foreign_ids (batch, custom_id, conversation, line)
     SELECT c.batch, 'k' || i, c.id, i FROM n JOIN conversations c ON c.id = i""",
-    f"""{_MANY} INSERT INTO turns SELECT i, 1, 1, c.batch, c.request, NULL, 0, 0, 0, 0, 0
+    f"""{_MANY} INSERT INTO turns SELECT i, 1, 1, c.batch, c.request, NULL, 0, 0, 0, 0, 0, 0
     FROM n JOIN conversations c ON c.id = i""",
     f"""{_MANY} INSERT INTO memo SELECT randomblob(32), 'look', 'é', 2, i FROM n""",
     f"""{_MANY} INSERT INTO tool_calls (conversation, turn, position, call_id, name, arguments)

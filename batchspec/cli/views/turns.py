@@ -1,6 +1,7 @@
 """The turns of items: each request with its reply and its tool calls, for eyes and for machines."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from pydantic_core import to_json
@@ -47,16 +48,43 @@ def print_turns(conversations: Conversations, *, lines: bool) -> None:
 def _item(item: Item, turns: Sequence[Turn]) -> Iterator[Text]:
     reason = f": {clean(item.reason)}" if item.reason else ""
     yield Text.assemble((clean(item.address), "bold"), f"  {item.outcome or 'not final'}{reason}")
-    for turn in turns:
-        used = f"{counted(turn.usage.input_tokens, 'token')} in, {turn.usage.output_tokens:,} out"
-        cost = "" if turn.cost is None else f", {money(turn.cost)}"
-        yield Text(f"  turn {turn.number}  {used}{cost}", "dim")
-        yield from map(Text, _replied(turn.reply))
-        final = item.outcome is not None
-        yield from (_called(run, final=final) for run in turn.tool_calls)
+    asked = list(dict.fromkeys(turn.answer for turn in turns if not turn.replaced))
+    # An old answer that was to this very request is among the turns, before the one waited for.
+    kept = asked[0] if item.previous and len(asked) > 1 else None
+    shown = kept if item.previous else asked[-1] if asked else None
+    several = len({turn.answer for turn in turns}) > 1
+    for answer, its in groupby(turns, lambda turn: turn.answer):
+        own = list(its)
+        if several:
+            yield Text(f"  answer {answer}{_became(own[0], kept, asked)}", "dim")
         # Only its last reply gives an item that succeeded its output.
-        gave = item.outcome == "succeeded" and turn is turns[-1]
-        yield from (_uncalled(call, gave=gave) for call in turn.other_calls)
+        gave = own[-1] if item.outcome == "succeeded" and answer == shown else None
+        final = _is_over(item) or answer != asked[-1]
+        for turn in own:
+            yield from _turn(turn, gave=turn is gave, final=final)
+
+
+def _became(turn: Turn, kept: int | None, asked: Sequence[int]) -> str:
+    """Say what became of an answer that is one of several."""
+    if turn.answer == kept:
+        return ", kept until another is accepted"
+    if not turn.replaced:
+        return ""
+    return ", given up" if asked and turn.answer > asked[-1] else ", replaced"
+
+
+def _is_over(item: Item) -> bool:
+    """Tell whether nothing more comes of the answer asked for last: it has one, or why not."""
+    return item.outcome is not None and (not item.previous or item.reason is not None)
+
+
+def _turn(turn: Turn, *, gave: bool, final: bool) -> Iterator[Text]:
+    used = f"{counted(turn.usage.input_tokens, 'token')} in, {turn.usage.output_tokens:,} out"
+    cost = "" if turn.cost is None else f", {money(turn.cost)}"
+    yield Text(f"  turn {turn.number}  {used}{cost}", "dim")
+    yield from map(Text, _replied(turn.reply))
+    yield from (_called(run, final=final) for run in turn.tool_calls)
+    yield from (_uncalled(call, gave=gave) for call in turn.other_calls)
 
 
 def _replied(reply: Reply | LineError | None) -> Iterator[str]:
@@ -122,6 +150,8 @@ def _head(item: Item) -> dict[str, Any]:
 
 def _document(turn: Turn) -> dict[str, Any]:
     return {
+        "answer": turn.answer,
+        "replaced": turn.replaced,
         "number": turn.number,
         "batch": turn.batch,
         "request": turn.request,

@@ -66,10 +66,7 @@ CREATE TABLE sources (
 -- Answers wanted to one request beside the first: the number is in the fingerprint.
 ALTER TABLE conversations ADD COLUMN sample INTEGER NOT NULL DEFAULT 0;
 
--- Tools: when a call began, whether its answer is that of an equal call before it, and those answers.
-ALTER TABLE tool_calls ADD COLUMN started_at REAL;
-ALTER TABLE tool_calls ADD COLUMN reused INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE tool_calls ADD COLUMN wrong INTEGER NOT NULL DEFAULT 0;  -- to be called in another way
+-- Answers of pure tools, for equal calls.
 CREATE TABLE memo (
   key BLOB PRIMARY KEY,   -- SHA-256 of the tool's name, its code and the arguments
   tool TEXT NOT NULL,
@@ -83,3 +80,32 @@ CREATE INDEX memo_used ON memo (used_at, size);
 -- named by a URL.
 ALTER TABLE conversations ADD COLUMN data INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE batches ADD COLUMN data INTEGER NOT NULL DEFAULT 0;
+
+-- Which of a conversation's answers a turn and a tool call belong to: the tries it had had when that
+-- answer was asked for. Its own `since` is that of the answer it has or waits for; all others are of
+-- answers that were replaced, or given up.
+ALTER TABLE conversations ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE turns ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tool_calls RENAME TO tool_calls_1;
+CREATE TABLE tool_calls (
+  conversation INTEGER NOT NULL REFERENCES conversations (id),
+  since INTEGER NOT NULL DEFAULT 0,
+  turn INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  call_id TEXT NOT NULL,
+  name TEXT NOT NULL,
+  arguments TEXT NOT NULL,
+  status TEXT NOT NULL DEFAULT 'waiting',      -- waiting, running, done, failed
+  result TEXT,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  seconds REAL,
+  started_at REAL,                             -- when it began last
+  reused INTEGER NOT NULL DEFAULT 0,           -- its answer is that of an equal call before it
+  wrong INTEGER NOT NULL DEFAULT 0,            -- to be called in another way
+  PRIMARY KEY (conversation, since, turn, position)
+) STRICT, WITHOUT ROWID;
+INSERT INTO tool_calls
+  (conversation, turn, position, call_id, name, arguments, status, result, attempts, seconds)
+SELECT conversation, turn, position, call_id, name, arguments, status, result, attempts, seconds
+FROM tool_calls_1;
+DROP TABLE tool_calls_1;
