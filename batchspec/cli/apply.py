@@ -126,4 +126,4 @@ def _show(plan: "Plan", events: JsonEvents | None, project: "Project", flags: st
     if events:
         tell_plan(events, plan, installed_version())
     else:
-        show_plan(plan, assumed=project.settings.assumed_output_tokens, flags=flags)
+        show_plan(plan, lengths=project.lengths, flags=flags)

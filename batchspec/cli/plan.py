@@ -65,13 +65,13 @@ def plan(  # noqa: PLR0913 - one argument per option
             hook=hook,
             told=hook.looking if hook else None,
         )
-        assumed = project.settings.assumed_output_tokens
+        lengths = project.lengths
         if output is not None:
             project.save_plan(made, output)
     if as_json:
         print_json(plan_document(made))
     else:
-        show_plan(made, explain=explain, assumed=assumed, flags=scope.flags)
+        show_plan(made, explain=explain, lengths=lengths, flags=scope.flags)
         if output is not None:
             show_saved(output, flags=scope.flags)
     return ExitCode.CHANGES if detailed_exitcode and made.can_apply else ExitCode.DONE

@@ -103,6 +103,8 @@ class Settings(BaseModel):
     """Tool calls that run at the same time."""
     assumed_output_tokens: int = Field(default=256, ge=1)
     """Length of a reply, for the estimate of a job that sets no `max_tokens`."""
+    longest_output_tokens: int = Field(default=4096, ge=1)
+    """The same, for what a plan costs at most."""
     max_cost: Decimal | None = Field(default=None, ge=0)
     """US dollars one apply may cost at most; more is refused before anything is sent."""
     providers: dict[str, ProviderSettings] = Field(

@@ -69,13 +69,16 @@ class Finding:
 class Estimate:
     """Tokens and money of the requests a job would send.
 
-    `cost` is for the first turn at batch price, `cost_at_most` with every further turn the job
-    allows; both in US dollars, None when the model's price is unknown (never 0 for that).
+    In US dollars at batch price, None when the model's price is unknown (never 0 for that): `cost`
+    is for the first turn, `cost_of_all_turns` with every further turn the job allows, and
+    `cost_at_most` with the longest replies and prompts, too. An apply of a saved plan stops before
+    it sends what would cost more than that.
     """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cost: Decimal | None = None
+    cost_of_all_turns: Decimal | None = None
     cost_at_most: Decimal | None = None
     output_assumed: bool = False
     """True when the job sets no `max_tokens`, so that the length of the replies is assumed."""
@@ -186,8 +189,13 @@ class Plan:
         return sum((j.estimate.cost or Decimal(0) for j in self.jobs), Decimal(0))
 
     @property
-    def cost_at_most(self) -> Decimal:
+    def cost_of_all_turns(self) -> Decimal:
         """Return the known cost with every further turn in US dollars."""
+        return sum((j.estimate.cost_of_all_turns or Decimal(0) for j in self.jobs), Decimal(0))
+
+    @property
+    def cost_at_most(self) -> Decimal:
+        """Return the known cost in US dollars with every turn at its longest."""
         return sum((j.estimate.cost_at_most or Decimal(0) for j in self.jobs), Decimal(0))
 
 

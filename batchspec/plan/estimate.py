@@ -1,6 +1,6 @@
 """Tokens and money before anything is sent: estimates, said to be estimates."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from math import ceil
@@ -16,12 +16,27 @@ Cost = Callable[[Usage], Decimal | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lengths:
+    """Output tokens of a reply where the job sets no `max_tokens`."""
+
+    assumed: int = 256
+    """For the estimate."""
+    longest: int = 4096
+    """For the bound."""
+
+
+USUAL = Lengths()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
     """What a job would send in its first turn."""
 
     requests: int
     bytes: int
     """Of their lines, as far as they are prompt."""
+    most: int | None = None
+    """The same at most, where prompts are made of answers that are not there yet; None: `bytes`."""
     max_tokens: int | None
     """The job's own bound on the length of a reply; 0: a reply has no tokens."""
     turns: int
@@ -31,39 +46,54 @@ class Load:
 
 
 def estimate(
-    load: Load, cost: Cost, assumed_output_tokens: int, live: Cost | None = None
+    load: Load, cost: Cost, lengths: Lengths = USUAL, live: Cost | None = None
 ) -> Estimate:
     """Estimate tokens and cost.
 
     Prices may depend on a prompt's length, so one average request is priced and multiplied.
-    The bound assumes that every item takes all its turns, each with the replies before it.
+    Where every item takes all its turns, each has the replies before it. The bound counts the
+    longest replies and prompts as well.
 
     Args:
         load: What would be sent.
         cost: US dollars of the usage of one reply, None when the price is unknown.
-        assumed_output_tokens: Length of a reply where the job sets no `max_tokens`.
+        lengths: Of a reply where the job sets no `max_tokens`.
         live: As `cost`, at the live endpoint; needed where some may be asked there.
     """
     if not load.requests:
-        return Estimate(cost=Decimal(0), cost_at_most=Decimal(0))
-    prompt = ceil(max(0, load.bytes - ENVELOPE * load.requests) / BYTES_PER_TOKEN / load.requests)
-    reply = assumed_output_tokens if load.max_tokens is None else load.max_tokens
+        nothing = Decimal(0)
+        return Estimate(cost=nothing, cost_of_all_turns=nothing, cost_at_most=nothing)
+    assumed = load.max_tokens is None
+    reply = lengths.assumed if load.max_tokens is None else load.max_tokens
+    longest = max(reply, lengths.longest) if assumed else reply
+    about = _usages(load, load.bytes, reply)
+    most = _usages(load, load.bytes if load.most is None else load.most, longest)
     lone = 0 if live is None else min(load.lone, load.requests)
     dear = live or cost
+    first = (dear if lone == load.requests else cost)(about[0])
+
+    def total(usages: Sequence[Usage]) -> Decimal | None:
+        parts = (_sum(map(cost, usages), load.requests - lone), _sum(map(dear, usages), lone))
+        return None if parts[0] is None or parts[1] is None else parts[0] + parts[1]
+
+    return Estimate(
+        input_tokens=about[0].input_tokens * load.requests,
+        output_tokens=reply * load.requests,
+        cost=None if first is None else first * load.requests,
+        cost_of_all_turns=total(about),
+        cost_at_most=total(most),
+        output_assumed=assumed,
+    )
+
+
+def _usages(load: Load, size: int, reply: int) -> list[Usage]:
+    """Return the usage of every turn of one average request."""
+    prompt = ceil(max(0, size - ENVELOPE * load.requests) / BYTES_PER_TOKEN / load.requests)
     growth = reply + TOOL_RESULT_TOKENS
-    usages = [
+    return [
         Usage(input_tokens=prompt + turn * growth, output_tokens=reply)
         for turn in range(load.turns)
     ]
-    first = (dear if lone == load.requests else cost)(usages[0])
-    parts = (_sum(map(cost, usages), load.requests - lone), _sum(map(dear, usages), lone))
-    return Estimate(
-        input_tokens=prompt * load.requests,
-        output_tokens=reply * load.requests,
-        cost=None if first is None else first * load.requests,
-        cost_at_most=None if parts[0] is None or parts[1] is None else parts[0] + parts[1],
-        output_assumed=load.max_tokens is None,
-    )
 
 
 def _sum(costs: Iterable[Decimal | None], times: int) -> Decimal | None:

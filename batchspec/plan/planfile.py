@@ -58,6 +58,8 @@ class AgreedJob:
     protect: bool = False
     requests: Count = 0
     bytes: Count = 0
+    most: Count | None = None
+    """Bytes at most, where prompts are made of answers that were not there yet."""
     at_most: Money | None = None
     """US dollars with every further turn; None: the price was not known."""
 
@@ -81,6 +83,8 @@ class Header:
     """By `provider:model`; None: not known."""
     assumed: Count = 256
     """Output tokens a reply was estimated at where a job sets no bound."""
+    longest: Count = 4096
+    """Output tokens a reply was bounded by where a job sets no bound."""
     ceiling: Money | None = None
     """US dollars; what is applied never costs more. None: some price was not known."""
 

@@ -87,7 +87,7 @@ class Applying:
         if allowed is not None:
             self._ceilings.append(Ceiling(allowed=allowed))
             _priced(plan.jobs, allowed, "The plan")
-            _within(plan.cost_at_most, allowed, "The plan")
+            _within(plan.cost_of_all_turns, allowed, "The plan")
         if plan.ceiling is not None:
             self._ceilings.append(self._reviewed(plan, plan.ceiling))
         own = of_jobs((job.address, job.job.max_cost) for job in self._desired.jobs)
@@ -95,8 +95,8 @@ class Applying:
         for ceiling in own:
             jobs = [j for j in plan.jobs if group_of(j.address) == ceiling.job and not j.removed]
             _priced(jobs, ceiling.allowed, f"Job {ceiling.job}")
-            at_most = sum((job.estimate.cost_at_most or Decimal(0) for job in jobs), Decimal(0))
-            _within(at_most, ceiling.allowed, f"Job {ceiling.job}")
+            cost = sum((job.estimate.cost_of_all_turns or Decimal(0) for job in jobs), Decimal(0))
+            _within(cost, ceiling.allowed, f"Job {ceiling.job}")
 
     def _reviewed(self, plan: Plan, ceiling: Decimal) -> Ceiling:
         """Return what a saved plan says at most, and the token by which a request is rounded."""
@@ -381,7 +381,7 @@ def _priced(jobs: Sequence[JobPlan], allowed: Decimal, what: str) -> None:
 def _within(cost: Decimal, allowed: Decimal, what: str) -> None:
     if cost > allowed:
         raise RefusedError(
-            f"{what} may cost {money(cost, at_most=True)} at most, more than the ${allowed:f} "
-            "allowed. Nothing was sent. Lower max_tokens, max_turns or the number of rows, "
-            "or raise the budget (max_cost, --max-cost)."
+            f"{what} may cost {money(cost, at_most=True)} with every turn, more than the "
+            f"${allowed:f} allowed. Nothing was sent. Lower max_tokens, max_turns or the number of "
+            "rows, or raise the budget (max_cost, --max-cost)."
         )

@@ -125,13 +125,13 @@ class RunBudget:
 
     def _estimate(self, sending: Sending, job: JobAddress, requests: int, size: int) -> Decimal:
         lane = sending.lane
-        load = Load(requests=requests, bytes=size, max_tokens=None, turns=1)
+        reply = self._reply_tokens.get(job, self._longest)
+        load = Load(requests=requests, bytes=size, max_tokens=reply, turns=1)
 
         def cost(usage: Usage) -> Decimal | None:
             return self._prices.cost(lane.provider, lane.model, usage, via=sending.via)
 
-        reply = self._reply_tokens.get(job, self._longest)
-        return estimate(load, cost, reply).cost or _NOTHING
+        return estimate(load, cost).cost or _NOTHING
 
 
 def _total(parts: Iterable[Mapping[JobAddress, Decimal]]) -> _Cost:

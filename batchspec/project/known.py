@@ -34,6 +34,7 @@ class Known:
         found: Those of them whose request was answered before, under another key or for others.
         moved: Items of the job that only get another key by it.
         items: Those of them that have an item, whatever becomes of it.
+        bytes: Of the messages of those that do not keep their answer as it is.
     """
 
     answers: int = 0
@@ -43,11 +44,22 @@ class Known:
     found: int = 0
     moved: int = 0
     items: int = 0
+    bytes: int = 0
+
+    @property
+    def sent(self) -> int:
+        """Return how many of the rows lead to a request."""
+        return self.rows - self.same - self.judged - self.found
+
+    @property
+    def size(self) -> int:
+        """Return about how many bytes the messages of these requests have together."""
+        return self.bytes * self.sent // max(1, self.sent + self.found)
 
     @property
     def free(self) -> int:
         """Return how many answers above lead to no request."""
-        return self.answers - (self.rows - self.same - self.judged - self.found)
+        return self.answers - self.sent
 
     def tell(self, tally: Tally) -> None:
         """Tell what happens to the rows."""
@@ -96,6 +108,7 @@ def _compare(planner: "Planner", job: DesiredJob, rows: Sequence[DesiredRow], kn
     stays = draft.compare(job.address, rows)
     draft.note_kept(job.address, stays)
     others = [row for row in rows if stays.get(row.key, False) is False]
+    known.bytes += sum(len(row.messages_json) for row in others)
     known.items += len(stays)
     known.same += sum(same is True for same in stays.values())
     known.judged += sum(same is None for same in stays.values())

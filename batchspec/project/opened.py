@@ -15,6 +15,7 @@ from batchspec.fingerprint import VERSION, fingerprint
 from batchspec.ids import JobAddress, group_of, names, parse_address, uuid7
 from batchspec.load.build import load_project
 from batchspec.plan.changes import Plan
+from batchspec.plan.estimate import Lengths
 from batchspec.ports import (
     Clock,
     Provider,
@@ -65,6 +66,11 @@ class OpenedProject:
         self.jobs = jobs
         self.prices = wiring.price_list(self.settings)
         self.providers: dict[str, Provider] = wiring.make_providers(self.settings)
+        self.lengths = Lengths(
+            assumed=self.settings.assumed_output_tokens,
+            longest=self.settings.longest_output_tokens,
+        )
+        """Of replies, where a job sets no bound."""
         self.warnings: list[Diagnostic] = []
         """What went wrong without stopping anything, since the project was opened."""
         self.patience = Patience(self.settings.lock_timeout)

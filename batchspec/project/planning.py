@@ -17,7 +17,7 @@ from batchspec.messages import Usage
 from batchspec.plan.changes import Estimate, JobPlan, Kind, Reason
 from batchspec.plan.diff import Tally
 from batchspec.plan.drift import Shares
-from batchspec.plan.estimate import Load, batches, estimate
+from batchspec.plan.estimate import USUAL, Lengths, Load, batches, estimate
 from batchspec.plan.target import Selection
 from batchspec.ports import (
     Prices,
@@ -29,6 +29,7 @@ from batchspec.project.constraint import Constraint
 from batchspec.project.jobs import derived_rows, max_tokens, most_turns
 from batchspec.project.known import Known, known_rows
 from batchspec.project.rowpass import RowPass
+from batchspec.project.sizes import waiting_sizes
 from batchspec.spec.rows import Collect, DerivedSource
 from batchspec.state.events import PlanAgreed
 from batchspec.state.records import BatchRecord
@@ -47,7 +48,7 @@ def _quiet(_job: JobAddress, _rows: int) -> None:
 class Bounds:
     """What the planner is told by the configuration."""
 
-    assumed_output_tokens: int
+    lengths: Lengths = USUAL
     allow_empty: bool = False
 
 
@@ -290,23 +291,18 @@ class Planner:
             return self.prices.cost(contract.provider, contract.model, usage, via="live")
 
         lone = provider.min_requests - 1 if provider.lone_request == "live" else 0
-        assumed = self.bounds.assumed_output_tokens
-        return estimate(replace(load, lone=lone), cost, assumed, live)
+        return estimate(replace(load, lone=lone), cost, self.bounds.lengths, live)
 
     def plan_waiting(self, job: DesiredJob, upstream: Sequence[JobPlan]) -> JobPlan:
         """Plan a job whose rows are not known yet: an upper bound."""
         rows = self._most_answers(job, upstream)
         known = known_rows(self, job, upstream)
         requests = 1 if isinstance(job.rows, Collect) else max(0, rows - known.free)
-        answers = (
-            max((p.estimate.output_tokens // p.requests for p in upstream if p.requests), default=0)
-            or self.bounds.assumed_output_tokens
-        )
-        contract = len(job.contract.canonical())
-        each = contract + 4 * answers * (rows if isinstance(job.rows, Collect) else 1)
+        about, most = waiting_sizes(self, job, known, requests=requests, rows=rows)
         load = Load(
             requests=requests if rows else 0,
-            bytes=(each + 90) * requests,
+            bytes=about,
+            most=most,
             max_tokens=max_tokens(job),
             turns=most_turns(job),
         )

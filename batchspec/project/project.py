@@ -183,9 +183,7 @@ class Project(Interventions, RefreshableProject):
             providers=self.providers,
             prices=self.prices,
             root=self.root,
-            bounds=Bounds(
-                assumed_output_tokens=self.settings.assumed_output_tokens, allow_empty=allow_empty
-            ),
+            bounds=Bounds(lengths=self.lengths, allow_empty=allow_empty),
             plan_id=plan_id,
             now=self.clock.now(),
             selection=selection or Selection(),

@@ -41,7 +41,8 @@ def save_plan(planner: Planner, plan: Plan, path: Path, prices: Prices) -> Saved
             *(AgreedJob(address=job, removed=True) for job in _renamed(plan)),
         ),
         prices=_prices((job.model for job in plan.jobs if job.requests), prices),
-        assumed=planner.bounds.assumed_output_tokens,
+        assumed=planner.bounds.lengths.assumed,
+        longest=planner.bounds.lengths.longest,
         ceiling=plan.cost_at_most if plan.priced else None,
     )
     write_plan(path, header, _entries(plan, planner))
@@ -61,6 +62,7 @@ def _agreed(job: JobPlan, planner: Planner) -> AgreedJob:
         protect=desired.job.protect,
         requests=load.requests,
         bytes=load.bytes,
+        most=load.most,
         at_most=job.estimate.cost_at_most,
     )
 
@@ -161,6 +163,7 @@ def constraint(project: "OpenedProject", planner: Planner, saved: SavedPlan) -> 
             load = Load(
                 requests=agreed.requests,
                 bytes=agreed.bytes,
+                most=agreed.most,
                 max_tokens=max_tokens(job),
                 turns=most_turns(job),
             )

@@ -272,7 +272,7 @@ Symbols: -/+ resubmit   . forget
 
 Plan: 1,204 to resubmit, 12 to forget, 46,801 unchanged; 1,204 requests in 2 batches.
 Cost: est. $1.87, at most $3.75 with further turns, assuming 256 output tokens per reply \
-(set max_tokens for a bound). Spent so far $118.02.
+and at most 4,096 (set max_tokens for a bound). Spent so far $118.02.
 """,
     ),
     "free": (

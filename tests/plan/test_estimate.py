@@ -20,33 +20,42 @@ def price(usage: Usage) -> Decimal:
 
 
 def test_one_turn_costs_its_prompt_and_its_longest_reply() -> None:
-    assert estimate(LOAD, price, 256) == Estimate(
+    assert estimate(LOAD, price) == Estimate(
         input_tokens=1000,
         output_tokens=500,
         cost=Decimal(2000),
+        cost_of_all_turns=Decimal(2000),
         cost_at_most=Decimal(2000),
         output_assumed=False,
     )
 
 
 def test_without_a_bound_the_length_of_replies_is_assumed_and_that_is_told() -> None:
-    found = estimate(replace(LOAD, max_tokens=None), price, 256)
+    found = estimate(replace(LOAD, max_tokens=None), price)
     assert (found.output_tokens, found.output_assumed) == (2560, True)
+    assert found.cost == found.cost_of_all_turns == 1000 + 2 * 2560
+    assert found.cost_at_most == 1000 + 2 * 40_960
+
+
+def test_prompts_that_are_not_there_yet_may_be_longer_than_expected() -> None:
+    found = estimate(replace(LOAD, most=10 * (ENVELOPE + 4000)), price)
+    assert (found.input_tokens, found.cost, found.cost_of_all_turns) == (1000, 2000, 2000)
+    assert found.cost_at_most == 10_000 + 1000
 
 
 def test_further_turns_carry_the_replies_before_them() -> None:
-    found = estimate(replace(LOAD, turns=3), price, 256)
+    found = estimate(replace(LOAD, turns=3), price)
     assert found.cost == Decimal(2000)
-    assert found.cost_at_most == Decimal(2000 + 4500 + 7000)
+    assert found.cost_of_all_turns == found.cost_at_most == Decimal(2000 + 4500 + 7000)
 
 
 def test_an_unknown_price_is_never_zero() -> None:
-    found = estimate(LOAD, lambda _: None, 256)
+    found = estimate(LOAD, lambda _: None)
     assert (found.cost, found.cost_at_most, found.input_tokens) == (None, None, 1000)
 
 
 def test_nothing_to_send_costs_nothing_even_where_the_price_is_unknown() -> None:
-    found = estimate(replace(LOAD, requests=0, bytes=0), lambda _: None, 256)
+    found = estimate(replace(LOAD, requests=0, bytes=0), lambda _: None)
     assert (found.cost, found.cost_at_most) == (Decimal(0), Decimal(0))
 
 
@@ -54,7 +63,7 @@ def test_nothing_to_send_costs_nothing_even_where_the_price_is_unknown() -> None
 def test_the_bound_is_never_below_the_first_turn(
     requests: int, size: int, reply: int, turns: int
 ) -> None:
-    found = estimate(Load(requests=requests, bytes=size, max_tokens=reply, turns=turns), price, 1)
+    found = estimate(Load(requests=requests, bytes=size, max_tokens=reply, turns=turns), price)
     assert found.cost is not None
     assert found.cost_at_most is not None
     assert 0 <= found.cost <= found.cost_at_most

@@ -28,7 +28,9 @@ def test_a_plan_that_may_cost_more_than_allowed_is_refused_before_the_first_byte
     world: World,
 ) -> None:
     world.job("a", "b", settings="{'max_tokens': 1000}")
-    with pytest.raises(RefusedError, match=r"may cost \$0\.\d+ at most, more than the \$0\.001"):
+    with pytest.raises(
+        RefusedError, match=r"may cost \$0\.\d+ with every turn, more than the \$0\.001"
+    ):
         world.apply(max_cost=Decimal("0.001"))
     assert RefusedError.exit_code == ExitCode.REFUSED == 7
     assert world.wire.calls == []
@@ -114,10 +116,10 @@ def test_a_protected_job_is_refused_with_the_row_and_the_difference(world: World
 def test_a_budget_is_told_as_the_plan_tells_costs(world: World) -> None:
     """Rounded like that, so that both can be compared."""
     world.job("a")
-    bound = world.plan().cost_at_most
+    bound = world.plan().cost_of_all_turns
     with pytest.raises(RefusedError) as refused:
         world.apply(max_cost=bound / 2)
-    assert f"may cost {money(bound, at_most=True)} at most" in str(refused.value)
+    assert f"may cost {money(bound, at_most=True)} with every turn" in str(refused.value)
 
 
 def test_a_protected_job_may_grow(world: World) -> None:

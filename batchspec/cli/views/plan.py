@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.text import Text
 
 from batchspec.cli.views.drift import finding_line
+from batchspec.cli.views.folding import Block, folded
 from batchspec.cli.views.missing import missing_lines, missing_sentences
 from batchspec.cli.views.streams import print_prose, stderr, stdout
 from batchspec.cli.views.words import (
@@ -20,7 +21,7 @@ from batchspec.cli.views.words import (
 )
 from batchspec.ids import group_of
 from batchspec.plan.changes import Difference, Finding, JobPlan, Kind, Plan, Reason, ReasonCode
-from batchspec.state.missing import Missing
+from batchspec.plan.estimate import USUAL, Lengths
 
 STYLES: Mapping[Kind, str] = {
     Kind.SUBMIT: "green",
@@ -112,18 +113,23 @@ REASONS: Mapping[ReasonCode, str] = {
 
 _WIDE = 76
 """Both values of a difference stand on one line up to this length."""
+_NAME = 32
+"""Up to this length, names of variants have a column of their own."""
 
 
-def show_plan(plan: Plan, *, explain: bool = False, assumed: int = 256, flags: str = "") -> None:
+def show_plan(
+    plan: Plan, *, explain: bool = False, lengths: Lengths = USUAL, flags: str = ""
+) -> None:
     """Print a plan.
 
     Args:
         plan: What would happen.
-        explain: Also show unchanged jobs and the code of every reason.
-        assumed: Output tokens a reply is estimated at where a job sets no bound.
+        explain: Also show unchanged jobs and the code of every reason, and every variant and sample
+            in full.
+        lengths: Of a reply where a job sets no bound.
         flags: The shared options of this run, for the commands it names.
     """
-    print_prose(stdout(), plan_lines(plan, explain=explain, assumed=assumed))
+    print_prose(stdout(), plan_lines(plan, explain=explain, lengths=lengths))
     for note in plan.notes:
         print_prose(stderr(), [Text.assemble(("Note: ", "cyan"), clean(pasted(note, flags)))])
     for warning in plan.warnings:
@@ -132,20 +138,19 @@ def show_plan(plan: Plan, *, explain: bool = False, assumed: int = 256, flags: s
         )
 
 
-def plan_lines(plan: Plan, *, explain: bool = False, assumed: int = 256) -> list[Text]:
+def plan_lines(plan: Plan, *, explain: bool = False, lengths: Lengths = USUAL) -> list[Text]:
     """Return the lines of `show_plan` that stand on stdout."""
     shown = [job for job in plan.jobs if job.changes or explain]
     lines = [_header(plan)]
     if plan.findings or any(job.changes for job in shown):
         lines.append(_legend(shown, plan.findings))
-    for job in shown:
-        mine = [found for found in plan.findings if job.address in found.jobs]
-        lacks = [words for m in plan.missing if m.job == job.address for words in _lacks(m)]
-        lines += [Text(), *_job(job, mine, explain=explain), *lacks]
+    blocks = [Block(job, [job]) for job in shown] if explain else folded(shown, _leading, plan.jobs)
+    for block in blocks:
+        lines += [Text(), *_block(plan, block, explain=explain)]
     others = {job.address for job in shown}
     if rest := [found for found in plan.findings if others.isdisjoint(found.jobs)]:
         lines += [Text(), *(finding_line(found, jobs=True) for found in rest)]
-    return [*lines, Text(), *_totals(plan, assumed)]
+    return [*lines, Text(), *_totals(plan, lengths)]
 
 
 def _header(plan: Plan) -> Text:
@@ -171,17 +176,47 @@ def _leading(job: JobPlan) -> Kind:
     return next(moved, Kind.KEEP if job.protects is None else Kind.UPDATE)
 
 
-def _job(job: JobPlan, findings: Iterable[Finding], *, explain: bool) -> list[Text]:
+def _block(plan: Plan, block: Block, *, explain: bool) -> list[Text]:
+    mine = {job.address for job in block.members}
+    findings = [found for found in plan.findings if not mine.isdisjoint(found.jobs)]
+    lacks = [words for m in plan.missing if m.job in mine for words in missing_sentences(m)]
+    lines = _job(block, findings, explain=explain)
+    return [*lines, *(_fact("missing", f"as it is now, {one}") for one in dict.fromkeys(lacks))]
+
+
+def _job(block: Block, findings: Iterable[Finding], *, explain: bool) -> list[Text]:
+    job = block.job
     kind = _leading(job)
     style = STYLES[kind]
-    headline = Text.assemble("  # ", (clean(job.address), "bold"), f" {_headline(job, kind)}")
+    name = (block.title(), "bold")
+    headline = Text.assemble("  # ", name, f" {_headline(job, kind)}")
     symbol = Text(f"{kind.value:>3} ", style)
-    title = Text.assemble(symbol, (clean(job.address), "bold"), (f"  {clean(job.model)}", "dim"))
+    title = Text.assemble(symbol, name, (f"  {clean(job.model)}", "dim"))
     shown = [r for r in job.reasons if explain or r.kind is not Kind.KEEP]
     because = [_because(reason, job, explain=explain) for reason in shown]
     examples = [line for reason in shown for line in _example(reason)]
     found = map(finding_line, findings)
-    return [headline, *because, title, *found, *examples, *(_fact(*fact) for fact in _facts(job))]
+    facts = [_fact(*fact) for fact in _facts(job)]
+    return [headline, *because, title, *found, *examples, *_members(block), *facts]
+
+
+def _members(block: Block) -> list[Text]:
+    """Return a line for each variant of a block that stands for several."""
+    if not block.folded:
+        return []
+    lines = [_fact("of", block.told())]
+    variants = block.variants()
+    if len(variants) == 1:
+        return lines
+    width = min(max(map(len, variants)), _NAME)
+    several = len({job.model for job in variants.values()}) > 1
+    for name, job in variants.items():
+        told = counted(job.requests, "request") if job.waits_for else changes(job)
+        most = "at most " if job.waits_for else ""
+        cost = f", {_cost(job)}" if job.requests else ""
+        model = f"  {clean(job.model)}" if several and job.model not in name else "", "dim"
+        lines.append(Text.assemble(f"        {name:<{width}}  {most}{told}{cost}", model))
+    return lines
 
 
 def _headline(job: JobPlan, kind: Kind) -> str:
@@ -255,10 +290,6 @@ def _facts(job: JobPlan) -> list[tuple[str, str]]:
     return [*facts, ("cost", _cost(job))]
 
 
-def _lacks(missing: Missing) -> list[Text]:
-    return [_fact("missing", f"as it is now, {words}") for words in missing_sentences(missing)]
-
-
 def _sources(job: JobPlan) -> list[str]:
     """Return the jobs whose answers a job waits for; all variants of one have its name."""
     return [clean(address) for address in dict.fromkeys(map(group_of, job.waits_for))]
@@ -288,7 +319,7 @@ def _cost(job: JobPlan) -> str:
     return f"{known}, at most {money(bound, at_most=True)}"
 
 
-def _totals(plan: Plan, assumed: int) -> list[Text]:
+def _totals(plan: Plan, lengths: Lengths) -> list[Text]:
     if not plan.can_apply:
         rows = sum(job.rows for job in plan.jobs)
         what = f"{counted(len(plan.jobs), 'job')}, {counted(rows, 'row')}"
@@ -303,23 +334,27 @@ def _totals(plan: Plan, assumed: int) -> list[Text]:
     sent = sending if plan.requests else ""
     lines = [Text.assemble(("Plan: ", "bold"), told, sent, stopping, ".")]
     if plan.requests:
-        lines.append(Text.assemble(("Cost: ", "bold"), *_total_cost(plan, assumed)))
+        lines.append(Text.assemble(("Cost: ", "bold"), *_total_cost(plan, lengths)))
     return lines
 
 
-def _total_cost(plan: Plan, assumed: int) -> Sequence[str | tuple[str, str]]:
+def _total_cost(plan: Plan, lengths: Lengths) -> Sequence[str | tuple[str, str]]:
     parts: list[str | tuple[str, str]] = []
     if any(job.estimate.cost is not None for job in plan.jobs if job.requests):
         parts.append((f"est. {money(plan.cost)}", "bold"))
         if plan.cost_at_most > plan.cost:
-            parts.append(f", at most {money(plan.cost_at_most, at_most=True)} with further turns")
+            further = any(job.max_turns > 1 for job in plan.jobs if job.requests)
+            bound = money(plan.cost_at_most, at_most=True)
+            parts.append(f", at most {bound}{' with further turns' if further else ''}")
     unpriced = [job for job in plan.jobs if job.requests and job.estimate.cost is None]
     if unpriced:
         more = ", and " if parts else ""
         models = listed(sorted({clean(job.model) for job in unpriced}))
         parts.append((f"{more}{PRICE_UNKNOWN} for {models}", "yellow"))
     if any(job.estimate.output_assumed for job in plan.jobs if job.requests):
-        parts.append(f", assuming {counted(assumed, 'output token')} per reply")
+        parts.append(f", assuming {counted(lengths.assumed, 'output token')} per reply")
+        if plan.cost_at_most > plan.cost:
+            parts.append(f" and at most {count(lengths.longest)}")
         parts.append(" (set max_tokens for a bound)")
     if plan.spent and not plan.simulated:
         parts.append(f". Spent so far {money(plan.spent)}")

@@ -9,6 +9,7 @@ from batchspec.cli.views.documents import plan_document
 from batchspec.cli.views.plan import plan_lines
 from batchspec.cli.views.streams import print_prose, stdout
 from batchspec.cli.views.words import clean, counted, money, number, timestamp
+from batchspec.plan.estimate import Lengths
 
 if TYPE_CHECKING:
     from batchspec.project.planfiles import SavedPlan
@@ -37,9 +38,8 @@ def show_saved_plan(saved: "SavedPlan", *, explain: bool) -> None:
     if header.ceiling is not None and not header.plan.simulated:
         at_most = money(header.ceiling, at_most=True)
         lines.append(Text(f"Applying it never costs more than {at_most}."))
-    print_prose(
-        stdout(), [*lines, *plan_lines(header.plan, explain=explain, assumed=header.assumed)]
-    )
+    lengths = Lengths(assumed=header.assumed, longest=header.longest)
+    print_prose(stdout(), [*lines, *plan_lines(header.plan, explain=explain, lengths=lengths)])
 
 
 def saved_document(saved: "SavedPlan") -> dict[str, Any]:
