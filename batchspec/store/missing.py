@@ -4,9 +4,10 @@ import re
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
-from batchspec.ids import JobAddress, RecordRef
+from batchspec.ids import JobAddress, Member, RecordRef, answer_key, member
 from batchspec.messages import Outcome
 from batchspec.state.missing import Absence, Missing
 
@@ -22,7 +23,8 @@ _LACKING = """
 FROM items i JOIN conversations c ON c.id = i.conversation
 WHERE i.job = :stage AND c.phase = 'final' AND c.outcome <> 'succeeded'
   AND c.kept IS NULL AND i.previous IS NULL
-  AND (:collects OR NOT EXISTS (SELECT 1 FROM items d WHERE d.job = :job AND d.key = i.key))
+  AND (:collects OR NOT EXISTS (
+    SELECT 1 FROM items d WHERE d.job = :job AND d.key = key_below(i.key)))
 """
 _COUNTS = f"SELECT c.outcome, COUNT(*) {_LACKING} GROUP BY 1 ORDER BY 1"
 _FIRST = f"SELECT i.key, c.outcome, c.reason {_LACKING} ORDER BY i.id LIMIT :limit"
@@ -51,6 +53,8 @@ class _Edge(NamedTuple):
 
 
 _Graph = Mapping[int, Sequence[_Edge]]
+_Names = Sequence[Member]
+"""Variants and samples whose names are part of the keys below them, nearest to the answer first."""
 
 
 def find_missing(db: sqlite3.Connection, body: Callable[[RecordRef], bytes]) -> list[Missing]:
@@ -69,7 +73,8 @@ def _missing(
     collects = edges[0].collects
     outcomes: dict[JobAddress, Mapping[Outcome, int]] = {}
     first: list[Absence] = []
-    for stage, address in _stages(db, graph, job):
+    for stage, address, names in _stages(db, graph, job):
+        db.create_function("key_below", 1, partial(_key_below, names), deterministic=True)
         values = {"stage": stage, "job": job, "collects": collects, "limit": SHOWN}
         counts = dict(db.execute(_COUNTS, values))
         if counts:
@@ -86,22 +91,40 @@ def _missing(
     )
 
 
-def _stages(db: sqlite3.Connection, graph: _Graph, job: int) -> Iterator[tuple[int, JobAddress]]:
-    """Yield the jobs above one whose failures cost it rows, nearest first.
+def _stages(
+    db: sqlite3.Connection, graph: _Graph, job: int
+) -> Iterator[tuple[int, JobAddress, _Names]]:
+    """Yield the jobs above one whose failures cost it rows, nearest first, and names in its keys.
 
     One answer more or less makes another row of `collect`, but no answer at all makes none.
     """
-    todo, seen = list(graph[job]), set[int]()
+    todo, seen = _above(graph, job, ()), set[int]()
     while todo:
-        edge = todo.pop(0)
+        edge, names = todo.pop(0)
         if edge.upstream in seen:
             continue
         seen.add(edge.upstream)
-        yield edge.upstream, edge.source
-        above = graph.get(edge.upstream, ())
-        if above and above[0].collects and db.execute(_ONE_ROW, (edge.upstream,)).fetchone():
+        yield edge.upstream, edge.source, names
+        above = _above(graph, edge.upstream, names)
+        collects = bool(above) and above[0][0].collects
+        if collects and db.execute(_ONE_ROW, (edge.upstream,)).fetchone():
             continue
         todo += above
+
+
+def _above(graph: _Graph, job: int, names: _Names) -> list[tuple[_Edge, _Names]]:
+    """Return what a job is made of; with several, their names are in the keys of its rows."""
+    edges = graph.get(job, ())
+    if len(edges) < 2:
+        return [(edge, names) for edge in edges]
+    return [(edge, (member(edge.source), *names)) for edge in edges]
+
+
+def _key_below(names: _Names, key: str) -> str:
+    """Return the key of what is made of an answer, some stages below it."""
+    for of in names:
+        key = answer_key(key, of)
+    return key
 
 
 def _left_out(

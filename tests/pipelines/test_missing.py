@@ -11,6 +11,7 @@ from batchspec.cli.main import main
 from batchspec.cli.views.missing import missing_sentences
 from batchspec.errors import ExitCode
 from batchspec.ids import JobAddress
+from batchspec.project import ApplyResult
 from batchspec.state.missing import Absence, Missing
 
 from .chains import Asked, chain, staggered
@@ -185,3 +186,36 @@ def test_of_many_the_first_are_named_and_the_rest_is_counted() -> None:
     assert missing_sentences(_missing(outcomes={}, first=(), left_out=3)) == [
         "`where` left out 3 answers of m.up"
     ]
+
+
+VARIED = """
+up = Job(model="openai:gpt-5-mini", rows=rows.inline([{"id": "a,b"}, {"id": "c"}]),
+         prompt="SAY {id}", variants={"x": {}, "y,z": {"instructions": "be brief"}}, samples=2)
+down = Job(model="openai:gpt-5-mini", rows=rows.outputs_of(up), prompt="sum {key}", samples=2)
+last = Job(model="openai:gpt-5-mini", rows=rows.outputs_of(down), prompt="end {key}")
+"""
+
+
+def test_variants_and_samples_are_named(world: World) -> None:
+    """What still has a row is not missing, whatever became of the answer it was made of."""
+
+    def applied(*excludes: str) -> ApplyResult:
+        with world.open() as project:
+            return project.apply(project.plan(excludes=excludes), hook=world.hook)
+
+    world.model = asked = Asked()
+    world.spec(VARIED.replace("SAY", "say"))
+    world.apply()
+    assert told(world) == []
+    with world.open() as project:
+        project.state.forget(['m.up["a,b","y,z",2]'])
+    world.spec(VARIED.replace("SAY", "tell"))
+    asked.refused = {"tell a,b"}
+    assert applied("m.down", "m.last").exit_code == ExitCode.FAILED_ITEMS
+    assert told(world) == []
+    applied("m.last")
+    lost = '1 row is missing: m.up["a,b","y,z",2] refused: not that'
+    assert told(world) == [f"m.down: {lost}", f"m.down#2: {lost}"]
+    world.apply()
+    assert [text.partition(":")[0] for text in told(world)] == ["m.down", "m.down#2", "m.last"]
+    assert len(world.texts("m.last")) == 2 * 7
