@@ -3,15 +3,23 @@
 import sqlite3
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import get_args
 
 from batchspec.ids import JobAddress
 from batchspec.messages import Outcome, Usage
 from batchspec.state.records import ConversationPhase, JobProgress
 
-_PROGRESS = """
-SELECT i.job, c.phase, c.outcome, COUNT(*)
-FROM items i JOIN conversations c ON c.id = i.conversation GROUP BY 1, 2, 3
-"""
+_PHASES: tuple[ConversationPhase, ...] = get_args(ConversationPhase)
+_OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+_COUNTS = (
+    *(f"c.phase = '{one}'" for one in _PHASES),
+    *(f"c.phase = 'final' AND c.outcome = '{one}'" for one in _OUTCOMES),
+)
+# In the order of an index: with phase and outcome in GROUP BY all items would be sorted in memory.
+_PROGRESS = f"""
+SELECT i.job, {", ".join(f"COUNT(*) FILTER (WHERE {one})" for one in _COUNTS)}
+FROM items i JOIN conversations c ON c.id = i.conversation GROUP BY i.job
+"""  # noqa: S608 - constants
 
 _SPENT_PER_JOB = """
 SELECT job, SUM(input_tokens), SUM(cached_tokens), SUM(output_tokens), SUM(reasoning_tokens),
@@ -55,11 +63,10 @@ class RecordedJobs:
         """Count the items of every job by phase and outcome."""
         phases: dict[int, dict[ConversationPhase, int]] = {}
         outcomes: dict[int, dict[Outcome, int]] = {}
-        for job, phase, outcome, n in self.db.execute(_PROGRESS):
-            counts = phases.setdefault(job, {})
-            counts[phase] = counts.get(phase, 0) + n
-            if outcome is not None and phase == "final":
-                outcomes.setdefault(job, {})[outcome] = n
+        for job, *counts in self.db.execute(_PROGRESS):
+            phases[job] = {one: n for one, n in zip(_PHASES, counts, strict=False) if n}
+            ends = zip(_OUTCOMES, counts[len(_PHASES) :], strict=True)
+            outcomes[job] = {one: n for one, n in ends if n}
         spent = {row[0]: row[1:] for row in self.db.execute(_SPENT_PER_JOB)}
         nothing = (0, 0, 0, 0, 0, 0, 0)
         rows = self.db.execute(
