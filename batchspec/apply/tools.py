@@ -26,6 +26,7 @@ from batchspec.errors import SpecError
 from batchspec.fingerprint import canonical_json
 from batchspec.ids import ConversationId, JobAddress
 from batchspec.messages import JsonObject, Outcome
+from batchspec.ports import Wire
 from batchspec.ports.providers import line_overhead
 from batchspec.reconcile.converse import after_tools
 from batchspec.state.events import ToolsRun
@@ -100,6 +101,7 @@ class _Stream:
         self._record = record
         self._open: dict[ConversationId, _Open] = {}
         self._ready: list[_Open] = []
+        self._contracts: dict[int, tuple[Wire, int]] = {}
         self._most = max(_OPEN, 4 * world.here.concurrency)
         self._changed = anyio.Event()
         self.memoised = False
@@ -247,6 +249,14 @@ class _Stream:
         same = ended.code in {None, local.desired.pure.get(call.name, b"").hex()}
         return done._replace(memo=key) if ended.good and same else done
 
+    def _shared(self, number: int) -> tuple[Wire, int]:
+        """Return the codec of a contract, and the bytes of a line of it beside the messages."""
+        if number not in self._contracts:
+            contract = self._world.store.contract(number)
+            wire = self._world.provider(contract.provider).wire(contract.endpoint)
+            self._contracts[number] = wire, line_overhead(wire, contract.at(2))
+        return self._contracts[number]
+
     async def _go_on(self) -> None:
         """Build the next turns from recorded results and commit them."""
         await self._record.write()
@@ -254,7 +264,10 @@ class _Stream:
 
         def build() -> ToolsRun:
             further = world.store.open_segment("requests")
-            following = [_next_turn(world, one, further.append) for one in ready]
+            following = [
+                _next_turn(world, one, self._shared(one.turn.contract), further.append)
+                for one in ready
+            ]
             final = sum(turn.outcome is not None for turn in following)
             event = ToolsRun(
                 job=self._job,
@@ -292,10 +305,10 @@ def _done(turn: ToolTurn, call: CallRecord, ended: Ended) -> CallDone:
     )
 
 
-def _next_turn(world: World, one: _Open, append: Callable[[bytes], Any]) -> NextTurn:
-    turn = one.turn
-    contract = world.store.contract(turn.contract)
-    wire = world.provider(contract.provider).wire(contract.endpoint)
+def _next_turn(
+    world: World, one: _Open, shared: tuple[Wire, int], append: Callable[[bytes], Any]
+) -> NextTurn:
+    turn, (wire, overhead) = one.turn, shared
     results: list[JsonObject] = []
     for call in turn.calls:
         ended = one.ended.get(call.position)
@@ -308,5 +321,5 @@ def _next_turn(world: World, one: _Open, append: Callable[[bytes], Any]) -> Next
     stored = world.store.body(turn.request).partition(b"\t")[0]
     assistant = wire.assistant(world.store.body(turn.reply))
     messages = canonical_json(after_tools(from_json(stored), assistant, results))
-    size = wire.size(messages) + line_overhead(wire, contract.at(2))
+    size = wire.size(messages) + overhead
     return NextTurn(turn.conversation, append(messages), size)
