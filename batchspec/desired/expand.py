@@ -53,8 +53,9 @@ class Expander:
         self._desired = desired
         self._fingerprint = Fingerprinter(desired.contract.canonical())
         self._scoped = sees_rows(desired)
-        self._encode = encoder(desired.job, desired.output.instructions, desired.root)
-        self._render = renderer(desired.job, desired.output.instructions, desired.root)
+        told, endpoint = desired.output.instructions, desired.contract.endpoint
+        self._encode = encoder(desired.job, told, desired.root, endpoint)
+        self._render = renderer(desired.job, told, desired.root, endpoint)
         self._validate: Callable[[Any], Any] | None = (
             None if row_type is None else row_type.__pydantic_validator__.validate_python
         )

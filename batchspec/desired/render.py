@@ -9,25 +9,33 @@ from batchspec.fingerprint import canonical_json
 from batchspec.messages import Message
 from batchspec.spec.embedding import EmbeddingJob, inputs
 from batchspec.spec.job import Job
-from batchspec.spec.prompt import PromptInvalid, Template, as_messages
+from batchspec.spec.prompt import PromptInvalid, Template, as_messages, refuse_long
+from batchspec.spec.result import MAX_CONTENT
 
 Part = Callable[[Any], str | list[Message]]
 """From a row (a dict, or the `row_type`) to a text or to messages."""
 Encode = Callable[[Any], bytes]
+RESPONSES = "/v1/responses"
+"""The endpoint whose messages of the system may hold images and documents too."""
 
 
-def renderer(job: Job, told: str | None = None, root: str = "") -> Callable[[Any], Any]:
+def renderer(
+    job: Job, told: str | None = None, root: str = "", endpoint: str = RESPONSES
+) -> Callable[[Any], Any]:
     """Return the function from a row to its messages, or to its input, for people to read.
 
     Args:
         job: Whose instructions and prompt are rendered.
         root: Where the paths of files in prompts begin.
         told: What the output mode adds to the system message.
+        endpoint: Says whose messages may hold images and documents.
     """
     if isinstance(job, EmbeddingJob):
         return inputs(job)
-    prompt = _part(job.prompt, job, root)
-    instructions = _part(job.instructions, job, root) if job.instructions is not None else None
+    prompt = _part(job.prompt, job, root, endpoint)
+    instructions = (
+        _part(job.instructions, job, root, endpoint) if job.instructions is not None else None
+    )
 
     def render(row: Any) -> list[Message]:
         system = _messages(instructions(row), "system") if instructions else []
@@ -37,36 +45,37 @@ def renderer(job: Job, told: str | None = None, root: str = "") -> Callable[[Any
     return render
 
 
-def encoder(job: Job, told: str | None = None, root: str = "") -> Encode:
+def encoder(job: Job, told: str | None = None, root: str = "", endpoint: str = RESPONSES) -> Encode:
     """Return the function from a row to the canonical JSON of its messages.
 
-    The bytes are those of `canonical_json(renderer(job, told, root)(row))`, put together from
+    The bytes are those of `canonical_json(renderer(…)(row))`, put together from
     fragments: a dict per message would cost more than the rest of the work on a row.
     """
     if isinstance(job, EmbeddingJob):
         return _input_encoder(job)
     if told is not None:
-        return _told_encoder(job, root, told)
-    user = _fragment(_part(job.prompt, job, root), "user")
+        return _told_encoder(job, root, told, endpoint)
+    user = _fragment(_part(job.prompt, job, root, endpoint), "user")
     if job.instructions is None:
         return lambda row: b"[" + user(row) + b"]"
-    system = _fragment(_part(job.instructions, job, root), "system")
+    system = _fragment(_part(job.instructions, job, root, endpoint), "system")
     if isinstance(job.instructions, str) and Template(job.instructions).constant is not None:
         head = b"[" + system(None) + b","
         return lambda row: head + user(row) + b"]"
     return lambda row: b"[" + system(row) + b"," + user(row) + b"]"
 
 
-def _told_encoder(job: Job, root: str, told: str) -> Encode:
+def _told_encoder(job: Job, root: str, told: str, endpoint: str) -> Encode:
     """Return `encoder` for a job whose output mode adds to the system message."""
     constant = None
     if isinstance(job.instructions, str):
         constant = Template(job.instructions).constant
-    if not isinstance(job.prompt, str) or (job.instructions is not None and not constant):
-        render = renderer(job, told, root)
+    long = len(constant or "") + len(told) > MAX_CONTENT - 2
+    if not isinstance(job.prompt, str) or (job.instructions is not None and not constant) or long:
+        render = renderer(job, told, root, endpoint)
         return lambda row: canonical_json(render(row))
     head = canonical_json(_with(_messages(constant, "system") if constant else [], told))[:-1]
-    user = _fragment(_part(job.prompt, job, root), "user")
+    user = _fragment(_part(job.prompt, job, root, endpoint), "user")
     return lambda row: b"%s,%s]" % (head, user(row))
 
 
@@ -75,7 +84,9 @@ def _with(messages: list[Message], told: str) -> list[Message]:
     first = messages[0] if messages else None
     if first is None or first["role"] != "system" or not isinstance(first["content"], str):
         return [{"role": "system", "content": told}, *messages]
-    return [{**first, "content": f"{first['content']}\n\n{told}"}, *messages[1:]]
+    content = f"{first['content']}\n\n{told}"
+    refuse_long(content, "The instructions, with the schema of the output,")
+    return [{**first, "content": content}, *messages[1:]]
 
 
 def _input_encoder(job: EmbeddingJob) -> Encode:
@@ -90,13 +101,16 @@ def _input_encoder(job: EmbeddingJob) -> Encode:
     return encode
 
 
-def _part(given: Any, job: Job, root: str) -> Part:
+def _part(given: Any, job: Job, root: str, endpoint: str) -> Part:
     if isinstance(given, str):
         return Template(given).compile(job.row_type)
+    only_text = ("assistant",) if endpoint == RESPONSES else ("assistant", "system", "tool")
 
     def call(row: Any) -> str | list[Message]:
         result = given(row)
-        return result if isinstance(result, str) else as_messages(result, Attaching(root))
+        if isinstance(result, str):
+            return result
+        return as_messages(result, Attaching(root), only_text)
 
     return call
 
@@ -104,7 +118,7 @@ def _part(given: Any, job: Job, root: str) -> Part:
 def _messages(part: str | list[Message], role: str) -> list[Message]:
     if not isinstance(part, str):
         return part
-    _refuse_empty(part, role)
+    _refuse_size(part, role)
     return [{"role": "user" if role == "user" else "system", "content": part}]
 
 
@@ -115,14 +129,15 @@ def _fragment(part: Part, role: str) -> Encode:
         text = part(row)
         if not isinstance(text, str):
             return canonical_json(text)[1:-1]
-        if not text:
-            _refuse_empty(text, role)
+        if not 0 < len(text) <= MAX_CONTENT:
+            _refuse_size(text, role)
         return b'{"content":' + encode_basestring(text).encode("utf-8", "replace") + tail
 
     return encode
 
 
-def _refuse_empty(text: str, role: str) -> None:
+def _refuse_size(text: str, role: str) -> None:
+    what = "The prompt" if role == "user" else "The instructions"
     if not text:
-        what = "prompt" if role == "user" else "instructions"
-        raise PromptInvalid(f"The {what} came out empty; there is nothing to ask.")
+        raise PromptInvalid(f"{what} came out empty; there is nothing to ask.")
+    refuse_long(text, what)

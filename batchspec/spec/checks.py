@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from batchspec.spec import rows as row_sources
 from batchspec.spec.model import parse_model
 from batchspec.spec.output.declared import output_problems
-from batchspec.spec.prompt import PromptInvalid, Template
+from batchspec.spec.prompt import PromptInvalid, Template, refuse_long
 from batchspec.spec.settings import setting_problems
 from batchspec.spec.shapes import is_list, is_mapping
 from batchspec.spec.suggest import did_you_mean
@@ -104,7 +104,7 @@ def template_or_function(name: str) -> Check:
     def check(value: Any) -> Iterable[str]:
         if isinstance(value, str):
             try:
-                Template(value)
+                refuse_long(Template(value).constant or "", "The text")
             except PromptInvalid as error:
                 yield f"`{name}`: {error}"
         elif not callable(value):

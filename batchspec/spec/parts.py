@@ -18,6 +18,8 @@ from batchspec.spec.shapes import is_list, is_mapping
 Detail = Literal["auto", "low", "high"]
 MOST_BYTES = 50_000_000
 """Of all files of one request together: what OpenAI documents, for images and for PDF files."""
+ATTACHED = frozenset({"image_url", "file", "input_audio"})
+"""Types of the parts that are no text, as chat completions call them."""
 PDF = "application/pdf"
 IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 _URLS = ("http://", "https://", "data:")

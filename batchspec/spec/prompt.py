@@ -9,7 +9,7 @@ the like as their ISO text.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -21,7 +21,8 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from batchspec.messages import JsonObject, Message
-from batchspec.spec.parts import Attachment, text_part
+from batchspec.spec.parts import ATTACHED, Attachment, text_part
+from batchspec.spec.result import MAX_CONTENT
 from batchspec.spec.shapes import is_list, is_mapping
 from batchspec.spec.suggest import did_you_mean
 
@@ -127,12 +128,15 @@ Attach = Callable[[Attachment | Mapping[str, Any]], JsonObject]
 """Reads an attachment and returns it as a part; one that is a part already is looked at."""
 
 
-def as_messages(result: Any, attach: Attach) -> list[Message]:
+def as_messages(
+    result: Any, attach: Attach, only_text: Collection[str] = ("assistant",)
+) -> list[Message]:
     """Return what a prompt function gave as neutral messages.
 
     Args:
         result: A text, a list of messages, or a list of the parts of one message.
         attach: Turns images and documents into parts.
+        only_text: Roles whose messages hold no image and no document.
 
     Raises:
         PromptInvalid: It is none of them.
@@ -148,7 +152,7 @@ def as_messages(result: Any, attach: Attach) -> list[Message]:
         )
     if _is_part(result[0]):
         return [{"role": "user", "content": _as_parts(result, attach)}]
-    return [_as_message(message, attach) for message in result]
+    return [_as_message(message, attach, only_text) for message in result]
 
 
 def _is_part(given: Any) -> bool:
@@ -165,9 +169,13 @@ def _as_parts(given: Sequence[Any], attach: Attach) -> list[JsonObject]:
 
 def _as_part(given: Any, attach: Attach) -> JsonObject:
     if isinstance(given, str):
+        refuse_long(given, "A text of a message")
         return text_part(given)
     if _is_part(given):
-        return attach(given)
+        part = attach(given)
+        if isinstance(text := part.get("text"), str):
+            refuse_long(text, "A text of a message")
+        return part
     raise PromptInvalid(
         "A part of a message is a text, an Image, a Document or a dict with a `type`;"
         f" got {given!r:.80}."
@@ -178,7 +186,24 @@ _MESSAGE_FIELDS = frozenset(Message.__annotations__)
 _ROLES = ("system", "user", "assistant", "tool")
 
 
-def _as_message(given: Any, attach: Attach) -> Message:
+def refuse_long(text: str, what: str) -> None:
+    """Refuse a text that no provider takes.
+
+    Args:
+        text: Of one message, or of one of its parts.
+        what: It is called in a sentence.
+
+    Raises:
+        PromptInvalid: It has more than `MAX_CONTENT` characters.
+    """
+    if len(text) > MAX_CONTENT:
+        raise PromptInvalid(
+            f"{what} came out with {len(text):_} characters; a text of a message may have"
+            f" {MAX_CONTENT:_}. Shorten it, or make several messages or rows of it."
+        )
+
+
+def _as_message(given: Any, attach: Attach, only_text: Collection[str]) -> Message:
     message: JsonObject
     if isinstance(given, Mapping):
         message = dict(cast("Mapping[str, Any]", given))
@@ -202,9 +227,24 @@ def _as_message(given: Any, attach: Attach) -> Message:
         raise PromptInvalid(
             f"The content of a message is a text or a list of parts; got {content!r:.80}."
         )
-    if not isinstance(content, str | None):
-        message["content"] = _as_parts(cast("Sequence[Any]", content), attach)
+    if isinstance(content, str):
+        refuse_long(content, "A message")
+    elif content is not None:
+        parts = _as_parts(cast("Sequence[Any]", content), attach)
+        if message["role"] in only_text:
+            _refuse_attached(message["role"], parts)
+        message["content"] = parts
     return cast("Message", message)
+
+
+def _refuse_attached(role: str, parts: Iterable[JsonObject]) -> None:
+    """Refuse what a provider takes from a user only."""
+    for part in parts:
+        if part.get("type") in ATTACHED:
+            raise PromptInvalid(
+                f"A message of the {role} holds texts only, and there is a part of the type"
+                f" {part['type']!r} in it. Put it into a message of the user."
+            )
 
 
 def _parse(text: str) -> list[tuple[str, str | None, str | None, str | None]]:

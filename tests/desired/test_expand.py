@@ -4,6 +4,7 @@
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,13 +14,15 @@ from pydantic import BaseModel
 
 from batchspec.desired.expand import DesiredRow, Expander, SourceRow
 from batchspec.desired.graph import DesiredJob
-from batchspec.errors import Diagnostic, Source
+from batchspec.errors import Diagnostic, Source, SpecError
 from batchspec.fingerprint import Fingerprinter, canonical_json
 from batchspec.ids import JobAddress
 from batchspec.messages import Contract
 from batchspec.spec import rows
 from batchspec.spec.job import Job
-from batchspec.spec.output import output_mode
+from batchspec.spec.output import PromptedOutput, output_mode
+from batchspec.spec.parts import Document, Image
+from batchspec.spec.result import MAX_CONTENT
 
 
 class Ticket(BaseModel):
@@ -196,3 +199,75 @@ def test_rows_stream() -> None:
 
     next(iter(Expander(desired()).expand(source())))
     assert seen == [1]
+
+
+LONG = "x" * (MAX_CONTENT + 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        ({}, "The prompt"),
+        ({"prompt": lambda row: row["text"]}, "The prompt"),
+        ({"prompt": lambda row: [{"role": "user", "content": row["text"]}]}, "A message"),
+        ({"prompt": lambda row: ["Look:", row["text"]]}, "A text of a message"),
+        ({"prompt": lambda row: [{"type": "text", "text": row["text"]}]}, "A text of a message"),
+        ({"prompt": "hi", "instructions": "{text}"}, "The instructions"),
+        ({"prompt": "hi", "instructions": lambda row: row["text"]}, "The instructions"),
+    ],
+)
+def test_a_text_that_no_provider_takes_is_told_with_its_row(
+    arguments: dict[str, Any], what: str
+) -> None:
+    fits = SourceRow("fits", {"text": LONG[:MAX_CONTENT]}, 4, "d.jsonl")
+    found, row = expand(desired(**arguments), [SourceRow("k", {"text": LONG}, 3, "d.jsonl"), fits])
+    assert str(found).startswith(
+        f"d.jsonl:3: a.b: prompt cannot be rendered. Row 'k': {what} came out with 10_485_761"
+        " characters; a text of a message may have 10_485_760."
+    )
+    assert row.key == "fits"
+
+
+def test_instructions_grow_with_the_schema_that_is_told_in_them() -> None:
+    job = replace(desired(instructions=LONG[: MAX_CONTENT - 9]), output=output_mode(Ticket))
+    assert isinstance(expand(job, [SourceRow("k", {"text": "a"})])[0], DesiredRow)
+    told = replace(job, output=output_mode(PromptedOutput(Ticket)))
+    (found,) = expand(told, [SourceRow("k", {"text": "a"})])
+    assert "The instructions, with the schema of the output, came out with" in found.detail
+
+
+def test_a_template_that_is_too_long_by_itself_is_told_where_the_job_is() -> None:
+    with pytest.raises(SpecError, match="`instructions`: The text came out with 10_485_761"):
+        desired(instructions=LONG)
+
+
+PART = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+
+
+@pytest.mark.parametrize(
+    ("role", "endpoint", "refused"),
+    [
+        ("user", "/v1/chat/completions", False),
+        ("system", "/v1/chat/completions", True),
+        ("system", "/v1/responses", False),
+        ("tool", "/v1/chat/completions", True),
+        ("assistant", "/v1/chat/completions", True),
+        ("assistant", "/v1/responses", True),
+    ],
+)
+@pytest.mark.parametrize(
+    "part", [PART, Image("https://example.com/a.png"), Document(data=b"%PDF-")]
+)
+@pytest.mark.parametrize("where", ["prompt", "instructions"])
+def test_who_may_show_what_is_no_text(
+    role: str, endpoint: str, refused: bool, part: Any, where: str
+) -> None:
+    job = desired(**{where: lambda row: [{"role": role, "content": [row["text"], part]}]})
+    job = replace(job, contract=replace(job.contract, endpoint=endpoint))
+    (found,) = expand(job, [SourceRow("k", {"text": "look"}, 3, "d.jsonl")])
+    assert isinstance(found, Diagnostic) == refused
+    if refused:
+        assert str(found).startswith(
+            "d.jsonl:3: a.b: prompt cannot be rendered. Row 'k': A message of the"
+            f" {role} holds texts only"
+        )
