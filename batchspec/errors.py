@@ -4,12 +4,18 @@ Two families with different readers: `ModelRetry` is raised by users' code and r
 everything else is raised by us and read by people. The class says the exit code.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar, Literal
 
 Severity = Literal["error", "warning"]
+MOST_SAID = 10_000
+"""Characters of a reason that are kept and shown."""
+MOST_TOLD = 100_000
+"""Characters of what a model is told of a call or of an answer that was not accepted."""
+_ROOM = 48
+"""For the words that stand for what was left out."""
 
 
 class ExitCode(IntEnum):
@@ -70,6 +76,38 @@ class ModelRetry(Exception):  # noqa: N818 - the name pydantic-ai's users know
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+
+def shortened(text: str, most: int = MOST_SAID) -> str:
+    """Return a text of so many characters at most; one that is longer says how much it lacks."""
+    if len(text) <= most:
+        return text
+    kept = most - _ROOM
+    return f"{text[:kept]}… ({len(text) - kept:_} more characters)"
+
+
+def worded(error: BaseException) -> str:
+    """Return the kind and the words of what users' code raised, as text that can be stored.
+
+    Whatever its methods do, this raises nothing.
+    """
+    kind = _text(lambda: type(error).__name__) or "an exception"
+    said = _text(lambda: error)
+    return f"{kind}: {'(its text cannot be made)' if said is None else said}"
+
+
+def asked(retry: BaseException) -> str:
+    """Return what the model is told where `ModelRetry` was raised, as text that can be stored."""
+    said = _text(lambda: getattr(retry, "message", retry))
+    return "Try again." if said is None else shortened(said, MOST_TOLD)
+
+
+def _text(make: Callable[[], object]) -> str | None:
+    # Half a surrogate pair fits no column and no request.
+    try:
+        return str(make()).encode("utf-8", "replace").decode()
+    except (Exception, SystemExit):  # noqa: BLE001 - it is users' code too
+        return None
 
 
 class BatchspecError(Exception):

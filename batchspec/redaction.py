@@ -3,10 +3,12 @@
 import os
 import re
 
+from batchspec.errors import shortened, worded
+
 _SECRETS = re.compile(
     r"\b(?:sk|key)-[\w-]{6,}|(?i:bearer)\s+\S+"
     # In a URL: before the last @, as people do not always write a special character with %.
-    r"""|://[^/\s:@]*:[^\s'"]*@"""
+    r"""|://[^/\s:@]*:[^\s'"]{0,500}@"""
     r"""|(?i:\b(?:password|passwd|pwd)=)[^\s'"&;]+"""
 )
 _SECRET_NAMES = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
@@ -21,5 +23,8 @@ def redacted(text: str) -> str:
 
 
 def raised(error: BaseException) -> str:
-    """Return what users' code raised, in words that can be stored and shown."""
-    return redacted(f"{type(error).__name__}: {error}")
+    """Return what users' code raised, in words that can be stored and shown.
+
+    Secrets are blotted out before a long text is cut, so that none is cut in two.
+    """
+    return shortened(redacted(worded(error)))

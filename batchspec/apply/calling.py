@@ -14,7 +14,7 @@ from batchspec.apply.here import Here
 from batchspec.apply.processes import ProcessDied, Worker
 from batchspec.apply.threads import FunctionRaised
 from batchspec.apply.world import LocalJob
-from batchspec.errors import ModelRetry
+from batchspec.errors import ModelRetry, asked, shortened
 from batchspec.ids import JobAddress
 from batchspec.messages import JsonObject
 from batchspec.redaction import raised as raised_words
@@ -131,8 +131,9 @@ class Calling:
                 text, code = await self._attempt(prepared, positional)
                 return Ended(failed=False, text=text, attempts=attempt, good=True, code=code)
             except FunctionRaised as raised:
-                if isinstance(raised.error, ModelRetry):
-                    told = call_error(raised.error.message)
+                # By its own type: what it says of its class is users' code.
+                if issubclass(type(raised.error), ModelRetry):
+                    told = call_error(asked(raised.error))
                     return Ended(failed=False, text=told, attempts=attempt)
                 reason = _why(raised.error)
             except TimeoutError:
@@ -249,10 +250,11 @@ class RaisedElsewhere(Exception):  # noqa: N818 - reads as what happened
 
 
 def _why(error: BaseException) -> str:
-    if isinstance(error, RaisedElsewhere):
-        return f"raised {redacted(str(error))}"
-    if isinstance(error, PydanticSerializationError):
-        return f"returned what JSON cannot hold ({redacted(str(error))})"
-    if isinstance(error, ResultTooLong):
+    kind = type(error)
+    if issubclass(kind, RaisedElsewhere):
+        return f"raised {shortened(redacted(str(error)))}"
+    if issubclass(kind, PydanticSerializationError):
+        return f"returned what JSON cannot hold ({shortened(redacted(str(error)))})"
+    if issubclass(kind, ResultTooLong):
         return f"returned too much: {error}"
     return f"raised {raised_words(error)}"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from batchspec.apply.collect import stored_row
 from batchspec.apply.world import LocalJob, World
+from batchspec.errors import shortened
 from batchspec.ids import ConversationId, JobAddress
 from batchspec.messages import Outcome, Reply
 from batchspec.reconcile.settle import settle
@@ -70,8 +71,6 @@ def _verdict(
     if isinstance(settlement, Answered):
         return settlement.outcome, settlement.reason
     if isinstance(settlement, AskAgain) and stored.outcome != "exhausted":
-        return (
-            "failed",
-            f"The output is not accepted any more: {for_people(settlement.feedback)}",
-        )
+        told = f"The output is not accepted any more: {for_people(settlement.feedback)}"
+        return "failed", shortened(told)
     return stored.outcome, stored.reason

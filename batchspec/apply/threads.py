@@ -9,6 +9,8 @@ from typing import Any
 import anyio
 from anyio.from_thread import BlockingPortal
 
+from batchspec.errors import worded
+
 _END = object()
 
 
@@ -20,7 +22,7 @@ class FunctionRaised(Exception):  # noqa: N818 - reads as what happened
     """
 
     def __init__(self, error: BaseException) -> None:
-        super().__init__(str(error))
+        super().__init__(worded(error))
         self.error = error
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from batchspec.desired.expand import SourceRow
 from batchspec.errors import Diagnostic
 from batchspec.ids import Member, answer_key
+from batchspec.redaction import raised
 from batchspec.spec.origin import raise_site
 from batchspec.spec.rows import Collect, DerivedSource, OutputsOf
 
@@ -71,9 +72,9 @@ def _kept(
         try:
             if where is None or where(item):
                 yield item
-        except Exception as error:  # noqa: BLE001 - a user's function may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - users' code may raise anything
             yield Diagnostic(
                 summary="`where` failed",
-                detail=f"For item {key!r}: {type(error).__name__}: {error}.",
+                detail=f"For item {key!r}: {raised(error)}.",
                 source=raise_site(error) or source.source,
             )

@@ -6,7 +6,7 @@ A job may have ten million rows, so everything that is the same for all of them 
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, to_json
@@ -16,6 +16,7 @@ from batchspec.desired.render import encoder, renderer
 from batchspec.errors import Diagnostic, Source
 from batchspec.fingerprint import Fingerprinter
 from batchspec.ids import Fingerprint, member
+from batchspec.redaction import raised
 from batchspec.spec.origin import raise_site
 from batchspec.spec.prompt import PromptInvalid
 
@@ -72,7 +73,7 @@ class Expander:
             try:
                 messages = encode(validate(data) if validate else data)
                 row_json = to_json(data)
-            except Exception as error:  # noqa: BLE001 - a user's function may raise anything
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - users' code may raise anything
                 yield self._diagnose(row, error)
             else:
                 identity = fingerprint(messages, sample, key if scoped else None)
@@ -98,7 +99,7 @@ class Expander:
         source = found.source or self._desired.source
         return replace(found, address=self._desired.address, source=source)
 
-    def _diagnose(self, row: SourceRow, error: Exception) -> Diagnostic:
+    def _diagnose(self, row: SourceRow, error: BaseException) -> Diagnostic:
         summary, detail = self._explain(error)
         number = f" (row {row.line})" if row.file is None and row.line else ""
         return Diagnostic(
@@ -108,16 +109,17 @@ class Expander:
             address=self._desired.address,
         )
 
-    def _explain(self, error: Exception) -> tuple[str, str]:
-        if isinstance(error, PromptInvalid):
+    def _explain(self, error: BaseException) -> tuple[str, str]:
+        kind = type(error)  # what it says of its class is users' code
+        if issubclass(kind, PromptInvalid):
             return "prompt cannot be rendered", str(error)
-        if isinstance(error, PydanticSerializationError):
+        if issubclass(kind, PydanticSerializationError):
             return "row is not JSON", f"{error}."
         site = raise_site(error)
-        if isinstance(error, ValidationError) and site is None:
-            return "row does not fit its row_type", _validation(error)
+        if issubclass(kind, ValidationError) and site is None:
+            return "row does not fit its row_type", _validation(cast("ValidationError", error))
         at = f" ({self._short(site)})" if site else ""
-        return "prompt function failed", f"{type(error).__name__}: {str(error).rstrip('.')}{at}."
+        return "prompt function failed", f"{raised(error).rstrip('.')}{at}."
 
     def _short(self, site: Source) -> Source:
         return Source(site.file.removeprefix(self._desired.root), site.line)

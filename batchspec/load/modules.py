@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Any, TypeGuard
 
 from batchspec.errors import Diagnostic, Source
 from batchspec.ids import JobAddress
@@ -124,7 +125,7 @@ def _owned(
     places: dict[Job, list[tuple[str, str]]] = {}
     for stem, module in modules.items():
         for name, job in vars(module).items():
-            if isinstance(job, Job):
+            if _is_job(job):
                 places.setdefault(job, []).append((stem, name))
     owned: dict[JobAddress, Job] = {}
     found: list[Diagnostic] = []
@@ -137,17 +138,27 @@ def _owned(
     return owned, found
 
 
+def _is_job(value: object) -> TypeGuard[Job]:
+    # By its own type: a proxy says of its class what it likes, or raises.
+    return issubclass(type(value), Job)
+
+
+def _jobs_in(value: object) -> list[Job]:
+    try:
+        held: Any = list(value.values()) if is_mapping(value) else value
+        return [job for job in held if _is_job(job)] if is_list(held) else []
+    except Exception:  # noqa: BLE001 - users' objects may raise anything, also when looked at
+        return []
+
+
 def _held_elsewhere(
     stem: str, module: ModuleType, jobs: Mapping[JobAddress, Job]
 ) -> Iterator[Diagnostic]:
     """Warn of jobs in lists and dicts, which a person may believe to be resources."""
     known = set(jobs.values())
     for name, value in vars(module).items():
-        held = list(value.values()) if is_mapping(value) else value
-        if name.startswith("__") or not is_list(held):
-            continue
-        lost = [job for job in held if isinstance(job, Job) and job not in known]
-        if lost:
+        lost = [job for job in _jobs_in(value) if job not in known]
+        if lost and not name.startswith("__"):
             yield Diagnostic(
                 summary="jobs in a collection are not resources",
                 detail=f"{stem}.{name} holds {len(lost)} of them. Give each a variable of its own,"

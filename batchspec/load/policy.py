@@ -103,7 +103,7 @@ class _Reach:
         self._inside.add(id(thing))
         try:
             return self._form(thing)
-        except RecursionError:
+        except Exception:  # noqa: BLE001 - users' objects may raise anything, also when looked at
             return self._object(thing)
         finally:
             self._inside.discard(id(thing))
@@ -205,13 +205,13 @@ class _Reach:
         if chain[0] not in scope:
             return  # a local name, or a builtin
         value, used = scope[chain[0]], 1
-        while isinstance(value, ModuleType) and used < len(chain):
+        while _is(value, ModuleType) and used < len(chain):
             if not is_users(getattr(value, "__file__", None) or "<builtin>"):
                 return
             value, used = getattr(value, chain[used], None), used + 1
-        if isinstance(value, ModuleType | Job):
+        if _is(value, ModuleType, Job):
             return
-        defined = value if isinstance(value, type | FunctionType) else None
+        defined = value if _is(value, type, FunctionType) else None
         home = getattr(defined, "__module__", scope.get("__name__", ""))
         name = f"{home}:{'.'.join(chain[:used])}"
         if name not in self._seen:
@@ -219,6 +219,11 @@ class _Reach:
             form = self.form(value)
             if not (is_list(form) and form[0] in ("external", "object")):
                 self.found[name] = form
+
+
+def _is(thing: object, *kinds: type) -> bool:
+    """Tell of what kind a thing is by its own type: a proxy may say anything, or raise."""
+    return issubclass(type(thing), kinds)
 
 
 def _is_iterator(thing: object) -> TypeGuard[Iterator[Any]]:

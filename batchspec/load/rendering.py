@@ -29,7 +29,7 @@ def render_all(job: Job, rows: Iterable[Any], root: Path) -> list[Rendered]:
             # A copy, because a prompt function may change the row it is given.
             data = json.loads(json.dumps(row))
             return render(job.row_type.model_validate(data) if job.row_type else data)
-        except Exception:  # noqa: BLE001 - a user's function may raise anything
+        except (Exception, SystemExit):  # noqa: BLE001 - a user's function may raise anything
             return None
 
     return [attempt(row) for row in rows]

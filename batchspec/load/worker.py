@@ -5,6 +5,7 @@ come as the model wrote them and results leave as the model sees them, so nothin
 functions print goes to stderr.
 """
 
+import json
 import os
 import queue
 import signal
@@ -19,7 +20,7 @@ from typing import Any, BinaryIO, cast
 import anyio
 from pydantic_core import from_json, to_json
 
-from batchspec.errors import ModelRetry
+from batchspec.errors import ModelRetry, asked
 from batchspec.load.imports import Imports
 from batchspec.load.policy import Sources, code_of
 from batchspec.messages import JsonObject
@@ -57,7 +58,9 @@ def serve(root: str | None, folder: str | None) -> None:
     imports = Imports(Path(root), folder)() if root and folder else nullcontext()
     with imports:
         while True:
-            out.write(to_json(answer(from_json(lines.get()))) + b"\n")
+            # Not by Pydantic, which refuses half a surrogate pair.
+            told = json.dumps(answer(from_json(lines.get())), ensure_ascii=False)
+            out.write(told.encode("utf-8", "replace") + b"\n")
             out.flush()
 
 
@@ -87,9 +90,9 @@ def answer(request: JsonObject) -> JsonObject:
             result = anyio.run(awaited, result)
         return {"content": content(result)}
     except ModelRetry as retry:
-        return {"retry": str(retry.message)}
+        return {"retry": asked(retry)}
     except BaseException as error:  # noqa: BLE001 - it costs this call, never the process
-        return {"raised": raised(error).encode("utf-8", "replace").decode()}
+        return {"raised": raised(error)}
 
 
 def _found(module: str, name: str) -> Tool[..., Any]:

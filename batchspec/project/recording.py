@@ -5,11 +5,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json
-
 from batchspec.config import Settings
 from batchspec.errors import ConfigurationError, StateError
 from batchspec.messages import JsonObject
+from batchspec.providers.openai.lines import parse
 from batchspec.spec.shapes import is_mapping
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class FileRecorder:
             StateError: The file cannot be written.
         """
         try:
-            answer = from_json(line)
+            answer = parse(line)
         except ValueError:
             return  # nobody can replay it
         if not is_mapping(answer):

@@ -4,10 +4,10 @@ Pure functions of one item. `settle` never raises for what a provider or a model
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from batchspec.errors import ModelRetry
+from batchspec.errors import MOST_SAID, ModelRetry, asked, shortened, worded
 from batchspec.messages import LineError, Outcome, Reply
 from batchspec.spec.feedback import OutputInvalid, call_error, for_people
 from batchspec.spec.output import Candidate, OutputMode, TextMode, finished
@@ -44,10 +44,10 @@ class Judge:
     max_turns: int = 10
     tools: bool = False
     retries: int = 3
-    words: Callable[[BaseException], str] = lambda error: f"{type(error).__name__}: {error}"
+    words: Callable[[BaseException], str] = lambda error: shortened(worded(error))
 
 
-def settle(  # noqa: PLR0911, PLR0913 - a table of cases, and what a judgement depends on
+def settle(  # noqa: PLR0913 - what a judgement depends on
     result: Reply | LineError,
     judge: Judge,
     *,
@@ -66,6 +66,28 @@ def settle(  # noqa: PLR0911, PLR0913 - a table of cases, and what a judgement d
         output_retries: How often the model was asked again so far.
         context: Makes the `RunContext`, where one is wanted.
     """
+    settled = _settled(
+        result,
+        judge,
+        turn=turn,
+        attempts=attempts,
+        output_retries=output_retries,
+        context=context,
+    )
+    if isinstance(settled, Answered | SendAgain) and len(settled.reason or "") > MOST_SAID:
+        return replace(settled, reason=shortened(settled.reason or ""))
+    return settled
+
+
+def _settled(  # noqa: PLR0911, PLR0913 - a table of cases
+    result: Reply | LineError,
+    judge: Judge,
+    *,
+    turn: int,
+    attempts: int,
+    output_retries: int,
+    context: Callable[[], Any],
+) -> Settlement:
     if isinstance(result, LineError):
         return _settle_error(result, judge, attempts)
     if result.refusal is not None:
@@ -163,7 +185,7 @@ def _said_of(candidate: Candidate, judge: Judge, context: Callable[[], Any]) -> 
         if judge.check is not None:
             judge.check(output, given)
     except ModelRetry as error:
-        return mode.retry(error.message, candidate)
+        return mode.retry(asked(error), candidate)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it costs this item, never the job
         return mode.retry(f"{step} raised {judge.words(error)}", candidate)
     return None

@@ -4,7 +4,8 @@ A CSV has the columns `key`, `variant` and `sample` where the job has several, `
 each field of the rows, `output` (or `output.<field>` for each field of the outputs that are
 objects), then `outcome`, `reason`, `input_tokens`, `output_tokens`, `cost_usd`, `turns` and
 `grade`. Columns are those of *all* items, in the order in which they first appear, so the items are
-read twice; nested values are JSON.
+read twice; nested values are JSON. NaN and infinity, which JSON does not have, are null in JSON,
+and nothing as the value of a column.
 """
 
 import csv
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from io import TextIOWrapper
+from math import isfinite
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol, cast
 
@@ -262,9 +264,9 @@ def _cell(value: object) -> object:
     """Return a value as CSV has it: text as it is, nothing as nothing, the rest as JSON."""
     if type(value) is str or type(value) is int:
         return value
-    if value is None:
+    if value is None or (type(value) is float and not isfinite(value)):
         return ""
-    return to_json(value).decode()
+    return to_json(value, inf_nan_mode="null").decode()
 
 
 # --- where to ----------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """Answers as Parquet, written with polars in row groups, so that nothing holds all items.
 
 The columns are those of a CSV, typed; see `results.export`. A column of whole numbers, numbers,
-booleans or texts has that type; nested values, and values of several kinds, are JSON text. Vectors
-are arrays of 32-bit floats. Columns and their types are those of *all* items, so the items are read
-twice.
+booleans or texts has that type; nested values, and values of several kinds, are JSON text, which
+has null for NaN and infinity; a column of numbers holds them as they are. Vectors are arrays of
+32-bit floats. Columns and their types are those of *all* items, so the items are read twice.
 """
 
 import importlib
@@ -152,7 +152,7 @@ class _Column:
             return float(value)
         if self.kind in _TYPED:
             return None
-        return value if isinstance(value, str) else to_json(value).decode()
+        return value if isinstance(value, str) else to_json(value, inf_nan_mode="null").decode()
 
 
 def _kind(value: object) -> Kind:

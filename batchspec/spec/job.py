@@ -15,7 +15,7 @@ from batchspec.spec.context import takes_context
 from batchspec.spec.model import is_embedding_model
 from batchspec.spec.origin import call_site, calling_module
 from batchspec.spec.output import OutputMode, output_mode
-from batchspec.spec.output.members import awaited
+from batchspec.spec.result import completed
 from batchspec.spec.rows import JUDGED, RowSource
 from batchspec.spec.settings import Settings, body_settings
 from batchspec.spec.tool import Tool
@@ -264,6 +264,6 @@ def validated(job: Job, value: Any, context: Any) -> Any:
     """
     for validator in job.output_validators:
         given = (context, value) if takes_context(validator) else (value,)
-        result = awaited(validator(*given))
+        result = completed(validator(*given))
         value = value if result is None else result
     return value

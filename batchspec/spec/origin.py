@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType, FrameType
+from typing import cast
 
 from batchspec.errors import Source
 
@@ -35,8 +36,10 @@ def calling_module() -> str | None:
 
 def raise_site(error: BaseException) -> Source | None:
     """Return the innermost line of the user's own code an exception passed through."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return Source(error.filename, error.lineno)
+    if issubclass(type(error), SyntaxError):  # what it says of its class is users' code
+        unread = cast("SyntaxError", error)
+        if unread.filename:
+            return Source(unread.filename, unread.lineno)
     found = None
     trace = error.__traceback__
     while trace is not None:

@@ -1,5 +1,6 @@
 """Every class of answer, and what becomes of the item."""
 
+import json
 from typing import Any, Literal
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from batchspec.errors import ModelRetry
+from batchspec.errors import MOST_SAID, MOST_TOLD, ModelRetry
 from batchspec.messages import LineError, LineErrorKind, Reply, ToolCall
 from batchspec.reconcile.settle import Judge, settle
 from batchspec.spec.output import (
@@ -266,3 +267,43 @@ def test_whatever_comes_is_settled(
         assert attempts + 1 < judge.retries
     if isinstance(found, AskAgain | CallTools):
         assert turn < judge.max_turns
+
+
+LONG = "y" * 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("result", "judge"),
+    [
+        (Reply(None, refusal=LONG), TEXT),
+        (LineError("rejected", "bad", LONG), TEXT),
+        (LineError("rejected", LONG, ""), TEXT),
+        (LineError("lost", "gone", LONG), TEXT),
+        (LineError("retryable", "slow", LONG), TEXT),
+        (Reply(f'{{"queue": "{LONG}"}}'), Judge(TYPED.output, output_retries=0)),
+        (Reply(f'{{"queue": "{LONG}"}}'), Judge(TYPED.output, max_turns=1)),
+    ],
+)
+def test_a_reason_has_an_end_and_says_what_it_lacks(
+    result: Reply | LineError, judge: Judge
+) -> None:
+    settled = judged(result, judge)
+    assert isinstance(settled, Answered | SendAgain)
+    assert len(settled.reason or "") <= MOST_SAID
+    assert (settled.reason or "").endswith(" more characters)")
+
+
+@pytest.mark.parametrize("one", ['"sales"', f'"{"y" * 90_000}"', f'"{LONG}"', "NaN"])
+@pytest.mark.parametrize("many", [2, 200_000])
+def test_feedback_has_an_end_and_is_json_to_it(one: str, many: int) -> None:
+    many = many if len(one) < 10 else 2
+    for judge in (Judge(output_mode([ToolOutput(list[int])])), Judge(output_mode(list[int]))):
+        name, wrapped = ("final_result", "response") if judge.output.tools else ("", "response")
+        text = f'{{"{wrapped}": [{", ".join([one] * many)}]}}'
+        call = (ToolCall("c", name, text),) if name else ()
+        settled = judged(Reply(None if name else text, tool_calls=call), judge)
+        assert isinstance(settled, AskAgain)
+        told = settled.answers[0].content if name else settled.feedback
+        array = json.loads(told, parse_constant=pytest.fail)["error"] if name else told
+        assert MOST_TOLD // 2 < len(told) <= MOST_TOLD + 200 or len(one) * many < MOST_TOLD
+        assert ("more errors" in str(array)) == (len(one) * many > MOST_TOLD)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -204,3 +205,17 @@ def test_a_missing_folder_is_told(tmp_path: Path) -> None:
     file = replacing(tmp_path / "nowhere" / "a.csv")
     with pytest.raises(BatchspecError, match="cannot be written: No such file"):
         file.__enter__()
+
+
+def test_what_is_no_number_is_null_in_json_and_nothing_in_a_column() -> None:
+    output = {"x": math.nan, "deep": {"x": [math.inf, 1.5]}, "name": "NaN"}
+    item = Answered(key="a", row={"r": -math.inf, "s": [math.nan]}, output=output)
+    line = json.loads(_exported("jsonl", item), parse_constant=pytest.fail)
+    assert (line["row"], line["output"]) == (
+        {"r": None, "s": [None]},
+        {"x": None, "deep": {"x": [None, 1.5]}, "name": "NaN"},
+    )
+    (found,) = _table(item)
+    assert (found["row.r"], found["row.s"]) == ("", "[null]")
+    assert (found["output.x"], found["output.deep"]) == ("", '{"x":[null,1.5]}')
+    assert found["output.name"] == "NaN"

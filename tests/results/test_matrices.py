@@ -233,3 +233,14 @@ def test_neither_extra_is_loaded_before_it_is_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_column_of_json_has_none_of_what_json_does_not_have() -> None:
+    deep = {"x": [float("nan"), float("inf"), 1.5]}
+    found = frame(
+        Answered(key="a", output={"deep": deep, "x": float("nan"), "any": float("nan")}),
+        Answered(key="b", output={"deep": None, "x": 1.5, "any": "text"}),
+    )
+    assert found["output.deep"].to_list() == ['{"x":[null,null,1.5]}', None]
+    assert found["output.any"].to_list() == ["null", "text"]
+    assert str(found["output.x"].to_list()) == "[nan, 1.5]"

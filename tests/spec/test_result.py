@@ -1,5 +1,6 @@
 """What a tool returned, as the model is told it."""
 
+import math
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -31,6 +32,14 @@ class Order(BaseModel):
     at: date
 
 
+class Loose(BaseModel, ser_json_inf_nan="constants"):
+    x: float
+
+
+ROUND: list[Any] = []
+ROUND.append(ROUND)
+
+
 def numbers() -> Iterator[int]:
     yield from (1, 2)
 
@@ -58,13 +67,23 @@ def numbers() -> Iterator[int]:
         (Order(no=1, at=date(2026, 1, 2)), '{"no":1,"at":"2026-01-02"}'),
         ([Order(no=1, at=date(2026, 1, 2))], '[{"no":1,"at":"2026-01-02"}]'),
         (numbers(), "[1,2]"),
+        (math.nan, "null"),
+        ({"a": [math.inf, -math.inf], "b": Loose(x=math.nan)}, '{"a":[null,null],"b":{"x":null}}'),
+        (Loose(x=math.nan), '{"x":null}'),
+        ("cut \ud83d", "cut ?"),
+        ({"a": ["cut \ud83d", math.nan]}, '{"a":["cut ?",null]}'),
+        ({"a": (part for part in ["whole", "cut \ud83d"])}, '{"a":["whole","cut ?"]}'),
     ],
 )
 def test_any_result_that_json_can_hold_is_told(result: Any, told: str) -> None:
     assert content(result) == told
 
 
-@pytest.mark.parametrize("result", [object(), {"a": object()}, lambda: 1], ids=["a", "b", "c"])
+@pytest.mark.parametrize(
+    "result",
+    [object(), {"a": object()}, lambda: 1, [ROUND], {"\ud83d": 1}],
+    ids=["a", "b", "c", "round", "half"],
+)
 def test_what_json_cannot_hold_is_an_error(result: Any) -> None:
     with pytest.raises(PydanticSerializationError):
         content(result)

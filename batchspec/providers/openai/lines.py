@@ -12,6 +12,7 @@ from typing import Any, Final, TypeGuard
 
 from pydantic_core import from_json, to_json
 
+from batchspec.errors import shortened
 from batchspec.messages import JsonObject, Line, LineError, Reply
 
 _RETRYABLE = {0, 408, 409, 429}
@@ -94,8 +95,8 @@ def body_of(response: Mapping[str, Any]) -> Any:
 
 
 def blot(text: str) -> str:
-    """Return a provider's words without keys, and as text that can be stored."""
-    return _SECRET.sub("sk-…", text.encode("utf-8", "replace").decode())
+    """Return a provider's words without keys, as text that can be stored, and not without end."""
+    return shortened(_SECRET.sub("sk-…", text.encode("utf-8", "replace").decode()))
 
 
 def count(value: object) -> int:

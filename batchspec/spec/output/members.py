@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, is_dataclass
 from functools import cached_property, partial
 from types import NoneType
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from typing_extensions import is_typeddict
 
 from batchspec.spec.context import takes_context
+from batchspec.spec.result import completed
 from batchspec.spec.shapes import is_list
 from batchspec.spec.tool import Tool
 
@@ -96,29 +97,12 @@ class Unfinished:
             Exception: Whatever else it raises.
         """
         before = (context,) if self.takes_context else ()
-        return awaited(self.function(*before, *self.arguments, **self.keywords))
+        return completed(self.function(*before, *self.arguments, **self.keywords))
 
 
 def finished(value: Any, context: Any) -> Any:
     """Return an output after its function, if it has one."""
     return value.finish(context) if isinstance(value, Unfinished) else value
-
-
-def awaited(result: Any) -> Any:
-    """Return what a function returned, after waiting for it where it is `async`."""
-    if not inspect.isawaitable(result):
-        return result
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
-
-    import anyio  # noqa: PLC0415 - most specs do without
-
-    # A thread of its own: results may be read from within a loop, as in a notebook.
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(anyio.run, _wait, result).result()
-
-
-async def _wait(result: Awaitable[Any]) -> Any:
-    return await result
 
 
 def text_member(function: Callable[..., Any]) -> Callable[[str], Unfinished]:
