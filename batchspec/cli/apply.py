@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchspec.cli.durations import lock_options
-from batchspec.cli.grades import mean_grades
 from batchspec.cli.scope import Scope, scope_options
 from batchspec.cli.selection import refuse_wishes, selection_options
 from batchspec.cli.views.apply import ask, show_failures, show_result, tell_plan, tell_result
@@ -84,15 +83,14 @@ def apply(  # noqa: PLR0913 - one argument per option
                 ask(plan)
             with watching(events) as view:
                 result = project.apply(plan, hook=view, detach=detach, max_cost=max_cost)
-            grades = mean_grades(project, result.jobs) if result.done else {}
     except BatchspecError as error:
         if events:
             tell_error(events, error)
         raise
     if events:
-        tell_result(events, result, grades)
+        tell_result(events, result)
     else:
-        show_result(result, grades, flags=scope.flags)
+        show_result(result, flags=scope.flags)
     return result.exit_code
 
 
@@ -116,7 +114,7 @@ def _finish(
     else:
         return ExitCode.DONE
     if events:
-        tell_result(events, result, {})
+        tell_result(events, result)
     else:
         show_failures(result)
     return result.exit_code

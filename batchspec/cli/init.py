@@ -11,7 +11,7 @@ from batchspec.cli.views.init import show_created
 from batchspec.errors import BatchspecError, UsageError
 
 TEMPLATES = Path(__file__).parent / "templates"
-NAMES = ("hello", "classify", "tools", "generate")
+NAMES = ("hello", "classify", "tools", "generate", "compare")
 _COMMON = "common"
 _SUFFIX = ".tmpl"
 """Keeps linters, import machinery and build tools away from the files."""

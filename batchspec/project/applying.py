@@ -32,6 +32,7 @@ from batchspec.ports import (
 from batchspec.project.accounts import bindings
 from batchspec.project.budget import Ceiling, RunBudget, of_jobs
 from batchspec.project.expanding import AS_RECORDED, Expanding
+from batchspec.project.grading import graded
 from batchspec.project.jobs import max_tokens
 from batchspec.project.values import ApplyResult
 from batchspec.project.wiring import Connections
@@ -142,7 +143,7 @@ class Applying:
         ended = loop.jobs
         if loop.signals:  # it may have ended before they were counted
             ended = await anyio.to_thread.run_sync(store.progress)
-        return ApplyResult(
+        result = ApplyResult(
             jobs=tuple(job for job in ended if not job.removed),
             waiting=tuple(loop.world.waiting),
             signal=loop.signals[0] if loop.signals else None,
@@ -153,6 +154,7 @@ class Applying:
             left=tuple(self._expanding.left),
             missing=await anyio.to_thread.run_sync(self._project.missing),
         )
+        return await anyio.to_thread.run_sync(graded, self._project, store, result)
 
     def _progress(self) -> tuple[JobProgress, ...]:
         with self._project.reader() as reader:

@@ -188,6 +188,28 @@ class JobTools:
     conversations: int
 
 
+@dataclass(frozen=True, slots=True)
+class MeanGrade:
+    """The mean of some items' grades; an item without a grade does not count.
+
+    Attributes:
+        mean: Of the grades.
+        items: How many have one.
+        low: Lower end of the confidence interval (95 %); None: nobody can tell.
+        high: Upper end.
+    """
+
+    mean: float
+    items: int
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.mean:.3g}"
+        return f"{self.mean:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobProgress:
     """How far a job is; the numbers count items."""
@@ -203,6 +225,9 @@ class JobProgress:
     turns: int = 0
     """Replies received so far."""
     removed: bool = False
+    grade: MeanGrade | None = None
+    """As the last apply that came to its end found it; None: it grades nothing, or there are newer
+    answers."""
 
     @property
     def final(self) -> int:

@@ -1,5 +1,6 @@
 """The jobs on record, as readers and the writer see them."""
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from decimal import Decimal
@@ -7,7 +8,7 @@ from typing import get_args
 
 from batchspec.ids import JobAddress
 from batchspec.messages import Outcome, Usage
-from batchspec.state.records import ConversationPhase, JobProgress
+from batchspec.state.records import ConversationPhase, JobProgress, MeanGrade
 
 _PHASES: tuple[ConversationPhase, ...] = get_args(ConversationPhase)
 _OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
@@ -20,6 +21,15 @@ _PROGRESS = f"""
 SELECT i.job, {", ".join(f"COUNT(*) FILTER (WHERE {one})" for one in _COUNTS)}
 FROM items i JOIN conversations c ON c.id = i.conversation GROUP BY i.job
 """  # noqa: S608 - constants
+
+# A grade counts as long as no item got another answer since.
+_JOBS = """
+SELECT j.id, j.address, l.provider || ':' || l.model, j.removed,
+  CASE WHEN j.grade NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM conversations c CROSS JOIN items i ON i.conversation = c.id
+    WHERE c.settled > 0 AND c.settled > j.graded AND i.job = j.id) THEN j.grade END
+FROM jobs j JOIN contracts c ON c.id = j.contract JOIN lanes l ON l.id = c.lane ORDER BY j.id
+"""
 
 _SPENT_PER_JOB = """
 SELECT job, SUM(input_tokens), SUM(cached_tokens), SUM(output_tokens), SUM(reasoning_tokens),
@@ -69,10 +79,6 @@ class RecordedJobs:
             outcomes[job] = {one: n for one, n in ends if n}
         spent = {row[0]: row[1:] for row in self.db.execute(_SPENT_PER_JOB)}
         nothing = (0, 0, 0, 0, 0, 0, 0)
-        rows = self.db.execute(
-            "SELECT j.id, j.address, l.provider || ':' || l.model, j.removed FROM jobs j "
-            "JOIN contracts c ON c.id = j.contract JOIN lanes l ON l.id = c.lane ORDER BY j.id"
-        )
         return [
             JobProgress(
                 address=JobAddress(address),
@@ -84,7 +90,8 @@ class RecordedJobs:
                 cost=None if used[5] else Decimal(str(used[4] or 0)),
                 turns=used[6],
                 removed=bool(removed),
+                grade=MeanGrade(**json.loads(grade)) if grade else None,
             )
-            for job, address, model, removed in rows
+            for job, address, model, removed, grade in self.db.execute(_JOBS)
             for used in (spent.get(job, nothing),)
         ]

@@ -45,7 +45,7 @@ from batchspec.state.housekeeping import (
     StateReplaced,
 )
 from batchspec.state.machine import conversation_phase, evolve
-from batchspec.state.records import BatchRecord, LeaseRecord
+from batchspec.state.records import BatchRecord, LeaseRecord, MeanGrade
 from batchspec.state.settlement import Answered
 from batchspec.state.stored import (
     CallDone,
@@ -63,7 +63,7 @@ from batchspec.store.intents import intend
 from batchspec.store.recorded import RecordedState
 from batchspec.store.refingerprint import Compute, refingerprint
 from batchspec.store.rejudging import collect_verdicts, record_verdicts
-from batchspec.store.rows import INSERT_DOUBLE, UPDATE_BATCH, batch_values
+from batchspec.store.rows import INSERT_DOUBLE, SERIAL, UPDATE_BATCH, batch_values
 from batchspec.store.schema import immediate
 from batchspec.store.segments import segment_path, sync_folder
 
@@ -237,6 +237,15 @@ class StateStore(RecordedState):
             self.journal(recorded)
         self.db.execute("DROP TABLE temp.verdicts")
         return recorded
+
+    def keep_grades(self, grades: Mapping[JobAddress, MeanGrade]) -> None:
+        """Keep the mean grades of jobs, all there are, until there are newer answers."""
+        with self.transaction() as db:
+            db.execute("UPDATE jobs SET grade = NULL")
+            db.executemany(
+                f"UPDATE jobs SET grade = ?, graded = {SERIAL} WHERE address = ?",  # noqa: S608 - constant
+                [(json.dumps(asdict(grade)), job) for job, grade in grades.items()],
+            )
 
     def tool_turns(
         self, job: JobAddress, limit: int, but: Iterable[ConversationId] = ()

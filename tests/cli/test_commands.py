@@ -203,6 +203,9 @@ def test_json_is_one_document_or_one_event_per_line(run: Run) -> None:
     status = json.loads(run("status", "--json", "--simulate").out)
     assert status["format_version"] == "1"
     assert [job["final"] for job in status["jobs"]] == [2, 1]
+    grade = {"mean": 1.0, "items": 1, "low": pytest.approx(0.2065, abs=1e-3), "high": 1.0}
+    assert [job["mean_grade"] for job in status["jobs"]] == [grade, None]
+    assert "grade\n" in run("status", "--simulate").out
     assert status["lease"] is None
 
 

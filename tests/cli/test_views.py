@@ -9,7 +9,6 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from batchspec.cli.grades import MeanGrade
 from batchspec.cli.views.apply import ask, show_result
 from batchspec.cli.views.cancel import show_cancelled
 from batchspec.cli.views.graph import dot_lines, mermaid_lines, text_lines
@@ -25,7 +24,7 @@ from batchspec.plan.changes import Plan
 from batchspec.project.stopping import CancelResult
 from batchspec.project.values import ApplyResult, Graph, Status
 from batchspec.state.housekeeping import ItemsCancelled
-from batchspec.state.records import JobProgress, LeaseRecord
+from batchspec.state.records import JobProgress, LeaseRecord, MeanGrade
 from batchspec.state.stopped import JobStop, Stop, StopBatch
 
 A, B, C, D = (JobAddress(f"m.{name}") for name in "abcd")
@@ -47,6 +46,7 @@ DONE = JobProgress(
     usage=Usage(2_100_000, 0, 30_000),
     cost=Decimal("1.875"),
     turns=1500,
+    grade=MeanGrade(0.8769, 1198, 0.8571, 0.8943),
 )
 OPEN = JobProgress(
     address=JobAddress("b.long_name"),
@@ -82,9 +82,10 @@ def test_a_status_reads_like_this(shown: Shown) -> None:
         == """\
 Environment prod, lineage …3f2a9c01, serial 41, spent $118.02
 
-job          items  succeeded  failed  turns  tokens in  out           cost
-m.a          1,200      1,198       2  1,500       2.1M  30k          $1.88
-b.long_name      3          0       0      0          0    0  price unknown  2 in batches, 1 to send
+job          items  succeeded  failed  turns  tokens in  out           cost  grade
+m.a          1,200      1,198       2  1,500       2.1M  30k          $1.88  0.877 [0.857, 0.894]
+b.long_name      3          0       0      0          0    0  price unknown\
+                        2 in batches, 1 to send
 
 Waiting
   batch b of m.a is in_progress since 3 min, 1 of 2 requests done
@@ -109,7 +110,7 @@ def test_an_empty_state_says_what_comes_next(shown: Shown) -> None:
             [
                 "m.a: 2 items without an answer: 2 refused",
                 "",
-                "m.a: mean grade 0.877 of 1,198 items",
+                "m.a: mean grade 0.877 [0.857, 0.894] of 1,198 items",
                 "",
                 "Finished, with 2 failed items.",
                 "Next: batchspec results m.a --failed --env prod",
@@ -153,8 +154,7 @@ def test_every_end_of_an_apply_says_what_comes_next(
     shown: Shown, result: ApplyResult, lines: list[str]
 ) -> None:
     """With the options of this run, so that the line can be pasted."""
-    grades = {A: MeanGrade(0.8769, 1198)} if DONE in result.jobs else {}
-    show_result(result, grades, flags=" --env prod")
+    show_result(result, flags=" --env prod")
     assert shown().splitlines()[-len(lines) :] == lines
 
 

@@ -1,12 +1,11 @@
 """What `apply` asks before it begins, and what it tells at the end."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from batchspec.cli.grades import MeanGrade
 from batchspec.cli.views.documents import job_plan, progress_document
 from batchspec.cli.views.drift import finding_document
 from batchspec.cli.views.failures import diagnostic_document, diagnostic_lines
@@ -17,7 +16,7 @@ from batchspec.cli.views.status import job_lines
 from batchspec.cli.views.streams import print_prose, print_table, stderr, stdout
 from batchspec.cli.views.words import PRICE_UNKNOWN, clean, counted, listed, money
 from batchspec.errors import DeclinedError, ExitCode
-from batchspec.ids import JobAddress, group_of
+from batchspec.ids import group_of
 from batchspec.plan.changes import Plan
 from batchspec.state.records import JobProgress
 
@@ -72,14 +71,11 @@ def show_failures(result: "ApplyResult") -> None:
     show_missing(result.missing)
 
 
-def show_result(
-    result: "ApplyResult", grades: Mapping[JobAddress, MeanGrade], *, flags: str
-) -> None:
+def show_result(result: "ApplyResult", *, flags: str) -> None:
     """Print how an apply ended, and what to do next.
 
     Args:
         result: The end.
-        grades: Of the jobs that grade.
         flags: The shared options of this run, for commands that can be pasted.
     """
     if result.nothing:
@@ -91,7 +87,7 @@ def show_result(
         print_table(stdout(), job_lines(told))
         print_prose(stdout(), _failures(told))
         show_missing(result.missing)
-        print_prose(stdout(), [*_grades(grades), Text()])
+        print_prose(stdout(), [*_grades(told), Text()])
     if result.note:
         print_prose(stdout(), [Text(clean(result.note))])
     print_prose(stdout(), [_verdict(result), *_next(result, told, flags)])
@@ -110,10 +106,11 @@ def _left(result: "ApplyResult") -> str:
     return f"; {jobs} {were} left alone, and will go on once this is mended and applied again"
 
 
-def _grades(grades: Mapping[JobAddress, MeanGrade]) -> list[Text]:
+def _grades(jobs: Sequence[JobProgress]) -> list[Text]:
     lines = [
-        Text(f"{clean(job)}: mean grade {grade} of {counted(grade.items, 'item')}")
-        for job, grade in grades.items()
+        Text(f"{clean(job.address)}: mean grade {grade} of {counted(grade.items, 'item')}")
+        for job in jobs
+        if (grade := job.grade) is not None
     ]
     return [Text(), *lines] if lines else []
 
@@ -189,9 +186,7 @@ def tell_plan(events: JsonEvents, plan: Plan, version: str) -> None:
     )
 
 
-def tell_result(
-    events: JsonEvents, result: "ApplyResult", grades: Mapping[JobAddress, MeanGrade]
-) -> None:
+def tell_result(events: JsonEvents, result: "ApplyResult") -> None:
     """Emit the last event."""
     events.emit(
         "apply_summary",
@@ -208,5 +203,5 @@ def tell_result(
         missing=[missing_document(one) for one in result.missing],
         exit_code=int(result.exit_code),
         jobs=[progress_document(job) for job in result.jobs],
-        mean_grades={job: grade.mean for job, grade in grades.items()},
+        mean_grades={job.address: job.grade.mean for job in result.jobs if job.grade},
     )

@@ -5,6 +5,7 @@ are unix seconds. Fields may be added; none changes its meaning.
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
@@ -124,6 +125,7 @@ def progress_document(job: JobProgress) -> dict[str, Any]:
         "turns": job.turns,
         "usage": usage_document(job.usage),
         "cost_usd": number(job.cost),
+        "mean_grade": asdict(job.grade) if job.grade else None,
     }
 
 

@@ -23,7 +23,7 @@ def show_status(status: "Status", *, now: float, flags: str) -> None:
     if not status.jobs:
         print_prose(console, [Text(f"Nothing is recorded yet. Next: batchspec plan{flags}")])
         return
-    print_table(console, job_lines(status.jobs))
+    print_table(console, job_lines(status.jobs, graded=any(job.grade for job in status.jobs)))
     show_missing(status.missing)
     print_prose(console, _waiting(status))
     if status.lease:
@@ -54,16 +54,16 @@ def _header(status: "Status") -> Text:
     return Text.assemble("Environment ", (status.environment, "bold"), (place, "dim"), spent)
 
 
-def job_lines(jobs: Sequence[JobProgress]) -> list[Text]:
-    """Return a table of jobs: items, outcomes, turns, tokens, cost."""
-    head = ["job", "items", "succeeded", "failed", "turns", "tokens in", "out", "cost", ""]
-    rows = [[Text(word, "dim") for word in head]]
-    rows += [_job(job) for job in jobs]
+def job_lines(jobs: Sequence[JobProgress], *, graded: bool = False) -> list[Text]:
+    """Return a table of jobs: items, outcomes, turns, tokens, cost and, if wanted, mean grades."""
+    head = ["job", "items", "succeeded", "failed", "turns", "tokens in", "out", "cost"]
+    rows = [[Text(word, "dim") for word in [*head, *(["grade"] if graded else []), ""]]]
+    rows += [_job(job, graded=graded) for job in jobs]
     # A job that is final everywhere leaves the last column empty.
     return columns(rows, right=range(1, 8))
 
 
-def _job(job: JobProgress) -> list[Text]:
+def _job(job: JobProgress, *, graded: bool) -> list[Text]:
     failed = Text(count(job.failed), "red" if job.failed else "dim")
     succeeded = job.outcomes.get("succeeded", 0)
     where = "removed from the specs" if job.removed else waiting(job)
@@ -76,6 +76,7 @@ def _job(job: JobProgress) -> list[Text]:
         Text(tokens(job.usage.input_tokens)),
         Text(tokens(job.usage.output_tokens)),
         Text(money(job.cost)),
+        *([Text(str(job.grade or ""))] if graded else []),
         Text(where, "cyan"),
     ]
 

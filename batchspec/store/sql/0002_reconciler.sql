@@ -76,6 +76,10 @@ CREATE TABLE memo (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX memo_used ON memo (used_at, size);
 
+-- The mean grade of a job, for `status`: grading anew would read every answer.
+ALTER TABLE jobs ADD COLUMN grade TEXT;                         -- JSON: mean, items, low, high
+ALTER TABLE jobs ADD COLUMN graded INTEGER NOT NULL DEFAULT 0;  -- serial of the answers it is of
+
 -- Images and documents: bytes of lines that are no prompt, for estimates. Negative where an image is
 -- named by a URL.
 ALTER TABLE conversations ADD COLUMN data INTEGER NOT NULL DEFAULT 0;
