@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from sweep.forks import Forks
 
 from acceptance.proxy import Proxy
-from acceptance.rig import ROOT, Executed, ProjectOnDisk, Server, executed
+from acceptance.rig import ROOT, Executed, ProjectOnDisk, Server, environment, executed
 
 DATA = ROOT.parent / "shared" / "data"
 _COUNTS = pytest.StashKey[list[tuple[object, ...]]]()
@@ -47,6 +48,7 @@ class Bench:
 
     folder: Path
     counts: list[tuple[object, ...]]
+    forks: Forks
     _services: list[Service] = field(default_factory=list)
     _servers: list[Server] = field(default_factory=list)
 
@@ -118,7 +120,9 @@ class Bench:
         variables: dict[str, str] = {}
         if service:
             variables |= {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": service.proxy.base_url}
-        return ProjectOnDisk(kind, address, self.folder / name, variables, simulate=service is None)
+        return ProjectOnDisk(
+            kind, address, self.folder / name, self.forks, variables, simulate=service is None
+        )
 
     def count(self, run: str, results: list[dict[str, object]], done: Executed, kills: str) -> None:
         """Add a line to the table."""
@@ -134,13 +138,23 @@ class Bench:
                 stack.callback(server.stop)
 
 
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Starts commands; what one has imported, those after it need not import again."""
+    made = Forks(environment())
+    try:
+        yield made
+    finally:
+        made.close()
+
+
 @pytest.fixture(scope="module")
 def bench(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, forks: Forks
 ) -> Iterator[Bench]:
     """A place for real processes."""
     counts = request.config.stash.setdefault(_COUNTS, [])
-    made = Bench(tmp_path_factory.mktemp("acceptance"), counts)
+    made = Bench(tmp_path_factory.mktemp("acceptance"), counts, forks)
     try:
         yield made
     finally:

@@ -9,8 +9,11 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 from urllib.request import Request, urlopen
+
+from sweep.forks import Forked, Forks
 
 from acceptance.proxy import Proxy, Trap
 
@@ -134,11 +137,22 @@ def executed(server: Server, uploads: dict[str, dict[str, str]] | None = None) -
 
 @dataclass
 class ProjectOnDisk:
-    """A copy of one of `projects/`, with its data beside it."""
+    """A copy of one of `projects/`, with its data beside it.
+
+    Attributes:
+        name: Of the folder in `projects/`.
+        address: Of the job whose results are looked at.
+        folder: Where the copy is.
+        forks: Starts its commands: processes of their own, which need not import everything again.
+        variables: Of their environment.
+        simulate: Whether the server is in the process.
+        kills: How often a command was killed.
+    """
 
     name: str
     address: str
     folder: Path
+    forks: Forks
     variables: dict[str, str] = field(default_factory=dict)
     simulate: bool = False
     kills: int = 0
@@ -149,30 +163,22 @@ class ProjectOnDisk:
         shutil.copy(HERE / "projects" / "dying.py", self.folder)
         (self.folder / "data").mkdir()
 
-    def start(self, *arguments: str, **more: str) -> "subprocess.Popen[bytes]":
+    def start(self, *arguments: str, **more: str) -> Forked:
         """Start a command; what it says goes into a file."""
         self._runs += 1
         flags = ["--simulate"] if self.simulate else []
-        with (self.folder / f"run-{self._runs:02}.log").open("wb") as log:
-            return subprocess.Popen(
-                [*_COMMAND, *arguments, *flags],
-                cwd=self.folder,
-                env=environment(**self.variables, **more),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        log = self.folder / f"run-{self._runs:02}.log"
+        env = environment(**self.variables, **more)
+        return self.forks.start(*arguments, *flags, cwd=self.folder, log=log, env=env)
 
     def run(self, *arguments: str, **more: str) -> int:
         """Run a command to its end and return its exit code."""
         return self._end(self.start(*arguments, **more))
 
-    def _end(self, process: "subprocess.Popen[bytes]") -> int:
+    def _end(self, process: Forked) -> int:
         try:
             return process.wait(_LONGEST)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
             raise AssertionError(f"it hangs\n{self.said()}") from None
 
     def apply(self) -> None:
@@ -188,9 +194,10 @@ class ProjectOnDisk:
 
     def apply_and_kill(self, proxy: Proxy, trap: Trap, *options: str) -> None:
         """Apply until a request springs the trap, which kills the process."""
+        started = SimpleQueue[Forked]()
+        trap.action = lambda: started.get().kill()
         proxy.trap = trap
-        process = self.start("apply", "--auto-approve", *options)
-        trap.action = process.kill
+        started.put(process := self.start("apply", "--auto-approve", *options))
         code = self._end(process)
         assert code == -signal.SIGKILL, f"{trap} was not reached: {code}\n{self.said()}"
         assert trap.sprung.wait(10)

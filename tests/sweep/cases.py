@@ -21,6 +21,8 @@ from sweep.sweeping import Case, End, play
 Way = Literal["killed", "unwound", "lost answers", "killed twice"]
 WAYS: dict[Way, int] = {"killed": 1_000, "unwound": 8, "lost answers": 15, "killed twice": 4}
 """With how many cases of a scene the tests do; all there are is less than the first number."""
+MAKING = "lagging"
+"""The scene that dies while its state is made, for all."""
 _SHARE = 0.4
 """Of the minutes of `make fuzz`, for all scenes and ways together."""
 _MEMORY = Path("/dev/shm")
@@ -102,7 +104,7 @@ def _cases(scene: str, way: Way) -> Iterator[Case]:
     points = undisturbed(scene).points
     match way:
         case "killed":
-            yield from (Case(scene, (point,)) for point in distinct(points))
+            yield from (Case(scene, (point,)) for point in telling(scene))
         case "unwound":
             yield from (Case(scene, (point,), unwinds=True) for point in points)
         case "lost answers":
@@ -112,6 +114,19 @@ def _cases(scene: str, way: Way) -> Iterator[Case]:
         case "killed twice":
             for _ in range(200 if MINUTES else 1):
                 yield from (Case(scene, (point,)) for point in distinct(points))
+
+
+def telling(scene: str) -> list[Point]:
+    """Return the points at which the world differs, but for those that another scene has as well.
+
+    A state is made and locked before anything of a scene is looked at, so one scene dies at that.
+    With minutes to spend every scene dies everywhere.
+    """
+    points = distinct(undisturbed(scene).points)
+    if MINUTES or scene == MAKING:
+        return points
+    names, (first, last) = [str(point) for point in points], SCENES[scene].within
+    return points[names.index(first) : names.index(last) + 1 if last else None]
 
 
 def _troubles(point: Point) -> tuple[Trouble, ...]:

@@ -208,6 +208,7 @@ SCENES = {
             name="once",
             steps=[with_tools("5", once=True)],
             model=adding,
+            within=("1 before commit BatchCollected #1", "1 after commit BatchSubmitted #2"),
             once=True,
             forgiven=_call_may_have_run,
         ),

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, get_args
@@ -28,7 +28,7 @@ from acceptance.proxy import Kind, Proxy, Trap, When
 from acceptance.rig import HERE, ProjectOnDisk, Server, environment
 
 from batchspec.store.verify import verify
-from sweep.forks import Forks
+from sweep.forks import Forked, Forks
 
 ROWS, TURNS = 6, 2
 NEEDED = ROWS * TURNS
@@ -49,6 +49,11 @@ class Boundary:
 
     def __str__(self) -> str:
         return f"in {self.place}" if self.place else f"{self.when} {self.kind} {self.nth}"
+
+    @property
+    def repeats(self) -> bool:
+        """Whether everything outside the process is as at another boundary."""
+        return self.kind in _REPEATED and self.when == "after"
 
     @classmethod
     def parse(cls, text: str) -> "Boundary":
@@ -96,7 +101,7 @@ class _ForkedServer(Server):
         log = self.directory.with_suffix(".fifo")
         os.mkfifo(log)
         serve = ["simulator", "serve", "--port", "0", "--directory", str(self.directory)]
-        self._pid = self.forks.start(
+        self._forked = self.forks.start(
             *serve, *self.options, cwd=self.directory.parent, log=log, env=environment()
         )
         self._said = log.open(encoding="utf-8")
@@ -106,27 +111,11 @@ class _ForkedServer(Server):
         return self.port
 
     def stop(self) -> None:
-        os.kill(self._pid, signal.SIGTERM)
+        os.kill(self._forked.pid, signal.SIGTERM)
         said = self._said.read()
         self._said.close()
-        self.forks.wait(self._pid)
+        self._forked.wait()
         assert "Traceback" not in said, said
-
-
-@dataclass
-class _ForkedProject(ProjectOnDisk):
-    """A project whose commands start at once."""
-
-    forks: Forks = field(kw_only=True)
-
-    def begin(self, *arguments: str, **more: str) -> int:
-        self._runs += 1
-        log = self.folder / f"run-{self._runs:02}.log"
-        env = environment(**self.variables, **more)
-        return self.forks.start(*arguments, cwd=self.folder, log=log, env=env)
-
-    def run(self, *arguments: str, **more: str) -> int:
-        return self.forks.wait(self.begin(*arguments, **more))
 
 
 class Bench:
@@ -158,7 +147,7 @@ class Bench:
         self, boundary: Boundary | None, server: Server, proxy: Proxy, folder: Path
     ) -> Score:
         variables = {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": proxy.base_url}
-        project = _ForkedProject("calls", "calls.doubled", folder, variables, forks=self._commands)
+        project = ProjectOnDisk("calls", "calls.doubled", folder, self._commands, variables)
         killed = boundary is not None and _killed(project, proxy, boundary)
         proxy.wait_until_idle()
         problems = [] if killed or boundary is None or may_miss(boundary) else ["it was not killed"]
@@ -182,22 +171,15 @@ def _answers() -> tuple[str, ...]:
     return "--answers", f"{HERE / 'projects' / 'calls' / 'answers.py'}:answer"
 
 
-def _killed(project: _ForkedProject, proxy: Proxy, boundary: Boundary) -> bool:
+def _killed(project: ProjectOnDisk, proxy: Proxy, boundary: Boundary) -> bool:
     """Apply with a process that is killed at a boundary; tells whether it came by it."""
     if boundary.place:
         return project.run("apply", "--auto-approve", DIE_AT=boundary.place) == -signal.SIGKILL
     assert boundary.kind is not None
-    pid: list[int] = []
-    begun = SimpleQueue[None]()
-
-    def kill() -> None:
-        begun.get()
-        os.kill(pid[0], signal.SIGKILL)
-
-    proxy.trap = Trap(boundary.kind, boundary.when, boundary.nth, kill)
-    pid.append(project.begin("apply", "--auto-approve"))
-    begun.put(None)
-    code = project.forks.wait(pid[0])
+    begun = SimpleQueue[Forked]()
+    proxy.trap = Trap(boundary.kind, boundary.when, boundary.nth, lambda: begun.get().kill())
+    begun.put(process := project.start("apply", "--auto-approve"))
+    code = process.wait()
     proxy.trap = None
     return code == -signal.SIGKILL
 

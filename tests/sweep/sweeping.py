@@ -94,6 +94,8 @@ class Scene:
         faults: Of the server.
         limits: Of the provider, by name.
         most: At how many points the tests kill it; `make fuzz` takes all.
+        within: The first and the last point it is killed at; "": to the end. What lies outside is
+            the same in another scene, and `make fuzz` takes all.
         once: Whether its tools may run once only, else at least once.
         forgiven: Tells an outcome that may be another one because of a kill.
     """
@@ -104,6 +106,7 @@ class Scene:
     faults: Sequence[tuple[str, dict[str, Any]]] = ()
     limits: Sequence[tuple[str, int]] = (("max_requests", 2),)
     most: int = 1_000
+    within: tuple[str, str] = ("1 after commit lease #1", "")
     once: bool = False
     forgiven: Callable[[str, SweepWorld], bool] = lambda _item, _world: False
 

@@ -9,8 +9,10 @@ import gc
 from pathlib import Path
 
 import pytest
+from fuzz.amount import MINUTES
 
-from sweep.cases import WAYS, Way, sweep, tried, undisturbed
+from sweep.cases import MAKING, WAYS, Way, sweep, telling, tried, undisturbed
+from sweep.points import distinct
 from sweep.scenes import SCENES, plain
 from sweep.sweeping import Case, Scene, play
 
@@ -46,6 +48,14 @@ def test_every_kind_of_effect_is_seen() -> None:
     assert seen >= {
         "POST", "GET", "DELETE", "commit", "fsync", "open", "rename", "remove", "tool", "judging",
     }  # fmt: skip
+
+
+@pytest.mark.skipif(MINUTES > 0, reason="with minutes to spend nothing is left out")
+def test_what_a_scene_leaves_out_another_one_dies_at() -> None:
+    played = {name: {(p.when, p.what) for p in telling(name)} for name in SCENES}
+    for name in SCENES:
+        every = {(p.when, p.what) for p in distinct(undisturbed(name).points)}
+        assert every - played[name] <= played["tools"] | played[MAKING], name
 
 
 def test_a_line_that_is_paid_twice_is_seen(tmp_path: Path) -> None:
