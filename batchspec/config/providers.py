@@ -70,7 +70,7 @@ class CommonSettings(BaseModel):
     prices: dict[str, ModelPrices] = Field(default_factory=dict[str, ModelPrices])
     """By model; they win over the built-in list."""
     endpoint: Endpoint = "/v1/chat/completions"
-    """Where requests go; `/v1/responses` is the other one."""
+    """Where requests of a `Job` go; `/v1/responses` is the other one. Vectors have their own."""
     record: str | None = None
     """A JSON-lines file to which every answer is added; `--simulate` answers from it."""
 
