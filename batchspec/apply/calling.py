@@ -25,6 +25,8 @@ from batchspec.spec.result import ResultTooLong, awaited, content, is_async
 from batchspec.spec.tool import ArgumentsInvalid, Tool
 from batchspec.state.stored import CallRecord, ToolTurn
 
+_NEVER_TWICE = ", and a tool marked `once` never runs twice"
+
 
 class Ended(NamedTuple):
     """How a call ended.
@@ -68,8 +70,9 @@ def prepare(  # noqa: PLR0911 - each way a call can end before it is made
         offered = [*local.desired.tools, *(tool.name for tool in local.desired.output.tools)]
         return Ended(failed=False, text=call_error(_unknown(call.name, offered)))
     if tool.once and call.status == "running":
-        reason = "may have run before an interruption, and a tool marked `once` never runs twice"
-        return Ended(failed=True, text=f"tool {call.name!r} {reason}", attempts=call.attempts)
+        told = call.result or f"tool {call.name!r} may have run before an interruption"
+        told = f"{told.removesuffix(_NEVER_TWICE)}{_NEVER_TWICE}"
+        return Ended(failed=True, text=told, attempts=call.attempts)
     if tool.limit is not None and _number(turn, call) > tool.limit:
         return Ended(failed=False, text=call_error(_too_often(tool)))
     try:

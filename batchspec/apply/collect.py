@@ -13,10 +13,10 @@ from pydantic_core import from_json, to_json
 
 from batchspec.apply.download import abandon, download_both
 from batchspec.apply.failing import call_failed
+from batchspec.apply.further import asked_again
 from batchspec.apply.lost import LOOKS
 from batchspec.apply.packing import heed_canary
-from batchspec.apply.world import LocalJob, World
-from batchspec.fingerprint import canonical_json
+from batchspec.apply.world import LocalJob, World, stored_row
 from batchspec.ids import BatchId, JobAddress, RecordRef
 from batchspec.messages import LineError, Reply, Usage
 from batchspec.ports import (
@@ -25,7 +25,6 @@ from batchspec.ports import (
     Provider,
 )
 from batchspec.ports.providers import line_overhead
-from batchspec.reconcile.converse import after_feedback
 from batchspec.reconcile.retry import again_at
 from batchspec.reconcile.settle import Judge, settle
 from batchspec.spec.context import RunContext
@@ -256,11 +255,7 @@ class _Settling:
 
     def _next(self, member: Member, line: bytes, ask: AskAgain) -> tuple[Any, int]:
         """Write the messages of the next turn; returns where they are and their line's size."""
-        stored = self._world.store.body(member.request).partition(b"\t")[0]
-        answers = [self._wire.tool_answer(call, content) for call, content in ask.answers]
-        assistant = self._wire.assistant(line)
-        messages = after_feedback(from_json(stored), assistant, ask.feedback, answers)
-        encoded = canonical_json(messages)
+        encoded = asked_again(self._world, self._wire, member.request, line, ask)
         size = self._wire.size(encoded) + self._overhead(member.contract)
         return self._further.append(encoded), size
 
@@ -300,12 +295,6 @@ def _unjudged(reply: Reply, *, wanted: bool) -> Settlement:
     if any(call.name.startswith(DEFAULT_NAME) for call in reply.tool_calls):
         return Answered("succeeded")  # an output: it is judged once its job is back
     return _UNWANTED if wanted else CallTools(reply.tool_calls)
-
-
-def stored_row(world: World, ref: RecordRef) -> dict[str, Any]:
-    """Return the row of an item."""
-    row: dict[str, Any] = from_json(world.store.body(ref).partition(b"\t")[2])
-    return row
 
 
 def _we_cancelled(record: BatchRecord, settlement: Settlement) -> bool:

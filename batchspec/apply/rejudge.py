@@ -2,19 +2,16 @@
 
 from collections.abc import Iterator
 
-from batchspec.apply.collect import stored_row
+from batchspec.apply.further import judged_again
 from batchspec.apply.world import LocalJob, World
 from batchspec.errors import shortened
-from batchspec.ids import ConversationId, JobAddress
-from batchspec.messages import Outcome, Reply
-from batchspec.reconcile.settle import settle
-from batchspec.spec.context import RunContext
+from batchspec.ids import JobAddress
+from batchspec.messages import Reply
 from batchspec.spec.feedback import for_people
 from batchspec.state.events import Event, RepliesRejudged
-from batchspec.state.settlement import Answered, AskAgain
-from batchspec.state.stored import FinalReply
-
-_Change = tuple[Outcome, str | None, ConversationId]
+from batchspec.state.resumption import BOUND, FIRST, REPLY, TURN
+from batchspec.state.settlement import Answered, AskAgain, CallTools
+from batchspec.state.stored import FinalReply, Verdict
 
 
 async def do_rejudge(world: World, job: JobAddress) -> None:
@@ -26,7 +23,7 @@ def _rejudge(world: World, job: JobAddress) -> Event:
     local = world.jobs.get(job)
     replies = 0
 
-    def changes(local: LocalJob) -> Iterator[_Change]:
+    def changes(local: LocalJob) -> Iterator[Verdict]:
         nonlocal replies
         provider = world.provider(local.desired.contract.provider)
         for stored in world.store.final_replies(job):
@@ -35,9 +32,9 @@ def _rejudge(world: World, job: JobAddress) -> Event:
             wire = provider.wire(stored.endpoint)
             result = wire.decode(world.store.body(stored.reply)).result
             if isinstance(result, Reply):
-                outcome, reason = _verdict(world, local, stored, result)
-                if (outcome, reason) != (stored.outcome, stored.reason):
-                    yield outcome, reason, stored.conversation
+                verdict = _verdict(world, local, stored, result)
+                if verdict[:3] != (stored.outcome, stored.reason, stored.resumable):
+                    yield verdict
 
     def event(changed: int) -> Event:
         return RepliesRejudged(job=job, replies=replies, changed=changed, at=world.clock.now())
@@ -45,32 +42,27 @@ def _rejudge(world: World, job: JobAddress) -> Event:
     return world.store.rejudge(job, () if local is None else changes(local), event)
 
 
-def _verdict(
-    world: World, local: LocalJob, stored: FinalReply, reply: Reply
-) -> tuple[Outcome, str | None]:
-    """Return the outcome by today's policy; nothing that would cost a turn is begun."""
-
-    def context() -> RunContext[object]:
-        key, row = world.store.owner(stored.conversation)
-        return RunContext(
-            deps=local.deps(),
-            job=local.desired.address,
-            key=key or "",
-            row={} if row is None else stored_row(world, row),
-            turn=stored.turn,
-        )
-
-    settlement = settle(
-        reply,
-        local.judge,
-        turn=stored.turn,
-        attempts=0,
-        output_retries=stored.output_retries,
-        context=context,
-    )
-    if isinstance(settlement, Answered):
-        return settlement.outcome, settlement.reason
-    if isinstance(settlement, AskAgain) and stored.outcome != "exhausted":
-        told = f"The output is not accepted any more: {for_people(settlement.feedback)}"
-        return "failed", shortened(told)
-    return stored.outcome, stored.reason
+def _verdict(world: World, local: LocalJob, stored: FinalReply, reply: Reply) -> Verdict:
+    """Return what a reply is by today's policy; nothing that would cost a turn is begun."""
+    settlement = judged_again(world, local, stored, reply)
+    outcome, reason = stored.outcome, stored.reason
+    resumable = stored.resumable
+    match settlement:
+        case Answered():
+            outcome, reason = settlement.outcome, settlement.reason
+            resumable = BOUND if settlement.bound else FIRST
+        case AskAgain():
+            resumable = REPLY
+            if stored.outcome != "exhausted":
+                told = for_people(settlement.feedback)
+                outcome = "failed"
+                reason = shortened(f"The output is not accepted any more: {told}")
+        case CallTools() if resumable in {FIRST, BOUND}:
+            resumable = REPLY
+        case _:
+            pass
+    if outcome == "succeeded":
+        resumable = FIRST
+    elif stored.resumable == TURN:  # what was judged is the reply of the turn before
+        resumable = TURN
+    return Verdict(outcome, reason, resumable, stored.conversation)

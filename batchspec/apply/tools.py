@@ -18,10 +18,10 @@ from pydantic_core import from_json
 
 from batchspec.apply.calling import Calling, Ended, Prepared, prepare
 from batchspec.apply.clock import stopwatch
-from batchspec.apply.collect import stored_row
 from batchspec.apply.journal import Journal, journal
 from batchspec.apply.memo import memo_key
-from batchspec.apply.world import LocalJob, World
+from batchspec.apply.resume import do_resume
+from batchspec.apply.world import LocalJob, World, stored_row
 from batchspec.errors import SpecError
 from batchspec.fingerprint import canonical_json
 from batchspec.ids import ConversationId, JobAddress
@@ -30,6 +30,7 @@ from batchspec.ports import Wire
 from batchspec.ports.providers import line_overhead
 from batchspec.reconcile.converse import after_tools
 from batchspec.state.events import ToolsRun
+from batchspec.state.resumption import LOST, TOOLS
 from batchspec.state.stored import CallDone, CallRecord, NextTurn, ToolTurn
 
 _OPEN = 256
@@ -48,6 +49,7 @@ async def do_tools(world: World, job: JobAddress, draining: Callable[[], bool]) 
     local = world.jobs.get(job)
     if local is None and job not in await world.db(world.store.removed_jobs):
         return
+    await do_resume(world, job, local)
     async with journal(world) as record:
         stream = _Stream(world, job, local, draining, record)
         async with anyio.create_task_group() as group:
@@ -265,7 +267,7 @@ class _Stream:
         def build() -> ToolsRun:
             further = world.store.open_segment("requests")
             following = [
-                _next_turn(world, one, self._shared(one.turn.contract), further.append)
+                _next_turn(world, self._local, one, self._shared(one.turn.contract), further.append)
                 for one in ready
             ]
             final = sum(turn.outcome is not None for turn in following)
@@ -305,8 +307,25 @@ def _done(turn: ToolTurn, call: CallRecord, ended: Ended) -> CallDone:
     )
 
 
+def _resumable(local: LocalJob | None, one: _Open) -> int:
+    """Say how a conversation goes on that a call has cost its item; most calls may run again."""
+    for call in one.turn.calls:
+        ended = one.ended.get(call.position)
+        status, attempts = call.status, call.attempts
+        if ended is not None:
+            status, attempts = ended.status, ended.attempts
+        tool = None if local is None else local.desired.tools.get(call.name)
+        if status != "done" and attempts and tool is not None and tool.once:
+            return LOST
+    return TOOLS
+
+
 def _next_turn(
-    world: World, one: _Open, shared: tuple[Wire, int], append: Callable[[bytes], Any]
+    world: World,
+    local: LocalJob | None,
+    one: _Open,
+    shared: tuple[Wire, int],
+    append: Callable[[bytes], Any],
 ) -> NextTurn:
     turn, (wire, overhead) = one.turn, shared
     results: list[JsonObject] = []
@@ -316,7 +335,8 @@ def _next_turn(
         result = (ended.result if ended else call.result) or ""
         if status == "failed":
             outcome: Outcome = "cancelled" if turn.key is None else "failed"
-            return NextTurn(turn.conversation, outcome=outcome, reason=result)
+            resumable = _resumable(local, one)
+            return NextTurn(turn.conversation, outcome=outcome, reason=result, resumable=resumable)
         results.append(wire.tool_answer(call.call_id, result))
     stored = world.store.body(turn.request).partition(b"\t")[0]
     assistant = wire.assistant(world.store.body(turn.reply))

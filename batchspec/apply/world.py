@@ -7,11 +7,12 @@ from typing import Any, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
+from pydantic_core import from_json
 
 from batchspec.apply.here import Here
 from batchspec.desired.graph import DesiredJob
 from batchspec.errors import ProviderError
-from batchspec.ids import BatchId, JobAddress, LaneId
+from batchspec.ids import BatchId, JobAddress, LaneId, RecordRef
 from batchspec.messages import JsonObject
 from batchspec.ports import (
     Clock,
@@ -246,3 +247,9 @@ class World:
                 "Put it back under [providers] in batchspec.toml."
             )
             raise ProviderError(message) from None
+
+
+def stored_row(world: World, ref: RecordRef) -> dict[str, Any]:
+    """Return the row of an item."""
+    row: dict[str, Any] = from_json(world.store.body(ref).partition(b"\t")[2])
+    return row

@@ -9,6 +9,7 @@ import click
 from batchspec.cli.scope import Scope, scope_options
 from batchspec.cli.views.missing import note_missing
 from batchspec.cli.views.results import print_items, show_table, write_items
+from batchspec.cli.views.resumable import note_resumable
 from batchspec.cli.views.turns import print_turns, show_turns
 from batchspec.ids import names, parse_address
 from batchspec.results.export import ExportItem, TextFormat, format_for
@@ -65,6 +66,9 @@ def results(  # noqa: PLR0913 - one argument per option
             write_items(items, chosen, output, address=address)
         else:
             print_items(items, cast("TextFormat", chosen), address=address)
+        if failed:
+            told = [one for one in project.status().jobs if names(address, one.address)]
+            note_resumable(told, scope.flags)
         note_missing([one for one in project.missing() if one.job == address], scope.flags)
 
 

@@ -35,7 +35,9 @@ def selection_options(function: Function) -> Function:
             help="Send this job or item again, and pay for it again; may be repeated.",
         ),
         click.option(
-            "--failed", is_flag=True, help="Send again what ended without an answer, and pay again."
+            "--failed",
+            is_flag=True,
+            help="Go on with what ended without an answer; where that cannot be, pay for it again.",
         ),
         click.option(
             "--allow-empty", is_flag=True, help="Let a job without rows forget its items."

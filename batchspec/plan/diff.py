@@ -37,13 +37,14 @@ _UNDER_WAY: Mapping[str, ReasonCode] = {
 }
 
 
-def classify(
+def classify(  # noqa: PLR0913 - what a person may ask for, each by its name
     row: PlannedRow,
     recorded: RecordedRow,
     *,
     known_job: bool,
     replace_it: bool = False,
     failed_again: bool = False,
+    resumes: bool = False,
 ) -> tuple[Kind, ReasonCode | None]:
     """Say what happens to one row, and why.
 
@@ -55,9 +56,11 @@ def classify(
         known_job: Whether the state holds items of the job.
         replace_it: Whether a person asks for a new answer.
         failed_again: Whether a person asks for what ended without an answer.
+        resumes: Whether it would then go on from the turns that were paid.
     """
     if recorded.fingerprint == row.fingerprint:
-        return _own(row, recorded, replace_it=replace_it, failed_again=failed_again)
+        kind, code = _own(row, recorded, replace_it=replace_it, failed_again=failed_again)
+        return (Kind.CONTINUE, code) if code == "FAILED" and resumes else (kind, code)
     if recorded.same is not None:
         again = _unanswered(
             recorded.same_outcome, gone=recorded.same_gone, stopped=recorded.same_stopped
@@ -236,6 +239,8 @@ class Tally:
     rows: int = 0
     seen: int = 0
     """Rows that have an item in the state."""
+    resumed: int = 0
+    """Rows that ended and go on from turns that were paid."""
     superseded: int = 0
     """Rows that change while their old request is in a batch."""
     counts: dict[Kind, int] = field(default_factory=dict[Kind, int])

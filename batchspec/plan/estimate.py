@@ -1,7 +1,7 @@
 """Tokens and money before anything is sent: estimates, said to be estimates."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from math import ceil
 
@@ -94,6 +94,38 @@ def _usages(load: Load, size: int, reply: int) -> list[Usage]:
         Usage(input_tokens=prompt + turn * growth, output_tokens=reply)
         for turn in range(load.turns)
     ]
+
+
+def further(load: Load, turn: int, lengths: Lengths = USUAL) -> Load:
+    """Return what goes on after a turn: the requests of that turn, grown by one reply.
+
+    Args:
+        load: The requests of that turn, and the turns an item may take in all.
+        turn: Which one it was, from 1.
+        lengths: Of a reply where the job sets no `max_tokens`.
+    """
+    reply, longest = lengths.assumed, max(lengths.assumed, lengths.longest)
+    if load.max_tokens is not None:
+        reply = longest = load.max_tokens
+    each = BYTES_PER_TOKEN * load.requests
+    return replace(
+        load,
+        bytes=load.bytes + ceil((reply + TOOL_RESULT_TOKENS) * each),
+        most=load.bytes + ceil((longest + TOOL_RESULT_TOKENS) * each),
+        turns=max(1, load.turns - turn),
+    )
+
+
+def together(estimates: Sequence[Estimate]) -> Estimate:
+    """Return what several parts of one job cost; unknown where that of one is."""
+    return Estimate(
+        input_tokens=sum(one.input_tokens for one in estimates),
+        output_tokens=sum(one.output_tokens for one in estimates),
+        cost=_sum((one.cost for one in estimates), 1),
+        cost_of_all_turns=_sum((one.cost_of_all_turns for one in estimates), 1),
+        cost_at_most=_sum((one.cost_at_most for one in estimates), 1),
+        output_assumed=any(one.output_assumed for one in estimates),
+    )
 
 
 def _sum(costs: Iterable[Decimal | None], times: int) -> Decimal | None:

@@ -27,7 +27,10 @@ FORMAT_VERSION = 1
 Count = Annotated[int, Field(ge=0)]
 Money = Annotated[Decimal, Field(ge=0)]
 Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
-_KINDS = {kind.value: kind for kind in (Kind.SUBMIT, Kind.RESUBMIT, Kind.REUSE, Kind.UPDATE)}
+_KINDS = {
+    kind.value: kind
+    for kind in (Kind.SUBMIT, Kind.RESUBMIT, Kind.CONTINUE, Kind.REUSE, Kind.UPDATE)
+}
 _FORGET = Kind.FORGET.value
 _ANEW = "anew"
 DONE = frozenset(_KINDS.values())
@@ -60,6 +63,8 @@ class AgreedJob:
     bytes: Count = 0
     most: Count | None = None
     """Bytes at most, where prompts are made of answers that were not there yet."""
+    further: tuple[tuple[Count, Count, Count, Count], ...] = ()
+    """(turns at most, requests, bytes, bytes at most) of what goes on from turns that were paid."""
     at_most: Money | None = None
     """US dollars with every further turn; None: the price was not known."""
 

@@ -16,7 +16,7 @@ from batchspec.ids import (
     RemoteId,
     RowKey,
 )
-from batchspec.messages import Contract, Outcome
+from batchspec.messages import Contract
 from batchspec.ports.jobs import Jobs
 from batchspec.ports.toollog import ToolLog
 from batchspec.state.events import BatchRejected, CancelWanted, Event
@@ -41,6 +41,7 @@ from batchspec.state.stored import (
     StoredItem,
     StoredRequest,
     StoredTurn,
+    Verdict,
     Waiting,
 )
 
@@ -128,6 +129,10 @@ class Draft(Protocol):
 
     def totals(self, job: JobAddress) -> DraftTotals:
         """Return the different requests a job would send."""
+        ...
+
+    def resumed(self, job: JobAddress) -> Mapping[int, DraftTotals]:
+        """Return what goes on from turns that were answered, by the number of the last turn."""
         ...
 
     def record(self, ref: RecordRef) -> tuple[bytes, bytes]:
@@ -377,7 +382,7 @@ class Store(Jobs, ToolLog, Protocol):
     def rejudge(
         self,
         job: JobAddress,
-        changes: Iterable[tuple[Outcome, str | None, ConversationId]],
+        changes: Iterable[Verdict],
         event: Callable[[int], Event],
     ) -> Event:
         """Record new outcomes of old replies, and that the job is judged by its policy."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from batchspec.ids import ConversationId, JobAddress
 from batchspec.state.events import Event
-from batchspec.state.stored import CallDone, NextTurn, ToolTurn
+from batchspec.state.stored import CallDone, NextTurn, Resumed, StoredReply, ToolTurn
 
 if TYPE_CHECKING:
     from batchspec.ports.store import Body
@@ -40,3 +40,11 @@ class ToolLog(Protocol):
     def continue_turns(
         self, turns: Sequence[NextTurn], closing: "Sequence[Body]", event: Event
     ) -> None: ...
+
+    def replies(self, job: JobAddress, limit: int) -> Sequence[StoredReply]:
+        """Return replies of a job that conversations are to go on from, once judged again."""
+        ...
+
+    def resume(self, resumed: Sequence[Resumed], closing: "Sequence[Body]", event: Event) -> None:
+        """Let conversations go on from their last replies, as these were judged again."""
+        ...

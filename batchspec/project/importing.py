@@ -361,8 +361,8 @@ def _standing(
             return kind, "open"
         case Kind.RESUBMIT:
             return kind, "answered" if protect else "open"
-        case Kind.CONTINUE:
-            return kind, "open" if was.phase == "pending" else "under_way"
+        case Kind.CONTINUE:  # its request is on record already
+            return Kind.KEEP, "open" if was.phase == "pending" else "under_way"
         case Kind.REUSE if was.same_phase != "final":
             return kind, "open" if was.same_phase == "pending" else "under_way"
         case _:

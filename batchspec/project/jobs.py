@@ -8,10 +8,12 @@ from batchspec.desired.expand import SourceRow
 from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.errors import Diagnostic
 from batchspec.ids import JobAddress, Member, member
+from batchspec.plan.estimate import Lengths, Load, further
 from batchspec.ports import Provider, Reader
 from batchspec.results.read import Answers, Item
 from batchspec.spec.rows import DerivedSource
-from batchspec.state.stored import Fresh
+from batchspec.state.resumption import Limits
+from batchspec.state.stored import DraftTotals, Fresh
 
 
 def max_tokens(job: DesiredJob) -> int | None:
@@ -30,6 +32,35 @@ def most_turns(job: DesiredJob) -> int:
     checked = job.output.typed or job.job.output_validators
     retries = max([job.job.output_retries, *job.output.max_retries.values()])
     return min(job.job.max_turns, 1 + (retries if checked else 0))
+
+
+def limits(job: DesiredJob) -> Limits:
+    """Return what bounds the turns of an item of a job."""
+    retries = max([job.job.output_retries, *job.output.max_retries.values()])
+    return Limits(job.job.max_turns, retries)
+
+
+def loads_of(
+    job: DesiredJob, totals: DraftTotals, resumed: Mapping[int, DraftTotals], lengths: Lengths
+) -> list[Load]:
+    """Return what a job would send: first turns, then what goes on after each turn.
+
+    Args:
+        job: Whose requests they are.
+        totals: Of first turns.
+        resumed: Requests of a turn that was answered, by its number.
+        lengths: Of a reply where the job sets no bound.
+    """
+
+    def load(totals: DraftTotals) -> Load:
+        return Load(
+            requests=totals.requests,
+            bytes=totals.prompt,
+            max_tokens=max_tokens(job),
+            turns=most_turns(job),
+        )
+
+    return [load(totals), *(further(load(again), n, lengths) for n, again in resumed.items())]
 
 
 def derived_rows(

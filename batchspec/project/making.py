@@ -1,6 +1,7 @@
 """The plan for a whole project: every chosen job, what is gone, and the guards."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from batchspec.desired.graph import Desired
@@ -13,7 +14,8 @@ from batchspec.project import wiring
 from batchspec.project.leaving import renamed, unwanted
 from batchspec.project.lone import canary_notes, lone_notes
 from batchspec.project.looking import Looked
-from batchspec.project.planning import Planner, with_unknown
+from batchspec.project.planning import Planner
+from batchspec.state.records import BatchRecord
 from batchspec.store.reader import StateReader
 
 _COSTLY = {Kind.RESUBMIT, Kind.FORGET}
@@ -43,7 +45,7 @@ def make_plan(
     removed = [] if chosen and limits is None else _removed(planner, reader)
     open_batches = reader.batches(open_only=True)
     plans = [
-        with_drift(with_unknown(plan, open_batches), planner.drift.rows) for plan in jobs.values()
+        with_drift(_with_unknown(plan, open_batches), planner.drift.rows) for plan in jobs.values()
     ]
     plans = plans if project.simulated else wiring.placed(plans, project.settings)
     if removed:
@@ -65,16 +67,44 @@ def make_plan(
             *looked.warnings,
             *(limits.told() if limits else ()),
         ),
-        notes=(*lone_notes(planner.lanes, project.providers), *_canaries(project, planner, reader)),
+        notes=_notes(project, planner, reader),
         findings=tuple(findings),
         missing=tuple(one for one in reader.missing() if one.job in desired.addresses),
         chores=reader.chores(),
     )
 
 
-def _canaries(project: "OpenedProject", planner: Planner, reader: StateReader) -> tuple[str, ...]:
+def _with_unknown(plan: JobPlan, open_batches: Sequence[BatchRecord]) -> JobPlan:
+    """Add what is not known: batches whose creation got no answer."""
+    unknown = [
+        b for b in open_batches if b.create_at and not b.remote_id and plan.address in b.jobs
+    ]
+    if not unknown:
+        return plan
+    rows = sum(batch.jobs[plan.address] for batch in unknown)
+    reason = Reason(kind=Kind.UNKNOWN, code="OUTCOME_UNKNOWN", rows=rows, note=unknown[0].note)
+    return replace(plan, reasons=(*plan.reasons, reason))
+
+
+def _notes(project: "OpenedProject", planner: Planner, reader: StateReader) -> tuple[str, ...]:
     proven = {f"{one.lane.provider}:{one.lane.model}" for one in reader.lanes() if one.proven}
-    return canary_notes(planner.lanes, project.providers, proven)
+    return (
+        *lone_notes(planner.lanes, project.providers),
+        *canary_notes(planner.lanes, project.providers, proven),
+        *_resumable(planner),
+    )
+
+
+def _resumable(planner: Planner) -> list[str]:
+    """Say which failed items need not begin anew, and how they go on."""
+    groups: dict[JobAddress, int] = {}
+    for job, items in planner.resumable.items():
+        groups[group_of(job)] = groups.get(group_of(job), 0) + items
+    return [
+        f"{items} failed {'item' if items == 1 else 'items'} of {job} can go on from the turns "
+        f"that are paid: `batchspec plan --failed --target {job}`."
+        for job, items in groups.items()
+    ]
 
 
 def _jobs(planner: Planner, reader: StateReader) -> dict[JobAddress, JobPlan]:

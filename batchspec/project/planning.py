@@ -17,7 +17,7 @@ from batchspec.messages import Usage
 from batchspec.plan.changes import Estimate, JobPlan, Kind, Reason
 from batchspec.plan.diff import Tally
 from batchspec.plan.drift import Shares
-from batchspec.plan.estimate import USUAL, Lengths, Load, batches, estimate
+from batchspec.plan.estimate import USUAL, Lengths, Load, batches, estimate, together
 from batchspec.plan.target import Selection
 from batchspec.ports import (
     Prices,
@@ -26,13 +26,13 @@ from batchspec.ports import (
     Wire,
 )
 from batchspec.project.constraint import Constraint
-from batchspec.project.jobs import derived_rows, max_tokens, most_turns
+from batchspec.project.jobs import derived_rows, loads_of, max_tokens, most_turns
 from batchspec.project.known import Known, known_rows
 from batchspec.project.rowpass import RowPass
 from batchspec.project.sizes import waiting_sizes
 from batchspec.spec.rows import Collect, DerivedSource
 from batchspec.state.events import PlanAgreed
-from batchspec.state.records import BatchRecord
+from batchspec.state.resumption import LOST
 from batchspec.state.stored import DraftTotals, Fresh
 from batchspec.store.draft import SqliteDraft
 
@@ -61,13 +61,15 @@ class Planner:
         problems: What is wrong with rows; nothing may be sent while there is any.
         events: What agreeing to the plan will record, per job.
         lanes: (lane, requests, bytes) per job, to count batches.
-        loads: What each job would send.
+        loads: What each job would send: from its first turns, then what goes on, by turn.
         moved: How many rows of each job take over items that are forgotten, by whose they are.
         unknown: Jobs the state holds no items of.
         constraint: The saved plan beyond which nothing is done; None: there is none.
         expanding: Whether rows are planned in the middle of a run that agreed to them unseen.
-        facts_changed: Whether agreeing has to record how replies are to be judged, or that a job
-            is protected or not any more.
+        resumable: Failed items of each job that could go on from turns they paid for, and are not
+            asked to.
+        facts_changed: Whether agreeing has to record how replies are to be judged, that what
+            ended goes on, or that a job is protected or not any more.
     """
 
     draft: SqliteDraft
@@ -85,6 +87,7 @@ class Planner:
     hook: PlanHook = _quiet
     expanding: bool = False
     facts_changed: bool = False
+    resumable: dict[JobAddress, int] = field(default_factory=dict[JobAddress, int])
     _protected: Mapping[JobAddress, bool] | None = None
     _outstanding: Mapping[JobAddress, DraftTotals] | None = None
     problems: list[Diagnostic] = field(default_factory=list[Diagnostic])
@@ -94,7 +97,7 @@ class Planner:
         default_factory=dict[JobAddress, Mapping[JobAddress, int]]
     )
     unknown: set[JobAddress] = field(default_factory=set[JobAddress])
-    loads: dict[JobAddress, Load] = field(default_factory=dict[JobAddress, Load])
+    loads: dict[JobAddress, list[Load]] = field(default_factory=dict[JobAddress, list[Load]])
 
     def wire(self, job: DesiredJob) -> Wire:
         """Return the codec of a job's requests."""
@@ -156,11 +159,16 @@ class Planner:
                 plan=self.plan_id,
                 job=job,
                 added=counts.get(Kind.SUBMIT, 0) + counts.get(Kind.REUSE, 0),
-                changed=counts.get(Kind.RESUBMIT, 0),
+                changed=counts.get(Kind.RESUBMIT, 0) + tally.resumed,
                 removed=removed,
                 at=self.now,
             )
         )
+
+    def note_resumable(self, job: JobAddress, how: int) -> None:
+        """Count an item that could go on, unless a call of it must not run twice."""
+        if how != LOST:
+            self.resumable[job] = self.resumable.get(job, 0) + 1
 
     def _finish(self, job: DesiredJob, tally: Tally) -> JobPlan:
         removed = 0 if self.problems else self._gone(job, tally)
@@ -170,17 +178,16 @@ class Planner:
         if rejudged := self._rejudged(job, tally):
             tally.add(Kind.UPDATE, "POLICY_CHANGED", rows=rejudged)
         totals = self._with_drift(self._totals(job.address), job.address, tally)
-        self.lanes.append((tally.model, totals.requests, totals.bytes))
+        again = self.draft.resumed(job.address) if tally.resumed else None
+        self.facts_changed |= tally.resumed > 0
+        loads = loads_of(job, totals, again or {}, self.bounds.lengths)
+        requests = sum(load.requests for load in loads)
+        size = sum(load.bytes for load in loads)
+        self.lanes.append((tally.model, requests, totals.bytes - totals.prompt + size))
         self._agreed(job.address, tally, removed)
-        load = Load(
-            requests=totals.requests,
-            bytes=totals.prompt,
-            max_tokens=max_tokens(job),
-            turns=most_turns(job),
-        )
-        self.loads[job.address] = load
+        self.loads[job.address] = loads
         plan = tally.plan(
-            requests=totals.requests, max_turns=most_turns(job), estimate=self.estimate(job, load)
+            requests=requests, max_turns=most_turns(job), estimate=self.estimates(job, loads)
         )
         return self._protecting(job, plan)
 
@@ -279,6 +286,11 @@ class Planner:
             "forget its items, say so with `--allow-empty`, or remove the job from the spec."
         )
 
+    def estimates(self, job: DesiredJob, loads: Sequence[Load]) -> Estimate:
+        """Estimate what the parts of a job would cost."""
+        estimates = [self.estimate(job, load) for load in loads]
+        return estimates[0] if len(estimates) == 1 else together(estimates)
+
     def estimate(self, job: DesiredJob, load: Load) -> Estimate:
         """Estimate what a job would cost that sends so much."""
         contract = job.contract
@@ -306,7 +318,7 @@ class Planner:
             max_tokens=max_tokens(job),
             turns=most_turns(job),
         )
-        self.loads[job.address] = load
+        self.loads[job.address] = [load]
         tally = Tally(job.address, f"{job.contract.provider}:{job.contract.model}")
         dropped = known.answers - known.rows
         tally.rows = 1 if isinstance(job.rows, Collect) else rows - dropped
@@ -374,15 +386,3 @@ class Planner:
         """
         if self.problems:
             raise SpecError(told_once(self.problems))
-
-
-def with_unknown(plan: JobPlan, open_batches: Sequence[BatchRecord]) -> JobPlan:
-    """Add what is not known: batches whose creation got no answer."""
-    unknown = [
-        b for b in open_batches if b.create_at and not b.remote_id and plan.address in b.jobs
-    ]
-    if not unknown:
-        return plan
-    rows = sum(batch.jobs[plan.address] for batch in unknown)
-    reason = Reason(kind=Kind.UNKNOWN, code="OUTCOME_UNKNOWN", rows=rows, note=unknown[0].note)
-    return replace(plan, reasons=(*plan.reasons, reason))

@@ -14,7 +14,9 @@ from batchspec.plan.diff import Tally, changed_parts, classify, contract_change,
 from batchspec.plan.planfile import DONE
 from batchspec.ports.providers import line_overhead
 from batchspec.project.constraint import Constraint
+from batchspec.project.jobs import limits
 from batchspec.spec.rows import Collect
+from batchspec.state.resumption import goes_on
 from batchspec.state.stored import Duplicate, RecordedRow
 from batchspec.state.tokens import data_bytes, largest_line, prompt_tokens
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 _MESSAGES = attrgetter("messages_json")
 _SENT = {Kind.SUBMIT, Kind.RESUBMIT}
+_FAILED = frozenset({"failed", "exhausted"})
 
 Rows = Iterable[SourceRow | Diagnostic]
 Verdict = tuple[Kind, ReasonCode | None, Difference | None]
@@ -52,6 +55,7 @@ class RowPass:
         self._largest = min(self._limit, largest_line(self._cap) or self._limit)
         named = [keys for keys in (self._only, self._replaced) if isinstance(keys, frozenset)]
         self._constraint = planner.constraint
+        self._limits = limits(job)
         # Of a saved plan rows may drop out; what rows answers make was not known.
         lenient = self._constraint is not None or planner.expanding
         self._missing = set[str]() if lenient else set[str]().union(*named)
@@ -119,10 +123,10 @@ class RowPass:
         free = constraint.waited(self._job.address)
         changes: list[tuple[DesiredRow, Kind]] = []
         for row, was, said in zip(rows, recorded, allowed, strict=True):
-            again = said is not None and said.kind is Kind.RESUBMIT
+            again = said is not None and said.kind in {Kind.RESUBMIT, Kind.CONTINUE}
             anew = said is not None and said.anew
             verdict = self._judge(row, was, anew=anew, failed_again=again)
-            kind = verdict[0]
+            kind = _done(verdict)
             if kind in DONE and not free and (said is None or kind is not said.kind):
                 constraint.left(self._job.address)
                 verdict, anew = (Kind.KEEP, None, None), False
@@ -140,9 +144,17 @@ class RowPass:
         self, row: DesiredRow, recorded: RecordedRow, *, anew: bool, failed_again: bool
     ) -> Verdict:
         """Say what happens to a row, why, and where its request differs."""
+        resumes = bool(recorded.resumable) and self._resumes(recorded)
         kind, code = classify(
-            row, recorded, known_job=self._known, replace_it=anew, failed_again=failed_again
+            row,
+            recorded,
+            known_job=self._known,
+            replace_it=anew,
+            failed_again=failed_again,
+            resumes=resumes,
         )
+        if kind is Kind.KEEP and recorded.outcome in _FAILED and resumes:
+            self._planner.note_resumable(self._job.address, recorded.resumable)
         if code != "ROW_CHANGED":
             return kind, code, None
         if self._ignored(row, recorded):
@@ -160,7 +172,19 @@ class RowPass:
         if recorded.phase == "batched" and kind in DONE and recorded.fingerprint != row.fingerprint:
             tally.superseded += 1
         tally.add(kind, code, row.key, difference)
-        return kind
+        done = _done(verdict)
+        tally.resumed += done is Kind.CONTINUE
+        return done
+
+    def _resumes(self, recorded: RecordedRow) -> bool:
+        """Tell whether an item that ended would go on from turns that were paid."""
+        return goes_on(
+            recorded.resumable,
+            recorded.outcome,
+            turn=recorded.turn,
+            asked=recorded.asked,
+            limits=self._limits,
+        )
 
     def _ignored(self, row: DesiredRow, recorded: RecordedRow) -> bool:
         """Tell whether a request changed only in parts the job ignores."""
@@ -212,6 +236,12 @@ class RowPass:
             source=self._job.source,
             address=self._job.address,
         )
+
+
+def _done(verdict: Verdict) -> Kind:
+    """Return what the plan does to a row; what only goes on is done without it."""
+    kind, code, _ = verdict
+    return Kind.KEEP if kind is Kind.CONTINUE and code != "FAILED" else kind
 
 
 def doubled(job: DesiredJob, double: Duplicate) -> Diagnostic:

@@ -1,6 +1,7 @@
 """Saving a plan for review, and making it again, later, within what was reviewed."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,7 +54,7 @@ def _agreed(job: JobPlan, planner: Planner) -> AgreedJob:
     if job.removed:
         return AgreedJob(address=job.address, removed=True)
     desired = planner.desired[job.address]
-    load = planner.loads[job.address]
+    load, *further = planner.loads[job.address]
     return AgreedJob(
         address=job.address,
         waits=bool(job.waits_for),
@@ -63,6 +64,7 @@ def _agreed(job: JobPlan, planner: Planner) -> AgreedJob:
         requests=load.requests,
         bytes=load.bytes,
         most=load.most,
+        further=tuple((f.turns, f.requests, f.bytes, f.most or f.bytes) for f in further),
         at_most=job.estimate.cost_at_most,
     )
 
@@ -167,6 +169,10 @@ def constraint(project: "OpenedProject", planner: Planner, saved: SavedPlan) -> 
                 max_tokens=max_tokens(job),
                 turns=most_turns(job),
             )
-            costs[agreed.address] = planner.estimate(job, load).cost_at_most
+            further = [
+                replace(load, turns=turns, requests=requests, bytes=size, most=most)
+                for turns, requests, size, most in agreed.further
+            ]
+            costs[agreed.address] = planner.estimates(job, [load, *further]).cost_at_most
     refuse_dearer(header, costs, _prices(iter(header.prices), project.prices))
     return found

@@ -68,11 +68,11 @@ def _above(planner: "Planner", job: DesiredJob, *, longest: bool) -> _Parts:
         # Numbers of a vector are no tokens, and nobody's prompt.
         own = max_tokens(above) or (lengths.longest if longest else lengths.assumed)
         answer = max(answer, own * BYTES_PER_TOKEN * slack)
-        load = planner.loads.get(above.address)
-        if load is not None and load.requests:
-            size = (longest and load.most) or load.bytes
-            contract = len(above.contract.canonical()) + ENVELOPE
-            row = max(row, (size // load.requests - contract) * slack)
+        contract = len(above.contract.canonical()) + ENVELOPE
+        for load in planner.loads.get(above.address, ()):
+            if load.requests:
+                size = (longest and load.most) or load.bytes
+                row = max(row, (size // load.requests - contract) * slack)
     return _Parts(row, answer)
 
 

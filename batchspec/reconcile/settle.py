@@ -98,7 +98,8 @@ def _settled(  # noqa: PLR0911, PLR0913 - a table of cases
     offered = judge.tools or judge.output.tools
     if result.tool_calls and offered and not any(c.call is not None for c in candidates):
         if turn >= judge.max_turns:
-            return Answered("exhausted", f"The model still called tools in turn {turn} of {turn}.")
+            reason = f"The model still called tools in turn {turn} of {turn}."
+            return Answered("exhausted", reason, bound=True)
         return CallTools(result.tool_calls)
     problems: list[tuple[Candidate, str]] = []
     for candidate in candidates:
@@ -130,10 +131,10 @@ def _asked_again(
     limits = judge.output.max_retries
     allowed = [limits.get(c.tool or "", judge.output_retries) for c, _ in problems]
     if output_retries >= max(allowed):
-        return Answered("failed", f"The output was not accepted: {told}")
+        return Answered("failed", f"The output was not accepted: {told}", bound=True)
     if turn >= judge.max_turns:
         reason = f"The answer of turn {turn} of {turn} was not accepted: {told}"
-        return Answered("exhausted", reason)
+        return Answered("exhausted", reason, bound=True)
     answers = {c.call: problem for c, problem in problems if c.call is not None}
     if not answers:
         # Calls nobody offered have to be answered all the same.

@@ -73,12 +73,14 @@ ConversationEvent = Literal[
     "Abandoned",
     "Declined",
     "Reopened",
+    "Resumed",
     "Rejudged",
 ]
 """Batched: became a member · Returned: its batch gave no answer, send the turn again · Answered:
 has its outcome · ToolsCalled: the model asked for tools · Continued: the next turn is ready ·
-Abandoned: no item wants it any more · Declined: too few for a batch · Reopened: to be sent anew, by
-a plan · Rejudged: its reply was judged again because what runs on this machine changed."""
+Abandoned: no item wants it any more · Declined: too few for a batch · Reopened: its first request
+or that of its turn is to be sent, by a plan · Resumed: it goes on from its last reply, by a plan ·
+Rejudged: its reply was judged again because what runs on this machine changed."""
 
 CONVERSATION_TRANSITIONS: Mapping[
     tuple[ConversationPhase, ConversationEvent], ConversationPhase
@@ -90,10 +92,12 @@ CONVERSATION_TRANSITIONS: Mapping[
     ("batched", "Answered"): "final",
     ("batched", "ToolsCalled"): "tools",
     ("batched", "Continued"): "pending",
+    ("tools", "ToolsCalled"): "tools",
     ("tools", "Continued"): "pending",
     ("tools", "Answered"): "final",
     ("tools", "Abandoned"): "final",
     ("final", "Reopened"): "pending",
+    ("final", "Resumed"): "tools",
     ("final", "Rejudged"): "final",
 }
 

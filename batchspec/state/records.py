@@ -225,6 +225,8 @@ class JobProgress:
     turns: int = 0
     """Replies received so far."""
     removed: bool = False
+    resumable: int = 0
+    """Items that ended without an answer and can go on from the turns they paid for."""
     grade: MeanGrade | None = None
     """As the last apply that came to its end found it; None: it grades nothing, or there are newer
     answers."""

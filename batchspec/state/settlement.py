@@ -16,6 +16,9 @@ class Answered:
     """Whether its turn was never answered, so that it goes on there when it is sent again."""
     text: str = ""
     """What was accepted as the answer."""
+    bound: bool = False
+    """Whether only a bound of its job ended it, so that it goes on from its reply once that is
+    higher."""
 
 
 class CallAnswer(NamedTuple):

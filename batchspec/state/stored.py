@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from batchspec.ids import ConversationId, Fingerprint, JobAddress, RecordRef, RemoteId, RowKey
 from batchspec.messages import Outcome, Usage
 from batchspec.state.records import ConversationPhase
+from batchspec.state.resumption import FIRST
 from batchspec.state.settlement import Settlement
 
 
@@ -29,6 +30,11 @@ class RecordedRow(NamedTuple):
     """Whether its answer was lost with its whole batch."""
     stopped: bool = False
     """A person cancelled it, unless it was answered all the same."""
+    resumable: int = FIRST
+    """How it goes on when it is sent again, see `state.resumption`."""
+    turn: int = 1
+    asked: int = 0
+    """How often the model was asked again because of its output."""
     same: ConversationId | None = None
     """A conversation, of any job, with the wanted request."""
     same_phase: ConversationPhase | None = None
@@ -151,6 +157,37 @@ class FinalReply(NamedTuple):
     """How often the model had been asked again."""
     endpoint: str
     """Of the request it answers."""
+    resumable: int = FIRST
+
+
+class Verdict(NamedTuple):
+    """What a stored reply is by today's rules, and how its conversation goes on from it."""
+
+    outcome: Outcome
+    reason: str | None
+    resumable: int
+    conversation: ConversationId
+
+
+class StoredReply(NamedTuple):
+    """A reply that a conversation is to go on from, once it is judged again."""
+
+    conversation: ConversationId
+    request: RecordRef
+    reply: RecordRef
+    turn: int
+    output_retries: int
+    contract: int
+    endpoint: str
+
+
+class Resumed(NamedTuple):
+    """What a stored reply asks for; `body` and `size` are as in `Judged`."""
+
+    stored: StoredReply
+    settlement: Settlement
+    body: RecordRef | None = None
+    size: int = 0
 
 
 class CallRecord(NamedTuple):
@@ -217,6 +254,7 @@ class NextTurn(NamedTuple):
     size: int = 0
     outcome: Outcome | None = None
     reason: str | None = None
+    resumable: int = FIRST
 
 
 class StoredTurn(NamedTuple):

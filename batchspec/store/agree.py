@@ -7,8 +7,10 @@ scratch database of `store.draft`.
 import sqlite3
 
 from batchspec.errors import RefusedError
+from batchspec.state.machine import conversation_phase
+from batchspec.state.resumption import REPLY, TOOLS
 from batchspec.store.rows import SERIAL
-from batchspec.store.wanted import LET_GO, TOOLS
+from batchspec.store.wanted import LET_GO
 
 _STATEMENTS = (
     # Lanes, contracts and jobs.
@@ -69,23 +71,40 @@ _STATEMENTS = (
       c.cost - COALESCE(SUM(t.cost), 0), c.since
     FROM conversations c LEFT JOIN turns t ON t.conversation = c.id
     WHERE c.phase = 'final' AND c.reply IS NOT NULL AND c.batch IS NOT NULL
-      AND c.fingerprint IN (SELECT fingerprint FROM draft.rows WHERE kind = '-/+')
+      AND c.fingerprint IN (SELECT fingerprint FROM draft.rows WHERE kind IN ('-/+', '>>'))
       AND NOT EXISTS (SELECT 1 FROM turns o WHERE o.conversation = c.id AND o.reply = c.reply)
     GROUP BY c.id
     """,
-    # Turns that were answered are paid: what was stopped later goes on where it was.
+    # Turns that were answered are paid: what ended later goes on where it was. What only a higher
+    # bound lets go on, and a call that must not run twice, begin anew where a person wants that.
     f"""
-    UPDATE conversations SET phase = CASE resumable WHEN {TOOLS} THEN 'tools' ELSE 'pending' END,
-      attempts = 0, ready_at = 0, resumable = 0, stopped = 0, outcome = NULL, reason = NULL,
-      job = r.owner
-    FROM (
-      SELECT r.fingerprint, MAX(w.job) AS owner FROM draft.rows r
-      JOIN wanted w ON w.number = r.job WHERE r.kind = '-/+' GROUP BY 1
-    ) r
-    WHERE conversations.fingerprint = r.fingerprint AND conversations.phase = 'final'
-      AND resumable > 0 AND tainted <= tries
+    CREATE TEMP TABLE resumed AS
+    SELECT c.id, c.turn, c.since, MAX(w.job) AS owner
+    FROM draft.rows r JOIN wanted w ON w.number = r.job
+    JOIN conversations c ON c.fingerprint = r.fingerprint
+    WHERE r.kind IN ('-/+', '>>') AND c.phase = 'final' AND c.resumable > 0 AND tainted <= tries
+      AND (r.kind = '>>' OR c.resumable <= {TOOLS} OR c.outcome = 'cancelled')
       AND r.fingerprint NOT IN (SELECT fingerprint FROM draft.anew)
+    GROUP BY 1, 2, 3
     """,  # noqa: S608 - constants
+    # A call that failed runs again, and is known to have begun if it did.
+    """
+    UPDATE tool_calls SET status = CASE WHEN attempts > 0 THEN 'running' ELSE 'waiting' END,
+      result = CASE WHEN attempts > 0 THEN result END
+    WHERE status = 'failed' AND EXISTS (
+      SELECT 1 FROM resumed r WHERE r.id = tool_calls.conversation AND r.turn = tool_calls.turn
+        AND r.since = tool_calls.since)
+      AND conversation IN (SELECT id FROM resumed)
+    """,
+    f"""
+    UPDATE conversations SET phase = CASE WHEN resumable >= {TOOLS}
+        THEN '{conversation_phase("final", "Resumed")}'
+        ELSE '{conversation_phase("final", "Reopened")}' END,
+      resumable = {REPLY} * (resumable >= {REPLY}),
+      attempts = 0, ready_at = 0, stopped = 0, outcome = NULL, reason = NULL, job = r.owner
+    FROM resumed r WHERE r.id = conversations.id
+    """,  # noqa: S608 - constants
+    "DROP TABLE resumed",
     # Turns and calls of the answer that is replaced keep the `since` they have.
     """
     UPDATE conversations SET phase = 'pending', turn = 1, since = tries, attempts = 0,

@@ -1,16 +1,18 @@
 """Settling the members of one batch: one transaction, in chunks."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from batchspec.ids import BatchId, JobAddress
 from batchspec.state.machine import conversation_phase
+from batchspec.state.resumption import BOUND, TURN
 from batchspec.state.settlement import Answered, AskAgain, CallTools, SendAgain
 from batchspec.state.stored import (
     Judged,
     Member,
 )
 from batchspec.store.rows import SERIAL
+from batchspec.store.toollog import note_calls
 from batchspec.store.wanted import abandon
 
 _MEMBERS = """
@@ -35,7 +37,8 @@ _SPEND = (
 _ANSWERED = (
     f"UPDATE conversations SET phase = '{conversation_phase('batched', 'Answered')}', "  # noqa: S608 - constants
     f"tries = tries + 1, outcome = ?, reason = ?, reply = ?, answer = ?, "
-    f"resumable = ? * (turn > 1), tainted = tainted * (? <> 'succeeded'), settled = ?, "
+    f"resumable = CASE WHEN ? THEN {BOUND} ELSE {TURN} * (? AND turn > 1) END, "
+    f"tainted = tainted * (? <> 'succeeded'), settled = ?, "
     f"{_SPEND} WHERE id = ?"
 )
 _TOOLS = (
@@ -53,11 +56,6 @@ _RETURNED = (
 )
 _WAITS = -1.0
 """Marks what is to wait until it is known, at the end of the batch, for how long."""
-_CALL = (
-    "INSERT OR IGNORE INTO tool_calls "
-    "(conversation, turn, position, call_id, name, arguments, status, result, since) "
-    "SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, since FROM conversations WHERE id = ?1"
-)
 _TURN = (
     "INSERT INTO turns SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, since "
     "FROM conversations WHERE id = ?1"
@@ -103,7 +101,7 @@ class Collection:
             _ANSWERED,
             [
                 (
-                    *(s.outcome, s.reason, reply, answer, s.resumable, s.outcome),
+                    *(s.outcome, s.reason, reply, answer, s.bound, s.resumable, s.outcome),
                     *(serial, *usage, cost, m.conversation),
                 )
                 for m, s, reply, usage, cost, answer, _ in answered
@@ -143,13 +141,4 @@ class Collection:
             self._db.execute(_CONTINUED, (reply, request, size, *spent))
         elif isinstance(settlement, CallTools):
             self._db.execute(_TOOLS, (reply, bool(settlement.answers), *spent))
-            self._db.executemany(_CALL, _calls(member, settlement))
-
-
-def _calls(member: Member, settlement: CallTools) -> Iterator[tuple[object, ...]]:
-    """Yield the calls of a reply; what the judge answered already is not run."""
-    answers = dict(settlement.answers)
-    for n, call in enumerate(settlement.calls):
-        content = answers.get(call.id)
-        status = "waiting" if content is None else "done"
-        yield (member.conversation, member.turn, n, *call, status, content)
+            note_calls(self._db, member.conversation, member.turn, settlement)

@@ -29,18 +29,18 @@ from batchspec.state.stored import (
     StoredItem,
 )
 from batchspec.state.tokens import data_bytes
-from batchspec.store import agreed, leaving, reused
+from batchspec.store import agreed, drafted, leaving, reused
 from batchspec.store.agreed import Allowed
-from batchspec.store.drafted import SCHEMA, compare, totals
+from batchspec.store.drafted import SCHEMA, compare
 from batchspec.store.reader import StateReader
 from batchspec.store.schema import explain
 from batchspec.store.segments import SegmentWriter
 
-_Item = tuple[Fingerprint, ConversationPhase, Outcome | None, int, RecordRef, int, bool, bool, bool]
+_Item = tuple[Any, ...]
 _Same = tuple[ConversationId, ConversationPhase, Outcome | None, bool, bool, bool]
-_STORED = frozenset({Kind.SUBMIT, Kind.RESUBMIT, Kind.REUSE, Kind.UPDATE})
+_STORED = frozenset({Kind.SUBMIT, Kind.RESUBMIT, Kind.REUSE, Kind.UPDATE, Kind.CONTINUE})
 _NOTHING = RecordedRow()
-_NO_ITEM, _NO_SAME = (*(None,) * 6, *(False,) * 3), (*(None,) * 3, *(False,) * 3)
+_NO_ITEM, _NO_SAME = (*(None,) * 6, *(False,) * 3, 0, 1, 0), (*(None,) * 3, *(False,) * 3)
 _BLOBS = 500
 _SAME = (
     "SELECT fingerprint, id, phase, outcome, phase = 'final' AND tainted > 0, "  # noqa: S608 - placeholders
@@ -57,7 +57,7 @@ _ITEMS = """
 SELECT i.key, c.fingerprint, c.phase, c.outcome, c.contract, i.row, i.digest,
   c.tainted > 0,
   c.outcome = 'lost' AND (SELECT b.phase = 'lost' FROM batches b WHERE b.number = c.batch),
-  c.stopped
+  c.stopped, c.resumable, c.turn, c.output_retries
 FROM json_each(?) k CROSS JOIN items i ON i.job = ? AND i.key = k.value
 JOIN conversations c ON c.id = i.conversation
 """
@@ -266,7 +266,11 @@ class SqliteDraft:
 
     def totals(self, job: JobAddress) -> DraftTotals:
         """Return the different requests a job would send, without those of jobs before it."""
-        return totals(self.db, self._numbers[job])
+        return drafted.totals(self.db, self._numbers[job])
+
+    def resumed(self, job: JobAddress) -> Mapping[int, DraftTotals]:
+        """Return what goes on from turns that were answered, by the number of the last turn."""
+        return drafted.resumed(self.db, self._reader.db, self._numbers[job])
 
     def record(self, ref: RecordRef) -> tuple[bytes, bytes]:
         """Return (messages, row) of a stored request."""

@@ -50,6 +50,16 @@ _NOT_A_TWINS = """
 AND NOT EXISTS (SELECT 1 FROM json_each(?) t JOIN rows o ON o.job = t.value
   AND o.fingerprint = r.fingerprint AND o.kind IN ('+', '-/+'))
 """
+_RESUMED = """
+SELECT DISTINCT fingerprint FROM rows r WHERE job = ? AND kind = '>>' AND fingerprint > ?
+  AND NOT EXISTS (SELECT 1 FROM rows o WHERE o.fingerprint = r.fingerprint AND o.job < r.job
+    AND o.kind IN ('>>', '-/+')) ORDER BY 1 LIMIT ?
+"""
+_CHUNK = 500
+_SIZES = f"""
+SELECT turn, COUNT(*), SUM(size), SUM(data) FROM conversations
+WHERE fingerprint IN ({",".join("?" * _CHUNK)}) GROUP BY turn
+"""  # noqa: S608 - marks
 Found = Mapping[str, Sequence[Any]]
 """Of items by key: fingerprint, phase, outcome, …, and seventh whether they are tainted."""
 
@@ -86,3 +96,23 @@ def totals(draft: sqlite3.Connection, number: int) -> DraftTotals:
         found = draft.execute(_REQUESTS.format(""), (number,))
     requests, size, data = found.fetchone()
     return DraftTotals(requests, size or 0, data or 0)
+
+
+def resumed(
+    draft: sqlite3.Connection, state: sqlite3.Connection, job: int
+) -> dict[int, DraftTotals]:
+    """Return the last requests of what goes on, without those of jobs before it, by their turn."""
+    found: dict[int, DraftTotals] = {}
+    query = "SELECT EXISTS (SELECT 1 FROM rows WHERE job = ? AND kind = '>>')"
+    if draft.execute(query, (job,)).fetchone()[0]:
+        draft.execute(leaving.INDEX)
+    after, more = b"", True
+    while more:
+        some = [f for (f,) in draft.execute(_RESUMED, (job, after, _CHUNK))]
+        marks = [*some, *[b""] * (_CHUNK - len(some))]
+        for turn, requests, size, data in state.execute(_SIZES, marks):
+            old = found.get(turn, DraftTotals(0, 0))
+            new = old.requests + requests, old.bytes + size, old.data + data
+            found[turn] = DraftTotals(*new)
+        more, after = len(some) == _CHUNK, some[-1] if some else after
+    return found

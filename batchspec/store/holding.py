@@ -5,7 +5,7 @@ import sqlite3
 from batchspec.ids import LaneId
 from batchspec.state.events import BatchRejected, RequestsDeclined
 from batchspec.state.machine import conversation_phase
-from batchspec.store.wanted import TURN
+from batchspec.state.resumption import TURN
 
 _SAME_MODEL = (
     "(provider, model) = (SELECT provider, model FROM lanes WHERE id = :lane)"  # over endpoints

@@ -9,10 +9,15 @@ from typing import get_args
 from batchspec.ids import JobAddress
 from batchspec.messages import Outcome, Usage
 from batchspec.state.records import ConversationPhase, JobProgress, MeanGrade
+from batchspec.state.resumption import REPLY, TOOLS, TURN
 
 _PHASES: tuple[ConversationPhase, ...] = get_args(ConversationPhase)
 _OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 _COUNTS = (
+    (
+        "c.phase = 'final' AND c.outcome IN ('failed', 'exhausted') "
+        f"AND c.resumable IN ({TURN}, {TOOLS}, {REPLY})"
+    ),
     *(f"c.phase = '{one}'" for one in _PHASES),
     *(f"c.phase = 'final' AND c.outcome = '{one}'" for one in _OUTCOMES),
 )
@@ -73,7 +78,9 @@ class RecordedJobs:
         """Count the items of every job by phase and outcome."""
         phases: dict[int, dict[ConversationPhase, int]] = {}
         outcomes: dict[int, dict[Outcome, int]] = {}
-        for job, *counts in self.db.execute(_PROGRESS):
+        resumable: dict[int, int] = {}
+        for job, going_on, *counts in self.db.execute(_PROGRESS):
+            resumable[job] = going_on
             phases[job] = {one: n for one, n in zip(_PHASES, counts, strict=False) if n}
             ends = zip(_OUTCOMES, counts[len(_PHASES) :], strict=True)
             outcomes[job] = {one: n for one, n in ends if n}
@@ -90,6 +97,7 @@ class RecordedJobs:
                 cost=None if used[5] else Decimal(str(used[4] or 0)),
                 turns=used[6],
                 removed=bool(removed),
+                resumable=resumable.get(job, 0),
                 grade=MeanGrade(**json.loads(grade)) if grade else None,
             )
             for job, address, model, removed, grade in self.db.execute(_JOBS)

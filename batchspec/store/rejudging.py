@@ -4,20 +4,20 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from batchspec.ids import ConversationId, JobAddress
-from batchspec.messages import Outcome
+from batchspec.ids import JobAddress
 from batchspec.state.machine import conversation_phase
+from batchspec.state.stored import Verdict
 from batchspec.store.rows import SERIAL
 
-Verdict = tuple[Outcome, str | None, ConversationId]
-
 _CHUNK = 1000
-# What is accepted does not go on at a later turn.
+_DIFFERS = "(c.outcome IS NOT v.outcome OR c.reason IS NOT v.reason)"
+_DIFFERENT = f"SELECT COUNT(*) FROM verdicts v JOIN conversations c ON c.id = v.id WHERE {_DIFFERS}"  # noqa: S608 - constants
 _RECORD = f"""
-UPDATE conversations SET phase = '{conversation_phase("final", "Rejudged")}', outcome = v.outcome,
-  reason = v.reason, resumable = resumable * (v.outcome = 'failed'), settled = {SERIAL}
-FROM verdicts v WHERE v.id = conversations.id
-"""  # noqa: S608 - constant
+UPDATE conversations AS c SET phase = '{conversation_phase("final", "Rejudged")}',
+  outcome = v.outcome, reason = v.reason, resumable = v.resumable,
+  settled = CASE WHEN {_DIFFERS} THEN {SERIAL} ELSE settled END
+FROM verdicts v WHERE v.id = c.id
+"""  # noqa: S608 - constants
 # A reply that is accepted now is another one than the tainted, unless it was there before.
 _UNTAINT = """
 UPDATE conversations SET tainted = 0
@@ -33,9 +33,11 @@ def collect_verdicts(db: sqlite3.Connection, changes: Iterable[Verdict]) -> None
     Each chunk is written at once; the writer is free while the next one is made.
     """
     db.execute("DROP TABLE IF EXISTS temp.verdicts")
-    db.execute("CREATE TEMP TABLE verdicts (id INTEGER PRIMARY KEY, outcome, reason)")
+    db.execute("CREATE TEMP TABLE verdicts (id INTEGER PRIMARY KEY, outcome, reason, resumable)")
     for chunk in _chunks(changes):
-        db.executemany("INSERT INTO verdicts (outcome, reason, id) VALUES (?, ?, ?)", chunk)
+        db.executemany(
+            "INSERT INTO verdicts (outcome, reason, resumable, id) VALUES (?, ?, ?, ?)", chunk
+        )
 
 
 def _chunks(changes: Iterable[Verdict]) -> Iterator[list[Verdict]]:
@@ -59,7 +61,8 @@ def record_verdicts(db: sqlite3.Connection, job: JobAddress) -> int:
         "UPDATE conversations SET kept = NULL WHERE kept IS NOT NULL AND outcome = 'succeeded' "
         "AND id IN (SELECT id FROM verdicts)"
     )
-    changed = db.execute(_RECORD).rowcount
+    changed: int = db.execute(_DIFFERENT).fetchone()[0]
+    db.execute(_RECORD)
     db.execute(_UNTAINT)
     db.execute("UPDATE jobs SET judged = policy WHERE address = ?", (job,))
     return changed

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 
 from batchspec.ids import BatchId, ConversationId, JobAddress
-from batchspec.messages import Outcome, Usage
+from batchspec.messages import Usage
 from batchspec.ports import (
     Body,
 )
@@ -51,9 +51,12 @@ from batchspec.state.stored import (
     CallDone,
     Judged,
     NextTurn,
+    Resumed,
+    StoredReply,
     ToolTurn,
+    Verdict,
 )
-from batchspec.store import holding, lease, memo, toollog, wanted
+from batchspec.store import holding, lease, memo, resuming, toollog, wanted
 from batchspec.store.accounts import bind
 from batchspec.store.agree import agree
 from batchspec.store.collection import Collection
@@ -222,7 +225,7 @@ class StateStore(RecordedState):
     def rejudge(
         self,
         job: JobAddress,
-        changes: Iterable[tuple[Outcome, str | None, ConversationId]],
+        changes: Iterable[Verdict],
         event: Callable[[int], Event],
     ) -> Event:
         """Record new outcomes of old replies, and that the job is judged by its policy.
@@ -278,6 +281,18 @@ class StateStore(RecordedState):
             for segment in closing:
                 self.close_segment(segment)
             toollog.continue_turns(db, turns)
+            self.journal(event)
+
+    def replies(self, job: JobAddress, limit: int) -> Sequence[StoredReply]:
+        """Return replies of a job that conversations are to go on from."""
+        return resuming.replies(self.db, job, limit)
+
+    def resume(self, resumed: Sequence[Resumed], closing: Sequence[Body], event: Event) -> None:
+        """Let conversations go on from their last replies, as these were judged again."""
+        with self._undoing(closing), self.transaction() as db:
+            for segment in closing:
+                self.close_segment(segment)
+            resuming.resume(db, resumed)
             self.journal(event)
 
     def import_batch(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from batchspec.ids import ConversationId, JobAddress, RecordRef, RowKey
 from batchspec.state.machine import conversation_phase
+from batchspec.state.settlement import CallTools
 from batchspec.state.stored import (
     CallDone,
     CallRecord,
@@ -15,12 +16,17 @@ from batchspec.state.stored import (
 from batchspec.store.memo import remember
 from batchspec.store.rows import PRESENT
 
+_CALL = (
+    "INSERT OR IGNORE INTO tool_calls "
+    "(conversation, turn, position, call_id, name, arguments, status, result, since) "
+    "SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, since FROM conversations WHERE id = ?1"
+)
 _WORK = """
 SELECT c.id, c.turn, c.request, c.reply, c.contract, c.since,
   (SELECT key FROM items i WHERE i.conversation = c.id LIMIT 1),
   (SELECT row FROM items i WHERE i.conversation = c.id LIMIT 1)
 FROM lanes l JOIN conversations c ON c.lane = l.id AND c.phase = 'tools'
-WHERE c.job = (SELECT id FROM jobs WHERE address = ?)
+WHERE c.job = (SELECT id FROM jobs WHERE address = ?) AND c.resumable = 0
 AND c.id NOT IN (SELECT value FROM json_each(?)) LIMIT ?
 """
 _CALLS = (
@@ -49,7 +55,7 @@ _CONTINUED = (
 )
 _FAILED = (
     f"UPDATE conversations SET phase = '{conversation_phase('tools', 'Answered')}', "  # noqa: S608 - constants
-    "outcome = ?, reason = ? WHERE id = ?"
+    "outcome = ?, reason = ?, resumable = ? WHERE id = ?"
 )
 
 
@@ -92,6 +98,17 @@ def tool_calls(
     )
 
 
+def note_calls(
+    db: sqlite3.Connection, conversation: ConversationId, turn: int, asked: CallTools
+) -> None:
+    """Write down the calls of a reply; what the judge answered already is not run."""
+    answers = dict(asked.answers)
+    for n, call in enumerate(asked.calls):
+        content = answers.get(call.id)
+        status = "waiting" if content is None else "done"
+        db.execute(_CALL, (conversation, turn, n, *call, status, content))
+
+
 def begin_calls(db: sqlite3.Connection, turns: Sequence[ToolTurn], at: float) -> None:
     """Note that the calls which are not done are about to run; inside a transaction."""
     db.executemany(
@@ -120,5 +137,10 @@ def continue_turns(db: sqlite3.Connection, turns: Sequence[NextTurn]) -> None:
         _CONTINUED, [(t.request, t.size, t.conversation) for t in turns if t.outcome is None]
     )
     db.executemany(
-        _FAILED, [(t.outcome, t.reason, t.conversation) for t in turns if t.outcome is not None]
+        _FAILED,
+        [
+            (t.outcome, t.reason, t.resumable, t.conversation)
+            for t in turns
+            if t.outcome is not None
+        ],
     )

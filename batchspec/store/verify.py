@@ -78,9 +78,12 @@ _RULES: dict[str, str] = {
         'ended')
     """,
     "conversation {} can go on at its turn, which it cannot": """
-        SELECT c.id FROM conversations c WHERE resumable > 0 AND (phase <> 'final' OR outcome NOT
-        IN ('cancelled', 'expired', 'lost', 'failed') OR (resumable = 2 AND NOT EXISTS (SELECT 1
-        FROM tool_calls t WHERE t.conversation = c.id AND t.since = c.since AND t.turn = c.turn)))
+        SELECT c.id FROM conversations c WHERE resumable NOT BETWEEN 0 AND 5 OR (phase = 'tools'
+        AND resumable NOT IN (0, 4)) OR (phase IN ('pending', 'batched') AND resumable > 0) OR
+        (phase = 'final' AND resumable > 0 AND (outcome NOT IN ('cancelled', 'expired', 'lost',
+        'failed', 'exhausted') OR (resumable IN (2, 3) AND NOT EXISTS (SELECT 1 FROM tool_calls t
+        WHERE t.conversation = c.id AND t.since = c.since AND t.turn = c.turn)) OR
+        (resumable > 3 AND reply IS NULL)))
     """,
     "conversation {} was cancelled and waits to be sent": """
         SELECT id FROM conversations WHERE phase IN ('pending', 'tools') AND stopped
@@ -92,8 +95,9 @@ _RULES: dict[str, str] = {
         SELECT id FROM lanes WHERE hold_kind NOT IN ('full', 'probe') OR max_bytes < 1
     """,
     "conversation {} waits for tools without a call": """
-        SELECT id FROM conversations c WHERE phase = 'tools' AND NOT EXISTS (SELECT 1 FROM
-        tool_calls t WHERE t.conversation = c.id AND t.since = c.since AND t.turn = c.turn)
+        SELECT id FROM conversations c WHERE phase = 'tools' AND resumable = 0 AND NOT
+        EXISTS (SELECT 1 FROM tool_calls t WHERE t.conversation = c.id AND t.since = c.since
+        AND t.turn = c.turn)
     """,
     "conversation {} is in another lane than its contract": """
         SELECT c.id FROM conversations c JOIN contracts k ON k.id = c.contract WHERE k.lane <>

@@ -4,6 +4,7 @@ import sqlite3
 
 from batchspec.ids import BatchId
 from batchspec.state.machine import conversation_phase, phases_before
+from batchspec.state.resumption import TOOLS, TURN
 from batchspec.state.stopped import CANCELLED
 
 _COUNTS = """
@@ -26,9 +27,6 @@ _NEEDED = f"SELECT {_WANTED} FROM batches b WHERE b.id = ?"  # noqa: S608 - cons
 _WAITING = "phase IN ({})".format(", ".join(f"'{one}'" for one in phases_before("Abandoned")))
 """What is sent or run only if somebody still wants it."""
 NOBODY = "No row wants it any more."
-TURN, TOOLS = 1, 2
-"""How a conversation that ended goes on when it is sent again: with the request of its turn, or
-with the tool calls of it. 0: from its first turn."""
 # What is given up while an old answer is kept has that one again, with its turns and calls.
 _BACK = ", ".join(
     f"{column} = COALESCE((SELECT t.{column} FROM turns t "  # noqa: S608 - constants
@@ -39,7 +37,7 @@ _ENDED = f"""
 UPDATE conversations SET phase = '{conversation_phase("pending", "Abandoned")}',
   outcome = CASE WHEN kept IS NULL THEN 'cancelled' ELSE 'succeeded' END,
   reason = CASE WHEN kept IS NULL THEN '{{}}' END, reply = COALESCE(kept, reply),
-  resumable = CASE WHEN kept IS NOT NULL THEN 0 WHEN phase = 'tools' THEN {TOOLS}
+  resumable = CASE WHEN kept IS NOT NULL THEN 0 WHEN phase = 'tools' THEN MAX(resumable, {TOOLS})
     ELSE {TURN} * (turn > 1) END, {_BACK}
 """  # noqa: S608 - constants
 _END_STOPPED = f"{_ENDED.format(CANCELLED)} WHERE {_WAITING} AND stopped = 1"

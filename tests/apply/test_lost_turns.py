@@ -51,7 +51,7 @@ def test_no_call_begins_where_one_is_known_to_fail_before_it_starts(world: World
         world.apply()
     begun = log(world)
     with closing(sqlite3.connect(world.state / "batchspec.db")) as db, db:
-        db.execute("UPDATE tool_calls SET status = 'running' WHERE position = 0")
+        db.execute("UPDATE tool_calls SET status = 'running', result = NULL WHERE position = 0")
     paying(world)
     assert world.apply().exit_code == ExitCode.FAILED_ITEMS
     assert log(world) == begun

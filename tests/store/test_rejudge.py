@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from batchspec.ids import ConversationId, JobAddress
-from batchspec.messages import Outcome
 from batchspec.state.events import RepliesRejudged
+from batchspec.state.stored import Verdict
 from batchspec.store.sqlite import StateStore
 
 from .shop import agree, answer
@@ -19,13 +19,13 @@ def test_changes_wait_on_disk_and_are_recorded_at_once(store: StateStore) -> Non
     serial = store.reader().serial()
     most = 0
 
-    def changes() -> Iterator[tuple[Outcome, str | None, ConversationId]]:
+    def changes() -> Iterator[Verdict]:
         nonlocal most
         for number in range(1, 3001):
             on_disk = store.db.execute("SELECT COUNT(*) FROM temp.verdicts").fetchone()[0]
             most = max(most, number - 1 - on_disk)
             assert store.reader().serial() == serial
-            yield "failed", "why", ConversationId(number)
+            yield Verdict("failed", "why", 0, ConversationId(number))
 
     event = store.rejudge(
         JOB,

@@ -100,12 +100,32 @@ def with_tools(numbers: str, *, once: bool = False, provider: str = "openai") ->
     return step
 
 
-def _spec(world: SweepWorld, numbers: str, *, once: bool = False, provider: str = "openai") -> None:
+def bounded(world: SweepWorld) -> None:
+    """Let a model have one turn, which is not enough."""
+    _spec(world, "56", turns=1)
+    world.apply()
+
+
+def resumed(world: SweepWorld) -> None:
+    """Go on with what ended because of that."""
+    _spec(world, "56")
+    with world.open() as project:
+        project.apply(project.plan(failed=True), hook=world.hook)
+
+
+def _spec(
+    world: SweepWorld,
+    numbers: str,
+    *,
+    once: bool = False,
+    provider: str = "openai",
+    turns: int = 5,
+) -> None:
     world.spec(
         TOOLS.replace("ONCE", str(once))
         + f"DATA = [{{'id': n}} for n in '{numbers}']\n"
         + f"j = Job(model='{provider}:gpt-5-mini', rows=rows.inline(DATA), prompt='add {{id}}', "
-        + "tools=[add], output_validators=[check], output_retries=2, max_turns=5)"
+        + f"tools=[add], output_validators=[check], output_retries=2, max_turns={turns})"
     )
 
 
@@ -229,6 +249,7 @@ SCENES = {
             model=adding,
             most=40,
         ),
+        Scene(name="resumed", steps=[bounded, resumed], model=adding, most=8),
         Scene(name="cancelled", steps=[sent, cancelled, applied], most=30),
         Scene(name="destroyed", steps=[chained, destroyed, chained], most=30),
         Scene(name="gc", steps=[plain, swept_up], most=20),

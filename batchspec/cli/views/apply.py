@@ -12,6 +12,7 @@ from batchspec.cli.views.failures import diagnostic_document, diagnostic_lines
 from batchspec.cli.views.missing import missing_document, show_missing
 from batchspec.cli.views.plan import changes
 from batchspec.cli.views.progress import JsonEvents
+from batchspec.cli.views.resumable import show_resumable
 from batchspec.cli.views.status import job_lines
 from batchspec.cli.views.streams import print_prose, print_table, stderr, stdout
 from batchspec.cli.views.words import PRICE_UNKNOWN, clean, counted, listed, money
@@ -87,6 +88,7 @@ def show_result(result: "ApplyResult", *, flags: str) -> None:
         print_table(stdout(), job_lines(told))
         print_prose(stdout(), _failures(told))
         show_missing(result.missing)
+        show_resumable(told, flags)
         print_prose(stdout(), [*_grades(told), Text()])
     if result.note:
         print_prose(stdout(), [Text(clean(result.note))])

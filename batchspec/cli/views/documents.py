@@ -120,6 +120,7 @@ def progress_document(job: JobProgress) -> dict[str, Any]:
         "items": job.items,
         "final": job.final,
         "failed": job.failed,
+        "resumable": job.resumable,
         "phases": dict(job.phases),
         "outcomes": dict(job.outcomes),
         "turns": job.turns,

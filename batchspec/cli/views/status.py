@@ -7,6 +7,7 @@ from rich.text import Text
 
 from batchspec.cli.views.documents import batch_document, lease_document, progress_document
 from batchspec.cli.views.missing import missing_document, show_missing
+from batchspec.cli.views.resumable import show_resumable
 from batchspec.cli.views.sentences import waiting
 from batchspec.cli.views.streams import print_json, print_prose, print_table, stdout
 from batchspec.cli.views.words import clean, columns, count, duration, money, number, tokens
@@ -25,6 +26,7 @@ def show_status(status: "Status", *, now: float, flags: str) -> None:
         return
     print_table(console, job_lines(status.jobs, graded=any(job.grade for job in status.jobs)))
     show_missing(status.missing)
+    show_resumable(status.jobs, flags)
     print_prose(console, _waiting(status))
     if status.lease:
         print_prose(console, [Text(), lease_line(status.lease, now, free=status.lease_free)])
