@@ -1,5 +1,6 @@
 """Where users' functions run on this machine in one run of the loop, and what bounds them."""
 
+import math
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -15,6 +16,9 @@ from batchspec.apply.processes import Processes
 from batchspec.apply.threads import Threads
 from batchspec.apply.userloop import UserLoop
 from batchspec.spec.tool import Tool
+
+_AT_ONCE = 0.25
+"""Seconds in which what runs can end where a person asked twice to stop."""
 
 
 class Here:
@@ -43,8 +47,12 @@ class Here:
         self._own_places: dict[int, anyio.CapacityLimiter] = {}
 
     @asynccontextmanager
-    async def open(self) -> AsyncGenerator[None]:
-        """Let functions run; when it is left, what was made for them ends."""
+    async def open(self, hurried: Callable[[], bool] = lambda: False) -> AsyncGenerator[None]:
+        """Let functions run; when it is left, what was made for them ends.
+
+        Args:
+            hurried: Asked when it is left: whether what does not end at once is left behind.
+        """
         async with BlockingPortal() as portal, anyio.create_task_group() as group:
             threads = Threads(portal)
             loop = UserLoop(threads)
@@ -53,14 +61,17 @@ class Here:
                 yield
             finally:
                 with anyio.CancelScope(shield=True):
-                    await self._close(loop)
+                    await self._close(loop, hurried=hurried())
                 group.cancel_scope.cancel()
 
-    async def _close(self, loop: UserLoop) -> None:
-        for made in reversed(self._deps.values()):
-            if trouble := await made.end():
-                self._warn(trouble)
-        await loop.close()
+    async def _close(self, loop: UserLoop, *, hurried: bool) -> None:
+        with anyio.move_on_after(_AT_ONCE if hurried else math.inf) as scope:
+            for made in reversed(self._deps.values()):
+                if trouble := await made.end():
+                    self._warn(trouble)
+            await loop.close()
+        if scope.cancelled_caught:
+            self._warn("Functions that did not end at once were left behind.")
         await self.processes.close()
         self.threads.close()
 

@@ -95,7 +95,8 @@ class Loop:
             BatchspecError: Something a person must mend; all that was recorded stays.
         """
         try:
-            async with self.world.here.open(), anyio.create_task_group() as group:
+            here = self.world.here.open(lambda: len(self.signals) > 1)
+            async with here, anyio.create_task_group() as group:
                 group.start_soon(self._heartbeat)
                 if threading.current_thread() is threading.main_thread():
                     await group.start(self._listen, group.cancel_scope)

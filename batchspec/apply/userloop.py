@@ -64,9 +64,11 @@ class UserLoop:
         """Cancel what still runs there; a loop that is blocked is left behind."""
         if self._crossing is not None:
             self._crossing.put(None)
-            with anyio.move_on_after(_PATIENCE):
-                await self._closed.wait()
-            self._crossing.close()
+            try:
+                with anyio.move_on_after(_PATIENCE):
+                    await self._closed.wait()
+            finally:
+                self._crossing.close()
 
     async def _opened(self) -> Crossing:
         async with self._lock:

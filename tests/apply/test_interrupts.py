@@ -17,7 +17,10 @@ from batchspec.project import ApplyResult, Item, Project
 APPLY = """
 import sys
 from batchspec.config import Settings, SimulatorSettings
+from batchspec.apply import deps, userloop
 from batchspec.project import Project
+
+deps._PATIENCE = userloop._PATIENCE = 9999.0
 
 class Hook:
     def event(self, event): print(type(event).__name__, flush=True)
@@ -31,15 +34,27 @@ with Project(sys.argv[1], simulate=True, settings=settings) as project:
 sys.exit(int(result.exit_code))
 """
 TOOL = """
-from batchspec import Job, rows, tool
+from batchspec import Job, RunContext, rows, tool
 import anyio
 import pathlib
 import time
 
 LOG = pathlib.Path(__file__).parent.parent / "log"
 
+async def stubborn():
+    while True:
+        try:
+            await anyio.sleep_forever()
+        except BaseException:
+            pass
+
+def hanging():
+    yield 1
+    if len(LOG.read_text()) == 1:
+        time.sleep(9999)
+
 @tool(once={once})
-{define} work() -> str:
+{define} work({context}) -> str:
     with LOG.open("a") as log:
         log.write("x")
     if len(LOG.read_text()) == 1:
@@ -47,10 +62,13 @@ LOG = pathlib.Path(__file__).parent.parent / "log"
         {hang}
     return "done"
 
-j = Job(model="openai:gpt-5-mini", rows=rows.inline([{{"id": "a"}}]), prompt="x", tools=[work])
+j = Job(model="openai:gpt-5-mini", rows=rows.inline([{{"id": "a"}}]), prompt="x", tools=[work],
+    deps=hanging)
 """
-ASYNC = {"define": "async def", "hang": "await anyio.sleep_forever()"}
-SYNC = {"define": "def", "hang": "time.sleep(9999)"}
+ASYNC = {"define": "async def", "hang": "await anyio.sleep_forever()", "context": ""}
+SYNC = {"define": "def", "hang": "time.sleep(9999)", "context": ""}
+STUBBORN = {**ASYNC, "hang": "await stubborn()"}
+HANGING = {**ASYNC, "context": "ctx: RunContext"}
 ANSWERS = """
 def answer(body):
     if body["messages"][-1]["role"] == "tool":
@@ -156,11 +174,16 @@ def test_the_first_interrupt_saves_and_the_batch_continues(
     assert batches(root) == 1
 
 
-@pytest.mark.parametrize("kind", [ASYNC, SYNC], ids=["async", "thread"])
+@pytest.mark.parametrize(
+    "kind", [ASYNC, SYNC, STUBBORN, HANGING], ids=["async", "thread", "stubborn", "hanging deps"]
+)
 def test_the_second_interrupt_stops_at_once(
     root: Path, start: Callable[..., Applying], kind: dict[str, str]
 ) -> None:
-    """The first one lets the call of the tool end; here it never would."""
+    """The first one lets the call of the tool end; here it never would.
+
+    What was made for it is not waited for either, whose patience has no end here.
+    """
     spec(root, TOOL.format(once=False, **kind))
     applying = start(answers="answers.py:answer")
     applying.until("tool")
