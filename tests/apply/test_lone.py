@@ -1,8 +1,11 @@
 """Few requests wait for more, and never for ever: `min_requests` and `lone_request`."""
 
+from typing import Any
+
 import pytest
 from worlds import Fault, World
 
+from batchspec.config import Limits, OpenAISettings
 from batchspec.errors import ExitCode
 from batchspec.messages import Usage
 from batchspec.state.events import BatchIntended, RequestsDeclined
@@ -146,3 +149,66 @@ def test_a_row_that_comes_back_alone_is_asked_live(world: World) -> None:
     items = world.items().values()
     factors = [float(item.cost or 0) / priced(item.usage) for item in items]
     assert sorted(factors) == pytest.approx([1, 1, 1, 2])
+
+
+RESPONSES = "openai-responses"
+
+
+def lone_live(world: World, provider: str) -> None:
+    settings = world.settings.providers.get(provider, OpenAISettings())
+    limits = Limits(min_requests=2, lone_request="live")
+    providers = {
+        **world.settings.providers,
+        provider: settings.model_copy(update={"limits": limits}),
+    }
+    world.settings = world.settings.model_copy(update={"providers": providers})
+
+
+@pytest.mark.parametrize("provider", ["openai", RESPONSES])
+def test_a_lone_vector_is_asked_for_live(world: World, provider: str) -> None:
+    """Whichever endpoint the provider speaks otherwise: vectors come from one of their own."""
+    lone_live(world, provider)
+    model = f"{provider}:text-embedding-3-small"
+    world.spec(
+        f"j = EmbeddingJob(model={model!r}, rows=rows.inline([{{'id': 'a'}}]), input='{{id}}',"
+        " dimensions=2)"
+    )
+    world.model = lambda _: [[1.0, 0.5]]
+    assert world.apply().exit_code == ExitCode.DONE
+    assert intended(world) == [(1, "live")]
+    assert list(world.items()["a"].output) == [1.0, 0.5]
+
+
+def test_a_vector_of_a_provider_of_responses_comes_in_a_batch(world: World) -> None:
+    world.spec(
+        "j = EmbeddingJob(model='openai-responses:text-embedding-3-small', dimensions=2,"
+        " rows=rows.inline([{'id': 'a'}]), input='{id}')"
+    )
+    world.model = lambda _: [[1.0, 0.5]]
+    assert world.apply().exit_code == ExitCode.DONE
+    assert [batch["endpoint"] for batch in world.remote()] == ["/v1/embeddings"]
+
+
+def test_each_turn_of_a_lone_conversation_is_asked_live(world: World) -> None:
+    lone_live(world, RESPONSES)
+    world.spec(
+        """
+        @tool
+        def add(x: int, y: int) -> int:
+            return x + y
+
+        j = Job(model="openai-responses:gpt-5-mini", rows=rows.inline([{"id": "a"}]),
+                prompt="{id}", tools=[add])
+        """
+    )
+
+    def model(body: dict[str, Any]) -> Any:
+        if "function_call_output" in str(body["input"]):
+            return "done"
+        calls = [{"name": "add", "arguments": {"x": 1, "y": 2}}]
+        return {"role": "assistant", "tool_calls": calls}
+
+    world.model = model
+    assert world.apply().exit_code == ExitCode.DONE
+    assert intended(world) == [(1, "live"), (1, "live")]
+    assert world.texts() == {"a": "done"}
