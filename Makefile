@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint format types layers pytest fuzz kill-score conformance-foreign test-lowest bench bench-simulator bench-tools docs lock clean
+.PHONY: help install demo test check lint format types layers pytest fuzz kill-score conformance-foreign test-lowest bench bench-simulator bench-tools bench-comparing docs lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -96,6 +96,9 @@ bench-simulator: $(INSTALLED) ## Measure how fast the embedded server answers a 
 
 bench-tools: $(INSTALLED) ## Measure 10,000 tool calls that wait 50 ms each, at several concurrencies
 	$(BIN)/python tests/benchmarks/tools.py $(BENCH)
+
+bench-comparing: $(INSTALLED) ## Measure compare and results of 100,000 items with a judge
+	$(BIN)/python tests/benchmarks/comparing.py $(BENCH)
 
 docs: $(INSTALLED) ## Write the generated parts of README.md and docs/ anew
 	$(BIN)/python tests/docs/generate.py

@@ -187,10 +187,13 @@ class Reader(Jobs, Protocol):
         job: JobAddress,
         *,
         failed: bool = False,
-        key: RowKey | None = None,
-        by_key: bool = False,
+        keys: Sequence[RowKey] | None = None,
     ) -> Iterator[StoredItem]:
-        """Yield the items of a job, in the order they were first seen in, or that of their keys."""
+        """Yield the items of a job, or those of some keys, as they were first seen."""
+        ...
+
+    def keys(self, jobs: Sequence[JobAddress]) -> Iterator[RowKey]:
+        """Yield the keys that items of some jobs have, each once, about as they were first seen."""
         ...
 
     def latencies(self, job: JobAddress) -> Mapping[float, int]:

@@ -1,8 +1,9 @@
 """Comparing the variants of a job: what was asked, what it cost and what came of it."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from batchspec.errors import UsageError
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 By = Literal["variant", "sample"]
 """What is compared: variants with all of their samples, or each sample by itself."""
+
+_ITEMS = 1000
+"""Items that are held at a time, unless that would be fewer than `_FEW` rows."""
+_FEW = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,7 @@ def compare(project: "Project", address: str, by: By) -> Variants:
     with project.reader() as reader:
         models = reader.models()
         read = [answers_of(project, job, reader) for job in jobs]
-        comparison.read((names[a.address], _items(reader, a)) for a in read)
+        comparison.read(_rows(reader, read, names))
         project.warnings += [answers.problem for answers in read if answers.problem]
         latencies = {job: reader.latencies(job) for job in jobs}
         spent = {job: reader.spent_on(job) for job in jobs}
@@ -59,6 +64,14 @@ def _name(job: JobAddress, by: By) -> str:
     return name if by == "variant" else f"{name}#{of.sample}"
 
 
-def _items(reader: StateReader, answers: Answers) -> Iterator[Item]:
-    for stored in reader.items(answers.address, by_key=True):
-        yield Item(stored, answers)
+def _rows(
+    reader: StateReader, read: Sequence[Answers], names: Mapping[JobAddress, str]
+) -> Iterator[Sequence[tuple[str, Item]]]:
+    """Yield rows with their items, about in the order in which they stand on disk."""
+    keys = reader.keys([answers.address for answers in read])
+    while chunk := list(islice(keys, max(_FEW, _ITEMS // len(read)))):
+        rows: dict[str, list[tuple[str, Item]]] = {key: [] for key in chunk}
+        for answers in read:
+            for item in answers.items(reader.items(answers.address, keys=chunk)):
+                rows[item.key].append((names[answers.address], item))
+        yield from rows.values()

@@ -72,9 +72,10 @@ def _items(
     with project.reader() as reader:
         read = [answers_of(project, job, reader) for job in jobs]
         for answers in read:
-            for stored in reader.items(answers.address, failed=failed, key=key):
+            keys = None if key is None else [key]
+            for item in answers.items(reader.items(answers.address, failed=failed, keys=keys)):
                 found = True
-                yield Item(stored, answers)
+                yield item
     project.warnings += [answers.problem for answers in read if answers.problem]
     if key is not None and not (found or failed):
         raise _missing(address, key)

@@ -1,14 +1,13 @@
 """Putting variants of a job side by side: a pass over their items, row by row.
 
-Items come ordered by key, so that the answers to one row are together and nothing else is held.
+The answers to one row come together, so that nothing else is held.
 """
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from heapq import merge
-from itertools import combinations, groupby, product
+from itertools import combinations, product
 from statistics import fmean
 from typing import Any
 
@@ -154,15 +153,13 @@ class Comparison:
         self._sums = {name: _Sums() for name in names}
         self._baseline = next(iter(self._sums), "")
 
-    def read(self, streams: Iterable[tuple[str, Iterator[Item]]]) -> None:
+    def read(self, rows: Iterable[Iterable[tuple[str, Item]]]) -> None:
         """Read items.
 
         Args:
-            streams: Names with items in the order of their keys; a name may have several streams.
+            rows: All items of one row each, with the names of what they are of.
         """
-        tagged = [_tagged(name, items) for name, items in streams]
-        rows = groupby(merge(*tagged, key=lambda pair: pair[1].key), lambda pair: pair[1].key)
-        for _, pairs in rows:
+        for pairs in rows:
             found: dict[str, _Row] = {}
             for name, item in pairs:
                 self._sums[name].take(item, found.setdefault(name, _Row()))
@@ -205,10 +202,6 @@ class Comparison:
             turns=sum(part.turns for part in spent),
             latency=median(latencies),
         )
-
-
-def _tagged(name: str, items: Iterable[Item]) -> Iterator[tuple[str, Item]]:
-    return ((name, item) for item in items)
 
 
 def _mean(mean: Mean) -> float | None:

@@ -1,8 +1,9 @@
 """Answers, read back from the raw replies that are kept."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from pydantic_core import from_json
@@ -10,7 +11,7 @@ from pydantic_core import from_json
 from batchspec.desired.expand import Expander
 from batchspec.desired.graph import DesiredJob
 from batchspec.errors import Diagnostic
-from batchspec.ids import JobAddress, item_address, member
+from batchspec.ids import JobAddress, RowKey, item_address, member
 from batchspec.messages import Outcome, Reply, Usage
 from batchspec.ports import (
     Wire,
@@ -29,8 +30,11 @@ from batchspec.state.stored import (
 
 Score = Callable[[Any], float | None]
 """From an item's output as JSON value to the score another job gave it."""
-Judged = Callable[[str], Score]
-"""From an item's key to its score; what the state holds of it is read at once."""
+Judged = Callable[[Sequence[RowKey]], Mapping[RowKey, Score]]
+"""From keys of items to their scores; what the state holds of them is read at once."""
+
+_CHUNK = 200
+"""Items whose scores are read together."""
 
 
 class Answers:
@@ -151,15 +155,20 @@ class Answers:
             raise self._deps[0]
         return self._deps[0]
 
-    def score(self, item: StoredItem) -> Score | None:
-        """Return what tells the score a judge gave; None: no judge is asked.
+    def items(self, stored: Iterable[StoredItem]) -> Iterator["Item"]:
+        """Yield items with what the judge said of them, if there is one.
 
-        Its answers are read with the item: whoever asks later may have read all items by then,
-        which closes the state.
+        Its answers are read with the items, some at a time: one by one takes many times as long,
+        and whoever asks later may have read all items by then, which closes the state.
         """
-        if self.judged is None or item.outcome != "succeeded":
-            return None
-        return self.judged(item.key)
+        if self.judged is None:
+            yield from (Item(one, self) for one in stored)
+            return
+        every = iter(stored)
+        while chunk := list(islice(every, _CHUNK)):
+            scores = self.judged([one.key for one in chunk if one.outcome == "succeeded"])
+            for one in chunk:
+                yield Item(one, self, scores.get(one.key))
 
     def grade(self, item: StoredItem, value: Callable[[], Any]) -> float | None:
         """Return the score that `grade` gives an item that succeeded, None where there is none.
@@ -206,11 +215,11 @@ class Item:
 
     __slots__ = ("_answers", "_score", "_stored", "_text")
 
-    def __init__(self, stored: StoredItem, answers: Answers) -> None:
+    def __init__(self, stored: StoredItem, answers: Answers, score: Score | None = None) -> None:
         self._stored = stored
         self._answers = answers
         self._text: str | bool | None = False
-        self._score = answers.score(stored)
+        self._score = score
 
     @property
     def key(self) -> str:

@@ -44,8 +44,21 @@ SELECT i.id, i.key, i.row, c.phase,
   (SELECT endpoint FROM lanes WHERE id = c.lane),
   c.id <> wanted.id OR {{kept}}
 {SHOWN} {OTHERS}
-WHERE i.job = :job AND {{by}} {{past}} :after {{more}} GROUP BY {{by}}
-ORDER BY {{by}} LIMIT :limit
+WHERE {{chosen}} i.id > :after {{more}} GROUP BY i.id ORDER BY i.id LIMIT :limit
+"""  # noqa: S608 - constants
+
+_ALL = "i.job = :job AND"
+# Found by their keys, however many items the job has: with the `+` SQLite does not go through all.
+_KEYED = """
+i.id IN (SELECT k.id FROM json_each(:keys) w CROSS JOIN items k
+  ON k.job = :job AND k.key = w.value) AND +
+"""
+_KEYS = f"""
+SELECT i.id, i.key FROM items i WHERE i.job = (SELECT id FROM jobs WHERE address = :job)
+  AND i.id > :after AND NOT EXISTS (
+    SELECT 1 FROM jobs j CROSS JOIN items o ON o.job = j.id AND o.key = i.key
+    WHERE j.address IN (SELECT value FROM json_each(:others)))
+ORDER BY i.id LIMIT {_CHUNK}
 """  # noqa: S608 - constants
 
 _OUTSTANDING = """
@@ -180,30 +193,34 @@ class StateReader(RecordedJobs):
         job: JobAddress,
         *,
         failed: bool = False,
-        key: RowKey | None = None,
-        by_key: bool = False,
+        keys: Sequence[RowKey] | None = None,
     ) -> Iterator[StoredItem]:
-        """Yield the items of a job, in the order in which they were first seen, or of their keys.
+        """Yield the items of a job, or those of a few keys, in the order they were first seen in.
 
         Reads in chunks, each a consistent look, so that a slow consumer holds no old snapshot.
         """
         number = self._value("SELECT id FROM jobs WHERE address = ?", job)
         if number is None:
             return
-        more = "AND i.key = :key" if key is not None else ""
-        if failed:
-            more += " AND c.phase = 'final' AND c.outcome <> 'succeeded'"
+        chosen = _ALL if keys is None else _KEYED
+        more = "AND c.phase = 'final' AND c.outcome <> 'succeeded'" if failed else ""
         older, kept = (0, "0") if failed else (1, KEPT)
-        by, column = ("i.key", 1) if by_key else ("i.id", 0)
-        past, after = ">=", "" if by_key else 0
+        sql = _ITEMS.format(chosen=chosen, more=more, older=older, kept=kept)
+        values = {"job": number, "after": 0, "limit": _CHUNK, "keys": json.dumps(keys)}
         while True:
-            sql = _ITEMS.format(more=more, older=older, kept=kept, by=by, past=past)
-            values = {"job": number, "after": after, "limit": _CHUNK, "key": key}
             rows = self.db.execute(sql, values).fetchall()
             yield from self._items(rows)
             if len(rows) < _CHUNK:
                 return
-            past, after = ">", rows[-1][column]
+            values["after"] = rows[-1][0]
+
+    def keys(self, jobs: Sequence[JobAddress]) -> Iterator[RowKey]:
+        """Yield the keys that items of some jobs have, each once, about as they were first seen."""
+        for n, job in enumerate(jobs):
+            values: dict[str, Any] = {"job": job, "others": json.dumps(jobs[:n]), "after": 0}
+            while rows := self.db.execute(_KEYS, values).fetchall():
+                yield from (RowKey(key) for _, key in rows)
+                values["after"] = rows[-1][0]
 
     def latencies(self, job: JobAddress) -> dict[float, int]:
         """Count the final items of a job by the seconds that the batches of their turns took."""
@@ -221,7 +238,7 @@ class StateReader(RecordedJobs):
         number = self._value("SELECT id FROM jobs WHERE address = ?", job)
         more, values = where_fresh(self.db, fresh)
         values |= {"after": 0, "limit": -1, "job": number}
-        sql = _ITEMS.format(more=more, older=0, kept="0", by="i.id", past=">")
+        sql = _ITEMS.format(chosen=_ALL, more=more, older=0, kept="0")
         cursor = self.db.execute(sql, values)
         while rows := cursor.fetchmany(_CHUNK):
             yield from self._items(rows)

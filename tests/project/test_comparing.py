@@ -3,7 +3,7 @@
 import io
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import pytest
@@ -12,10 +12,13 @@ from worlds import World
 
 from batchspec.cli.main import main
 from batchspec.cli.views import compare as views
+from batchspec.cli.views import results as result_views
 from batchspec.cli.views.compare import show_comparison
 from batchspec.errors import SpecError, UsageError
+from batchspec.ids import JobAddress, RowKey
+from batchspec.project.recorded import answers_of
 from batchspec.results.comparing import Compared
-from batchspec.results.export import json_line
+from batchspec.results.export import ExportItem, json_line
 from batchspec.results.statistics import wilson
 
 ROWS = [{"id": str(n), "right": str(n % 7)} for n in range(20)]
@@ -162,6 +165,38 @@ def test_a_score_is_of_the_answer_it_was_given_for(world: World) -> None:
     with world.open() as project:
         assert [item.grade for item in project.results('m.j["3"]')] == [1.0, 0.0]
     assert world.lines == judged + 2, "only what hangs on the new answer was judged again"
+
+
+def test_scores_are_read_many_at_a_time(world: World) -> None:
+    """Twenty items take no more questions to the state than one."""
+    world.model = answers({"plain": 10, "terse": 14})
+    write(world, "judge", more=JUDGE)
+    world.apply()
+    job = JobAddress("m.j@plain")
+
+    def asked(keys: list[RowKey] | None) -> tuple[int, list[float | None]]:
+        statements: list[str] = []
+        with world.open() as project, project.reader() as reader:
+            found = answers_of(project, job, reader)
+            reader.db.set_trace_callback(statements.append)
+            grades = [item.grade for item in found.items(reader.items(job, keys=keys))]
+        return len(statements), grades
+
+    few, one = asked([RowKey("3")])
+    many, grades = asked(None)
+    assert (one, grades) == ([1.0], [1.0] * 10 + [0.0] * 10)
+    assert many == few
+
+
+def test_rows_that_some_variants_lack_are_compared_where_they_are(world: World) -> None:
+    world.model = answers({"plain": 20, "terse": 20})
+    write(world)
+    world.apply(targets=['m.j["3","plain"]', 'm.j["4"]', 'm.j["5","terse"]'])
+    plain, terse = compared(world)
+    assert (plain.rows, terse.rows, terse.agreement) == (2, 2, 1.0)
+    with world.open() as project, project.reader() as reader:
+        keys = list(reader.keys([JobAddress("m.j@plain"), JobAddress("m.j@terse")]))
+    assert sorted(keys) == ["3", "4", "5"]
 
 
 def test_a_judge_may_give_reasons_and_be_asked_several_times(world: World) -> None:
@@ -359,6 +394,27 @@ def test_grades_have_a_table_of_their_own_where_a_line_is_too_short(
     assert [len(head) for head in heads] == [3, 2]
     assert heads[0][1].split() == ["variant", "grade", "vs", "first"]
     assert not any("…" in line for line in shown[80])
+
+
+@pytest.mark.parametrize("width", [80, 70])
+def test_answers_show_their_cost_and_grade_in_a_narrow_terminal(
+    world: World, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    world.model = answers({"plain": 10, "terse": 14})
+    write(world, samples="samples=2,")
+    world.apply()
+    file = io.StringIO()
+    monkeypatch.setattr(file, "isatty", lambda: True)
+    console = Console(file=file, width=width, soft_wrap=True, color_system=None)
+    monkeypatch.setattr(result_views, "stdout", lambda: console)
+    with world.open() as project:
+        items = cast("Iterable[ExportItem]", project.results("m.j"))
+        result_views.show_table(items, total=None, command="results")
+    head, *lines = file.getvalue().splitlines()
+    assert head.split()[-2:] == ["cost", "grade"]
+    assert len(head) <= width
+    assert {line.split()[-1] for line in lines[:50]} == {"0", "1"}
+    assert all("$" in line for line in lines[:50])
 
 
 @pytest.mark.parametrize(

@@ -438,7 +438,9 @@ def test_one_item_can_be_read_alone_and_failed_ones_too(store: StateStore) -> No
     agree(store, "p2", {"m.j": {"a": "A", "b": "B"}})
     answer(store, "b2", Answered("failed", "why"))
     with store.reader() as reader:
-        assert [i.key for i in reader.items(JOB, key="b")] == ["b"]  # type: ignore[arg-type]
+        assert [i.key for i in reader.items(JOB, keys=["b"])] == ["b"]  # type: ignore[arg-type]
+        assert [i.key for i in reader.items(JOB, keys=["b", "a", "x"])] == ["a", "b"]  # type: ignore[list-item]
+        assert list(reader.items(JOB, keys=[])) == []
         assert [(i.key, i.reason) for i in reader.items(JOB, failed=True)] == [("b", "why")]
         assert list(reader.items(JobAddress("m.none"))) == []
 

@@ -1,6 +1,6 @@
 """Variants of a job side by side."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -25,23 +25,22 @@ if TYPE_CHECKING:
 _NAME = 32
 _LARGE = 99.5
 """Where two digits do not write a number out any more."""
-_GRADES = 2
-"""Columns of grades, which have a table of their own where a line is too short for all."""
+_AGAIN = "vs first"
+"""Heads a column that belongs to the one before it."""
 
 
 def show_comparison(found: "Variants") -> None:
-    """Print two tables for people: what came of each variant, and what it took."""
+    """Print two tables for people: what came of each variant, and what it took.
+
+    Where a line is too short for all columns, those that are left over have tables of their own.
+    """
     console = stdout()
-    quality = _quality(found)
-    whole = columns(_used(quality), right=range(1, 9))
-    tables = [whole]
-    if console.file.isatty() and any(line.cell_len > console.width for line in whole):
-        parts = (
-            [row[:-_GRADES] for row in quality],
-            [[row[0], *row[-_GRADES:]] for row in quality],
-        )
-        tables = [columns(_used(part), right=range(1, 9)) for part in parts]
-    tables.append(columns(_used(_effort(found)), right=range(1, 9)))
+    width = console.width if console.file.isatty() else None
+    tables = [
+        columns(part, right=range(1, 9))
+        for table in (_quality(found), _effort(found))
+        for part in _parts(_used(table), width)
+    ]
     for table in tables:
         print_table(console, table)
         print_prose(console, [Text()] if table is not tables[-1] else [])
@@ -50,9 +49,30 @@ def show_comparison(found: "Variants") -> None:
         print_prose(console, [Text(), *(Text(note, "dim") for note in notes)])
 
 
+def _parts(rows: list[list[Text]], width: int | None) -> Iterator[list[list[Text]]]:
+    """Yield tables that are no wider than a line, as far as that can be, each with the names."""
+    kept = [0]
+    group: list[int] = []
+    for place in range(1, len(rows[0])):
+        group.append(place)
+        if place + 1 < len(rows[0]) and rows[0][place + 1].plain == _AGAIN:
+            continue
+        wide = max(line.cell_len for line in columns(_only(rows, [*kept, *group])))
+        if width is not None and wide > width and len(kept) > 1:
+            yield _only(rows, kept)
+            kept = [0]
+        kept += group
+        group = []
+    yield _only(rows, kept)
+
+
+def _only(rows: list[list[Text]], places: Sequence[int]) -> list[list[Text]]:
+    return [[row[place] for place in places] for row in rows]
+
+
 def _quality(found: "Variants") -> list[list[Text]]:
-    words = ("items", "success", "vs first", "other", "agreement", "samples agree", "grade")
-    head = [Text(word, "dim") for word in (found.by, *words, "vs first")]
+    words = ("items", "success", _AGAIN, "other", "agreement", "samples agree", "grade", _AGAIN)
+    head = [Text(word, "dim") for word in (found.by, *words)]
     return [
         head,
         *(
@@ -96,7 +116,7 @@ def _effort(found: "Variants") -> list[list[Text]]:
 def _used(rows: list[list[Text]]) -> list[list[Text]]:
     """Leave out columns that say nothing of any variant."""
     kept = [i for i in range(len(rows[0])) if any(row[i].plain for row in rows[1:])]
-    return [[row[i] for i in kept] for row in rows]
+    return _only(rows, kept)
 
 
 def _name(one: "Compared") -> Text:

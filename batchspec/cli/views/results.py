@@ -1,6 +1,6 @@
 """Answers as a table, for eyes; files and pipes get the formats of `results.export`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from itertools import compress, islice
 from pathlib import Path
@@ -27,8 +27,10 @@ SHOWN = 50
 """Rows of a table; the rest is for a file."""
 _FEW = 3
 """Components of a vector that are shown."""
-_WIDTHS = (24, 36, 48)
-"""Of key, row and output where the width of a terminal does not say."""
+_KEY, _VARIANT, _ROW, _OUTPUT, _OUTCOME = 0, 1, 3, 4, 5
+"""Columns of the table."""
+_WIDTHS = {_KEY: 24, _VARIANT: 24, _ROW: 36, _OUTPUT: 48}
+"""Where the width of a terminal does not say."""
 
 
 def show_table(items: Iterable[ExportItem], *, total: int | None, command: str) -> None:
@@ -47,36 +49,47 @@ def show_table(items: Iterable[ExportItem], *, total: int | None, command: str) 
         print_prose(stdout(), [Text("No items.")])
         return
     words = ("key", "variant", "sample", "row", "output", "outcome", "cost", "grade")
-    widths = _widths(shown)
-    rows = [[Text(word, "dim") for word in words], *(_row(*one, widths) for one in graded)]
+    rows = [[Text(word, "dim") for word in words], *(_row(*one) for one in graded)]
     used = [True] * len(words)
-    used[1] = any(item.variant is not None for item in shown)
+    used[_VARIANT] = any(item.variant is not None for item in shown)
     used[2] = any(item.sample > 1 for item in shown)
     used[-1] = any(grade is not None for _, grade in graded)
+    for place, most in _limits(rows, used).items():
+        for row in rows:
+            row[place].truncate(most, overflow="ellipsis")
     print_table(stdout(), columns([list(compress(row, used)) for row in rows]))
     if next(iterator, None) is not None:
         more = "" if total is None else f" {total - len(shown):,}"
         print_prose(stdout(), [Text(f"… and{more} more; all of them: {command}", "dim")])
 
 
-def _widths(items: Iterable[ExportItem]) -> tuple[int, ...]:
-    """Give keys what they need up to a third, and share the rest among row and output."""
+def _limits(rows: Sequence[Sequence[Text]], used: Sequence[bool]) -> dict[int, int]:
+    """Return how wide columns may be, so that cost and grade have their place on every line."""
     console = stdout()
     if not console.file.isatty():
         return _WIDTHS
-    key = min(max(len(item.key) for item in items), console.width // 3)
-    rest = max(console.width - key - 28, 20)
-    return key, rest * 2 // 5, rest * 3 // 5
+    needs = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
+    limits = {
+        _KEY: min(needs[_KEY], console.width // 3),
+        _VARIANT: min(needs[_VARIANT], console.width // 4),
+    }
+    shared = (_ROW, _OUTPUT, _OUTCOME)
+    others = [p for p in range(len(needs)) if used[p] and p not in shared]
+    room = console.width - sum(limits.get(p, needs[p]) + 2 for p in others) - 2 * len(shared) + 2
+    limits[_OUTCOME] = min(needs[_OUTCOME], max(room // 3, 9))
+    room = max(room - limits[_OUTCOME], 16)
+    limits[_ROW] = min(needs[_ROW], max(room * 2 // 5, room - needs[_OUTPUT]))
+    limits[_OUTPUT] = room - limits[_ROW]
+    return limits
 
 
-def _row(item: ExportItem, grade: float | None, widths: tuple[int, ...]) -> list[Text]:
-    key, row, output = widths
+def _row(item: ExportItem, grade: float | None) -> list[Text]:
     return [
-        Text(clipped(clean(item.key), key), "bold"),
-        Text(clipped(clean(item.variant or ""), key)),
+        Text(clean(item.key), "bold"),
+        Text(clean(item.variant or "")),
         Text(str(item.sample)),
-        Text(clipped(_inline(item.row, skip=item.key), row), "dim"),
-        Text(clipped(_inline(item.output_json()), output)),
+        Text(_inline(item.row, skip=item.key), "dim"),
+        Text(_inline(item.output_json())),
         _outcome(item),
         Text("" if item.cost is None else money(item.cost)),
         Text("" if grade is None else f"{grade:.3g}"),
