@@ -136,3 +136,25 @@ def test_a_secret_is_blotted_out_before_a_text_is_cut(
     world.model = calls
     world.apply()
     assert not any("abcd" in reason for reason in reasons(world).values())
+
+
+@pytest.mark.parametrize("provider", ["openai", "openai-responses"])
+def test_half_an_emoji_in_what_a_model_is_told_is_a_question_mark(
+    world: World, provider: str
+) -> None:
+    world.spec(
+        r"""
+        from typing import Annotated
+        from pydantic import Field
+
+        @tool(description="Half \ud83d")
+        def f() -> str: return ""
+
+        j = Job(model="PROVIDER:gpt-5-mini", rows=rows.inline([{"id": "a"}]), prompt="{id}",
+                tools=[f], output=Annotated[int, Field(description="Half \ud83d")])
+        """.replace("PROVIDER", provider)
+    )
+    seen: list[str] = []
+    world.model = lambda body: seen.append(str(body)) or '{"response": 1}'
+    assert world.apply().exit_code == ExitCode.DONE
+    assert seen[0].count("Half ?") == 2

@@ -8,10 +8,8 @@ request are the JSON of its input: a text, or the ids of its tokens. Facts: Open
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic_core import to_json
-
 from batchspec.messages import Contract, JsonObject, Line, Reply, Usage
-from batchspec.providers.openai.lines import counted, judge
+from batchspec.providers.openai.lines import counted, fixed_json, judge
 from batchspec.spec.shapes import is_list
 from batchspec.spec.vectors import pack, raw
 
@@ -46,7 +44,7 @@ class EmbeddingsWire:
         """Return what stands in a line between the custom_id and the input, and after it."""
         first = b'","method":"POST","url":"%s","body":%s,"input":' % (
             self.endpoint.encode(),
-            to_json(_fixed(contract))[:-1],
+            fixed_json(_fixed(contract))[:-1],
         )
         return first, b"}}"
 

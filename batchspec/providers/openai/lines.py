@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeGuard
 
-from pydantic_core import from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from batchspec.errors import shortened
 from batchspec.messages import JsonObject, Line, LineError, Reply
@@ -60,6 +60,14 @@ def judge(line: bytes, read: Callable[[Mapping[str, Any]], Reply | LineError | N
 def sendable(value: Any) -> Any:
     """Return JSON that was read as JSON that can be sent: NaN can be read but not sent."""
     return from_json(to_json(value, inf_nan_mode="null"))
+
+
+def fixed_json(body: JsonObject) -> bytes:
+    """Return what the requests of a job share as JSON; half a surrogate pair as a question mark."""
+    try:
+        return to_json(body)
+    except PydanticSerializationError:
+        return _whole(json.dumps(body).encode())
 
 
 def parse(line: bytes) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from batchspec.fingerprint import canonical_json
 from batchspec.messages import Contract, FinishReason, JsonObject, Line, LineError, Reply, Usage
@@ -23,6 +23,7 @@ from batchspec.providers.openai.lines import (
     blot,
     body_of,
     counted,
+    fixed_json,
     is_array,
     is_object,
     judge,
@@ -64,7 +65,7 @@ class ResponsesWire:
 
     def line_parts(self, contract: Contract) -> tuple[bytes, bytes]:
         """Return what stands in a line between the custom_id and the input, and after it."""
-        fixed = to_json(self._fixed(contract))
+        fixed = fixed_json(self._fixed(contract))
         first = b'","method":"POST","url":"%s","body":%s,"input":' % (
             self.endpoint.encode(),
             fixed[:-1],

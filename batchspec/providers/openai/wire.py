@@ -17,6 +17,7 @@ from batchspec.messages import (
 from batchspec.providers.openai.lines import (
     body_of,
     counted,
+    fixed_json,
     is_object,
     judge,
     parse,
@@ -66,7 +67,7 @@ class ChatCompletionsWire:
         A line is `b'{"custom_id":"' + custom_id + first + messages + second`, without a newline;
         built by concatenation, because rows share all but two values.
         """
-        fixed = to_json(self._fixed(contract))
+        fixed = fixed_json(self._fixed(contract))
         first = b'","method":"POST","url":"%s","body":%s,"messages":' % (
             self.endpoint.encode(),
             fixed[:-1],
