@@ -155,6 +155,11 @@ def test_half_an_emoji_in_what_a_model_is_told_is_a_question_mark(
         """.replace("PROVIDER", provider)
     )
     seen: list[str] = []
-    world.model = lambda body: seen.append(str(body)) or '{"response": 1}'
+
+    def model(body: dict[str, Any]) -> str:
+        seen.append(str(body))
+        return '{"response": 1}'
+
+    world.model = model
     assert world.apply().exit_code == ExitCode.DONE
     assert seen[0].count("Half ?") == 2
