@@ -1,6 +1,6 @@
 """`ProjectState`: the recorded state, for people who look at it or mend it by hand."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, BinaryIO
 import anyio
 
 from batchspec.errors import RefusedError, UsageError
-from batchspec.ids import BatchId, JobAddress, RowKey, group_of, item_address, names, parse_address
+from batchspec.fingerprint import fingerprint
+from batchspec.ids import (
+    BatchId,
+    Fingerprint,
+    JobAddress,
+    RecordRef,
+    RowKey,
+    group_of,
+    item_address,
+    names,
+    parse_address,
+)
 from batchspec.ports import Hook
 from batchspec.project.applying import SilentHook
 from batchspec.project.garbage import Garbage, collect, look
@@ -21,6 +32,7 @@ from batchspec.state.housekeeping import AddressMoved, ItemsForgotten
 from batchspec.store import browse, readdress
 from batchspec.store.archive import Manifest
 from batchspec.store.reader import StateReader
+from batchspec.store.sqlite import StateStore
 from batchspec.store.verify import verify
 
 if TYPE_CHECKING:
@@ -150,12 +162,17 @@ class ProjectState:
             moves = _moves(reader, job, new_job, key)
             for to in moves.values():
                 _is_free(reader, to, new_key)
+            if key is not None and readdress.bound(reader.db, job, key):
+                raise RefusedError(
+                    f"{old} is in a batch, and its key is part of what was asked, because code of "
+                    f"{job} sees the row. Nothing was moved: move it once it is answered."
+                )
             with store.transaction() as db:
                 for each, to in moves.items():
                     if key is None or new_key is None:
                         readdress.move_job(db, each, to)
                     else:
-                        readdress.move_item(db, each, key, new_key)
+                        readdress.move_item(db, each, key, new_key, _asked(store, new_key))
                 store.journal(AddressMoved(old=old, new=new, at=self._project.clock.now()))
 
     def forget(self, addresses: Sequence[str]) -> list[ItemsForgotten]:
@@ -261,11 +278,23 @@ def _moves(
     reader: StateReader, job: JobAddress, new: JobAddress, key: RowKey | None
 ) -> dict[JobAddress, JobAddress]:
     """Return what becomes of the address of a job, or of those of its variants and samples."""
+    meant = _meant(reader, _address(job, key))
     if key is not None:
+        if meant != [job]:
+            raise _several(_address(job, key), meant)
         _exists(reader, job, key)
         return {job: new}
-    meant = _meant(reader, job)
     return {one: JobAddress(new + one.removeprefix(job)) for one in meant}
+
+
+def _asked(store: StateStore, key: RowKey) -> Callable[[int, RecordRef, int], Fingerprint]:
+    """Return what tells the fingerprint of a recorded request under another key."""
+
+    def fingerprint_of(contract: int, request: RecordRef, sample: int) -> Fingerprint:
+        messages = store.bodies.get(request).partition(b"\t")[0]
+        return fingerprint(store.contract(contract).canonical(), messages, key, sample)
+
+    return fingerprint_of
 
 
 def _several(address: str, jobs: Sequence[JobAddress]) -> UsageError:

@@ -1,8 +1,9 @@
 """Changing addresses and forgetting items by hand: nothing is sent, cancelled or destroyed."""
 
 import sqlite3
+from collections.abc import Callable
 
-from batchspec.ids import JobAddress, RowKey
+from batchspec.ids import Fingerprint, JobAddress, RecordRef, RowKey
 from batchspec.store.wanted import LET_GO
 
 _MOVE_BATCHES = """
@@ -22,6 +23,22 @@ SELECT COUNT(*), COALESCE(SUM(c.phase = 'batched' AND NOT EXISTS (
   SELECT 1 FROM items i WHERE i.conversation = c.id)), 0)
 FROM dropped d JOIN conversations c ON c.id = d.conversation
 """
+_REKEY = """
+UPDATE items SET key = :new WHERE key = :old AND job = (SELECT id FROM jobs WHERE address = :job)
+"""
+# Where code that runs here sees the row, its key keeps equal requests apart.
+_SCOPED = """
+SELECT c.id, c.contract, c.sample, coalesce(
+  (SELECT t.request FROM turns t WHERE t.conversation = c.id AND t.turn = 1 ORDER BY try LIMIT 1),
+  c.request), c.phase
+FROM items i JOIN conversations c ON c.id = i.conversation
+WHERE i.job = (SELECT id FROM jobs WHERE address = :job) AND i.key = :old AND c.scope = :old
+  AND NOT EXISTS (SELECT 1 FROM items o WHERE o.conversation = c.id AND o.id <> i.id)
+"""
+# Another row may have asked just that before: then the plan finds that answer.
+_RESCOPE = """
+UPDATE OR IGNORE conversations SET scope = :new, fingerprint = :fingerprint WHERE id = :id
+"""
 
 
 def move_job(db: sqlite3.Connection, old: JobAddress, new: JobAddress) -> None:
@@ -30,12 +47,34 @@ def move_job(db: sqlite3.Connection, old: JobAddress, new: JobAddress) -> None:
     db.execute(_MOVE_BATCHES, {"old": f'$."{old}"', "new": f'$."{new}"'})
 
 
-def move_item(db: sqlite3.Connection, job: JobAddress, old: RowKey, new: RowKey) -> None:
-    """Give an item another key; inside a transaction."""
-    db.execute(
-        "UPDATE items SET key = ? WHERE key = ? AND job = (SELECT id FROM jobs WHERE address = ?)",
-        (new, old, job),
-    )
+def move_item(
+    db: sqlite3.Connection,
+    job: JobAddress,
+    old: RowKey,
+    new: RowKey,
+    fingerprint: Callable[[int, RecordRef, int], Fingerprint],
+) -> None:
+    """Give an item another key, and its request if the key is part of it; inside a transaction.
+
+    Args:
+        db: The writer's connection.
+        job: Of the item.
+        old: Its key.
+        new: The key it gets.
+        fingerprint: From a contract, the body of a first request and a sample to what the request
+            is under the new key.
+    """
+    values = {"job": job, "old": old, "new": new}
+    for conversation, contract, sample, request, _ in db.execute(_SCOPED, values).fetchall():
+        anew = fingerprint(contract, RecordRef(request), sample)
+        db.execute(_RESCOPE, {"id": conversation, "new": new, "fingerprint": anew})
+    db.execute(_REKEY, values)
+
+
+def bound(db: sqlite3.Connection, job: JobAddress, key: RowKey) -> bool:
+    """Tell whether an item has a request in a batch that its key is part of."""
+    found = db.execute(_SCOPED, {"job": job, "old": key}).fetchall()
+    return any(phase == "batched" for *_, phase in found)
 
 
 def forget(db: sqlite3.Connection, job: JobAddress, key: RowKey | None) -> tuple[int, int]:
