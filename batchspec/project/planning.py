@@ -8,7 +8,7 @@ from pathlib import Path
 from batchspec.desired.expand import SourceRow, sees_rows
 from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.errors import Diagnostic, RefusedError, SpecError
-from batchspec.ids import JobAddress
+from batchspec.ids import JobAddress, group_of
 from batchspec.load.build import MAX_DIAGNOSTICS, limited
 from batchspec.load.errors import shortened
 from batchspec.load.members import told_once
@@ -277,8 +277,10 @@ class Planner:
         if tally.rows or self.bounds.allow_empty:
             return
         check, nothing = "Check its rows", "nothing was changed"
-        if isinstance(job.rows, DerivedSource):
-            check = f"Its rows are answers of {job.depends_on[0]}, and there are none: mend that"
+        if isinstance(source := job.rows, DerivedSource):
+            taken = " that `where` takes" if source.where is not None else ""
+            above = group_of(job.depends_on[0])
+            check = f"Its rows are answers of {above}{taken}, and there are none: mend that"
             nothing = "nothing of it was changed"
         raise RefusedError(
             f"Job {job.address} has no rows now and {recorded} items on record. An empty source "

@@ -34,6 +34,16 @@ def at_most(plan: Plan) -> int:
     return next(job.forgets_at_most for job in plan.jobs if job.address == DOWN)
 
 
+def test_a_where_that_takes_nothing_is_told_apart_from_no_answers(world: World) -> None:
+    each(world, "a")
+    world.apply()
+    where = "outputs_of(up, where=lambda _: False)"
+    text = (world.root / "specs" / "m.py").read_text()
+    (world.root / "specs" / "m.py").write_text(text.replace("outputs_of(up)", where))
+    with pytest.raises(RefusedError, match=r"answers of m\.up that `where` takes, and there are"):
+        world.plan()
+
+
 def test_forgetting_everything_is_told_in_the_plan_and_refused_when_it_is_known(
     world: World,
 ) -> None:
