@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import get_args
+from typing import Any, get_args
 
 from batchspec.ids import JobAddress
 from batchspec.messages import Outcome, Usage
@@ -39,8 +39,12 @@ FROM jobs j JOIN contracts c ON c.id = j.contract JOIN lanes l ON l.id = c.lane 
 _SPENT_PER_JOB = """
 SELECT job, SUM(input_tokens), SUM(cached_tokens), SUM(output_tokens), SUM(reasoning_tokens),
   SUM(cost), SUM(cost IS NULL), SUM(CASE WHEN reply IS NULL THEN 0 ELSE turn END)
-FROM conversations GROUP BY job
+FROM conversations WHERE id > ? AND id <= ? GROUP BY job
 """
+
+
+_PART = 50_000
+"""Conversations that are added up at a time, since SQLite sorts what it groups by job."""
 
 
 class RecordedJobs:
@@ -84,8 +88,8 @@ class RecordedJobs:
             phases[job] = {one: n for one, n in zip(_PHASES, counts, strict=False) if n}
             ends = zip(_OUTCOMES, counts[len(_PHASES) :], strict=True)
             outcomes[job] = {one: n for one, n in ends if n}
-        spent = {row[0]: row[1:] for row in self.db.execute(_SPENT_PER_JOB)}
-        nothing = (0, 0, 0, 0, 0, 0, 0)
+        spent = self._spent()
+        nothing = [0] * 7
         return [
             JobProgress(
                 address=JobAddress(address),
@@ -103,3 +107,13 @@ class RecordedJobs:
             for job, address, model, removed, grade in self.db.execute(_JOBS)
             for used in (spent.get(job, nothing),)
         ]
+
+    def _spent(self) -> dict[int, list[Any]]:
+        """Return by job tokens, dollars, replies without a price, and turns."""
+        (last,) = self.db.execute("SELECT MAX(id) FROM conversations").fetchone()
+        found: dict[int, list[Any]] = {}
+        for first in range(0, last or 0, _PART):
+            for job, *sums in self.db.execute(_SPENT_PER_JOB, (first, first + _PART)):
+                before = found.get(job, [0] * len(sums))
+                found[job] = [a + (b or 0) for a, b in zip(before, sums, strict=True)]
+        return found

@@ -328,6 +328,17 @@ def test_what_was_paid_adds_up_over_turns(store: StateStore) -> None:
     assert store.reader().spent() == 1
 
 
+def test_counts_are_the_same_however_many_are_added_up_at_a_time(
+    store: StateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agree(store, "p1", {"m.j": {"a": "A", "b": "B", "c": "C"}, "m.k": {"d": "D"}})
+    answer(store, "b1")
+    at_once = store.progress()
+    assert sum(job.turns for job in at_once) == 4
+    monkeypatch.setattr("batchspec.store.jobs._PART", 1)
+    assert store.progress() == at_once
+
+
 def test_a_collection_that_fails_changes_nothing(store: StateStore) -> None:
     """Neither rows nor bodies; it can be done again."""
     agree(store, "p1", {"m.j": {"a": "A"}})
