@@ -16,12 +16,13 @@ from batchspec.apply.collect import do_collect
 from batchspec.apply.expand import do_expand, fresh_jobs
 from batchspec.apply.packing import do_pack
 from batchspec.apply.rejudge import do_rejudge
+from batchspec.apply.resting import Resting
 from batchspec.apply.run import do_poll, do_submit
 from batchspec.apply.tidy import do_tidy
 from batchspec.apply.tools import do_tools
 from batchspec.apply.world import World, lane_of
 from batchspec.errors import ProviderError, RefusedError, SpecError
-from batchspec.ids import BatchId
+from batchspec.ids import BatchId, RemoteId
 from batchspec.reconcile.actions import (
     Action,
     Adopt,
@@ -76,12 +77,19 @@ class Loop:
     once: bool = False
     batches: frozenset[BatchId] | None = None
     """Only these are looked after, and nothing new is begun; None: everything is."""
+    resting: Resting | None = None
+    """Lets what an error is about rest while all else goes on; None: an error ends the run."""
+    listens: bool = True
+    """Whether interrupts of this process end it; another one has them told by `drain`."""
     running: dict[Subject, type[Action]] = field(default_factory=dict[Subject, "type[Action]"])
     signals: list[int] = field(default_factory=list[int])
     jobs: Sequence[JobProgress] = ()
     _local: set[BatchId] = field(default_factory=set[BatchId])
     """Open batches that run in this process: a detached run waits for them."""
     _begun: set[Action] = field(default_factory=set[Action])
+    _drained: bool = False
+    _due: set[RemoteId] = field(default_factory=set[RemoteId])
+    """Batches the provider has said something about, to be looked at before their time."""
     _changed: anyio.Event = field(default_factory=anyio.Event)
     _failure: BaseException | None = None
     """Ends the run once the calls of tools that run have ended."""
@@ -98,7 +106,7 @@ class Loop:
             here = self.world.here.open(lambda: len(self.signals) > 1)
             async with here, anyio.create_task_group() as group:
                 group.start_soon(self._heartbeat)
-                if threading.current_thread() is threading.main_thread():
+                if self.listens and threading.current_thread() is threading.main_thread():
                     await group.start(self._listen, group.cancel_scope)
                 await self._reconcile(group)
                 group.cancel_scope.cancel()
@@ -108,6 +116,16 @@ class Loop:
             raise self._failure
         if self.world.unreadable and not self.signals:
             raise ProviderError("\n".join(self.world.unreadable.values()))
+
+    def drain(self) -> None:
+        """Begin nothing new, and end once what runs has ended; batches at providers continue."""
+        self._drained = True
+        self._changed.set()
+
+    def look_at(self, batch: RemoteId) -> None:
+        """Look at a batch now, whatever its schedule says; an unknown one is no matter."""
+        self._due.add(batch)
+        self._changed.set()
 
     async def _reconcile(self, group: anyio.abc.TaskGroup) -> None:
         self._reported = self.world.clock.now()
@@ -127,7 +145,13 @@ class Loop:
             if not self.running and (step.done or self._all_sent(step.actions, snapshot)):
                 await self._report(snapshot.batches, now, last=True)
                 return
-            await self._wait(step.wake_at)
+            await self._wait(self._rested(step.wake_at, now))
+
+    def _rested(self, wake_at: float | None, now: float) -> float | None:
+        """Return when to look again: also when something has rested."""
+        if self.resting is None:
+            return wake_at
+        return min(filter(None, (wake_at, self.resting.next_end(now))), default=None)
 
     async def _snapshot(self) -> Snapshot:
         store, world = self.world.store, self.world
@@ -152,7 +176,7 @@ class Loop:
                 canaries=world.canaries(lanes),
                 minimum=world.minimum(lanes),
                 coming={job: lane_of(world.jobs[job]) for job in world.waiting},
-                batches=[b for b in store.open_batches() if b.id not in world.held],
+                batches=[self._hurried(b) for b in store.open_batches() if b.id not in world.held],
                 untidy=world.reachable(store.untidy(_UNTIDY)),
                 tools=[t for t in tools if t.job not in away],
                 unjudged=store.unjudged(),
@@ -194,13 +218,23 @@ class Loop:
 
     def _start(self, group: anyio.abc.TaskGroup, action: Action) -> None:
         kind = type(action)
-        if action.subject in self.running or self._left_alone(action):
+        if action.subject in self.running or self._left_alone(action) or self._rests(action):
             return
         if sum(other is kind for other in self.running.values()) >= _PARALLEL.get(kind, 8):
             return
         self.running[action.subject] = kind
         self._begun.add(action)
         group.start_soon(self._do, action)
+
+    def _rests(self, action: Action) -> bool:
+        return self.resting is not None and self.resting.rests(action, self.world.clock.now())
+
+    def _hurried(self, batch: BatchRecord) -> BatchRecord:
+        """Return a batch as due if the provider has said something about it."""
+        if batch.remote_id not in self._due:
+            return batch
+        self._due.discard(batch.remote_id)
+        return replace(batch, next_at=0.0)
 
     async def _do(self, action: Action) -> None:
         world = self.world
@@ -218,14 +252,19 @@ class Loop:
                     await do_expand(world, action)
                 case _:
                     assert_never(action)
+            if self.resting is not None:
+                await self.resting.went_well(world, action)
         except* (SpecError, ProviderError, RefusedError) as errors:
-            self._fail(first_of(errors), action)
+            if self.resting is None:
+                self._fail(first_of(errors), action)
+            else:
+                await self.resting.went_wrong(world, action, first_of(errors))
         finally:
             self.running.pop(action.subject)
             self._changed.set()
 
     def _draining(self) -> bool:
-        return bool(self.signals) or self._failure is not None
+        return self._drained or bool(self.signals) or self._failure is not None
 
     def _fail(self, error: BaseException, action: Action) -> None:
         """End the run, at once unless calls of tools run: one that is cut short may be lost."""

@@ -1,7 +1,6 @@
 """Applying a plan: take the lease, record what was agreed, run the loop, give the lease back."""
 
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ from batchspec.ports import (
     Provider,
 )
 from batchspec.project.accounts import bindings
+from batchspec.project.atwork import at_work, disconnect
 from batchspec.project.budget import Ceiling, RunBudget, of_jobs
 from batchspec.project.expanding import AS_RECORDED, Expanding
 from batchspec.project.grading import graded
@@ -72,6 +72,8 @@ class Applying:
         self._ceilings: list[Ceiling] = []
         self._connected = frozenset[str]()
         self._expanding = Expanding(project, project.desired, Selection(), allow_empty=False)
+        self.begun: Callable[[Loop], None] = lambda _loop: None
+        """Is given the loop before it runs."""
         self.bindings: Sequence[AccountBound] = ()
         self._desired: Desired = project.desired
 
@@ -123,11 +125,12 @@ class Applying:
             return ApplyResult(jobs=jobs, nothing=True, missing=missing)
         try:
             async with at_work(project, self._hook, "apply") as (store, connections):
-                return await self._apply(connections, store)
+                return await self.within(connections, store)
         finally:
             self._drop()
 
-    async def _apply(self, connections: Connections, store: StateStore) -> ApplyResult:
+    async def within(self, connections: Connections, store: StateStore) -> ApplyResult:
+        """Do it with a lease that is held already."""
         providers = self.connect(connections)
         await anyio.to_thread.run_sync(self._agree)
         world = self.world(connections, providers)
@@ -136,6 +139,7 @@ class Applying:
             self._hook.warning(_not_detached(here))
         with self._desired.imports():
             loop = Loop(world, detach=self._detach)
+            self.begun(loop)
             try:
                 await loop.run()
             finally:
@@ -305,62 +309,6 @@ def _no_deps(desired: DesiredJob, error: BaseException) -> Diagnostic:
         ),
         source=desired.source,
     )
-
-
-async def acquired(store: StateStore, holder: str, operation: str) -> None:
-    """Take the lease in a thread, so that an interrupt ends the waiting for it.
-
-    Raises:
-        LockedError: Another process holds it.
-    """
-    store.patience.given_up.clear()
-    take = partial(store.acquire, holder, operation)
-    try:
-        await anyio.to_thread.run_sync(take, abandon_on_cancel=True)
-    except anyio.get_cancelled_exc_class():
-        store.patience.given_up.set()
-        raise
-
-
-@asynccontextmanager
-async def at_work(
-    project: "Project", hook: Hook, operation: str
-) -> AsyncGenerator[tuple[StateStore, Connections]]:
-    """Hold the lease and what connections need, waiting as long as `lock_timeout` says.
-
-    Raises:
-        LockedError: Another process holds the lease.
-    """
-    with ExitStack() as stack:
-        project.patience.tell = hook.warning
-        store = project.store()
-        stack.callback(store.release)
-        await acquired(store, project.mint(), operation)
-        connections = Connections(
-            project.settings, project.directory, project.root, project.simulated, warn=hook.warning
-        )
-        try:
-            yield store, connections
-        finally:
-            await _closed(connections)
-
-
-async def disconnect(project: "Project", providers: Mapping[str, Provider]) -> None:
-    """Close the clients that were opened for a run."""
-    for provider in providers.values():
-        if provider.client is not project.providers[provider.name].client:
-            await provider.client.close()
-            if provider.live is not None:
-                await provider.live.close()
-
-
-async def _closed(connections: Connections) -> None:
-    """Close what was opened; a second interrupt waits for no request that is answered here."""
-    try:
-        await anyio.to_thread.run_sync(connections.close, abandon_on_cancel=True)
-    except anyio.get_cancelled_exc_class():
-        connections.drop()
-        raise
 
 
 def _not_detached(local: Iterable[str]) -> str:

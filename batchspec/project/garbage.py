@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from batchspec.config import LiveSettings
 from batchspec.errors import ConfigurationError
 from batchspec.ports import Hook, Provider
-from batchspec.project.applying import at_work, disconnect
+from batchspec.project.atwork import at_work, disconnect
 from batchspec.project.beating import beating
 from batchspec.project.wiring import Connections, Unconnected
 from batchspec.state.events import InputDeleted, ResultsDeleted

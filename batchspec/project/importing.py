@@ -26,7 +26,7 @@ from batchspec.plan.foreign import (
 from batchspec.ports import Provider
 from batchspec.ports.providers import line_overhead
 from batchspec.project.accounts import bindings
-from batchspec.project.applying import acquired
+from batchspec.project.atwork import acquired
 from batchspec.project.beating import beating
 from batchspec.project.imported import ImportResult, Mismatch, choose, nothing
 from batchspec.project.jobs import derived_rows

@@ -42,7 +42,8 @@ def make_plan(
     planner.raise_problems()
     # Jobs that are gone are forgotten by plans for everything only.
     chosen = planner.selection.targets or planner.selection.excludes
-    removed = [] if chosen and limits is None else _removed(planner, reader)
+    left = (chosen and limits is None) or not planner.bounds.prune
+    removed = [] if left else _removed(planner, reader)
     open_batches = reader.batches(open_only=True)
     plans = [
         with_drift(_with_unknown(plan, open_batches), planner.drift.rows) for plan in jobs.values()

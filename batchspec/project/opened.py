@@ -79,15 +79,18 @@ class OpenedProject:
         self._store: StateStore | None = None
         self._desired: Desired | None = None
         self._draft: tuple[Plan, Planner] | None = None
+        self._pinned = False
 
     # --- specs ---------------------------------------------------------------------------------
 
     def load(self) -> Desired:
-        """Load the specs anew.
+        """Load the specs anew, unless they are pinned.
 
         Raises:
             SpecError: Something is wrong with them; every problem is told.
         """
+        if self._pinned and self._desired is not None:
+            return self._desired
         self._desired = load_project(
             self.root,
             providers=wiring.endpoints(self.settings),
@@ -95,6 +98,17 @@ class OpenedProject:
             jobs=self.jobs,
         )
         return self._desired
+
+    def pin(self) -> Desired:
+        """Load the specs once and for all: whatever becomes of the files, these stay in force.
+
+        Raises:
+            SpecError: Something is wrong with them; nothing is pinned.
+        """
+        self._pinned = False
+        desired = self.load()
+        self._pinned = True
+        return desired
 
     def load_or_nothing(self) -> SpecError | None:
         """Load the specs anew; where they are wrong, go on as if there were no job, and say why."""

@@ -50,6 +50,8 @@ class Bounds:
 
     lengths: Lengths = USUAL
     allow_empty: bool = False
+    prune: bool = True
+    """Whether rows and jobs that are gone are forgotten."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,7 +112,7 @@ class Planner:
             if isinstance(job.rows, DerivedSource)
             else read_rows(job.rows, self.root)
         )
-        limits = self.constraint is not None
+        limits = self.constraint is not None or not self.bounds.prune
         partial = limits or self.selection.only_rows(job.address) is not None
         return self._finish(job, self._pass(job, rows, partial=partial))
 
@@ -215,7 +217,7 @@ class Planner:
                 self._guard_empty(job, tally, recorded)
             self.constraint.vanished(job.address, self.draft.vanished(job.address))
             return self.draft.forget_allowed(job.address)
-        if self.selection.only_rows(job.address) is not None:
+        if self.selection.only_rows(job.address) is not None or not self.bounds.prune:
             return 0
         recorded = self.draft.recorded_items(job.address)
         removed = max(0, recorded - tally.seen)

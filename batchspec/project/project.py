@@ -67,6 +67,7 @@ class Project(Interventions, RefreshableProject):
         replace: Sequence[str] = (),
         failed: bool = False,
         allow_empty: bool = False,
+        prune: bool = True,
         whole: bool = True,
         refresh: bool = True,
         hook: PlanHook | None = None,
@@ -80,6 +81,7 @@ class Project(Interventions, RefreshableProject):
             replace: Jobs whose items are to be answered anew.
             failed: Items that ended without an answer are to be sent again.
             allow_empty: Whether the items of a job without rows may be forgotten.
+            prune: Whether rows and jobs that are gone are forgotten; False: they are left alone.
             whole: False makes a plan to look at, which cannot be applied and costs less.
             refresh: Whether to look at the provider's open batches, which takes some seconds at
                 most; without any, or with False, there is no network.
@@ -97,7 +99,9 @@ class Project(Interventions, RefreshableProject):
             known = ", ".join(desired.addresses) or "none"
             raise UsageError(f"No job matches {', '.join(map(repr, unknown))}. Jobs are: {known}.")
         with desired.imports(), self.store().reader() as reader, ExitStack() as undo:
-            planner = self.planner(reader, selection, whole=whole, allow_empty=allow_empty)
+            planner = self.planner(
+                reader, selection, whole=whole, allow_empty=allow_empty, prune=prune
+            )
             undo.callback(planner.draft.discard)
             planner.hook = hook or planner.hook
             looked = look(self, reader, refresh=refresh, told=told)
@@ -134,11 +138,19 @@ class Project(Interventions, RefreshableProject):
         refresh: bool = True,
         hook: PlanHook | None = None,
         told: Told | None = None,
+        later: bool = False,
     ) -> Plan:
         """Say what applying a saved plan does now: what it says, or less.
 
         A row is done if the plan has the same job, key, symbol and request. What else changed since
         is left alone and told in the warnings; rows that are gone drop out.
+
+        Args:
+            saved: The plan.
+            refresh: Whether to look at the provider's open batches.
+            hook: Called with a job and the rows read so far.
+            told: Called with the number of batches looked at, and of all, from another thread.
+            later: Whether the state may have moved on meanwhile, as it does while somebody watches.
 
         Raises:
             StalePlanError: It is for another state or moment, or was applied before.
@@ -151,7 +163,7 @@ class Project(Interventions, RefreshableProject):
         self.discard()
         header = saved.header
         with desired.imports(), self.store().reader() as reader, ExitStack() as undo:
-            refuse_unfit(self, saved, reader)
+            refuse_unfit(self, saved, reader, later=later)
             selection = Selection(targets=header.targets, excludes=header.excludes)
             planner = self.planner(reader, selection, allow_empty=header.allow_empty)
             undo.callback(planner.draft.discard)
@@ -173,6 +185,7 @@ class Project(Interventions, RefreshableProject):
         *,
         whole: bool = True,
         allow_empty: bool = False,
+        prune: bool = True,
     ) -> Planner:
         """Make a planner with a new draft."""
         plan_id = self.mint()
@@ -183,7 +196,7 @@ class Project(Interventions, RefreshableProject):
             providers=self.providers,
             prices=self.prices,
             root=self.root,
-            bounds=Bounds(lengths=self.lengths, allow_empty=allow_empty),
+            bounds=Bounds(lengths=self.lengths, allow_empty=allow_empty, prune=prune),
             plan_id=plan_id,
             now=self.clock.now(),
             selection=selection or Selection(),

@@ -13,7 +13,8 @@ from batchspec.ids import BatchId, RemoteId
 from batchspec.plan.changes import Plan
 from batchspec.ports import Hook, Provider
 from batchspec.project.accounts import bindings, switched
-from batchspec.project.applying import Applying, at_work, disconnect
+from batchspec.project.applying import Applying
+from batchspec.project.atwork import at_work, disconnect
 from batchspec.project.refreshed import LookedAt, Refreshed
 from batchspec.project.wiring import Connections, Unconnected
 from batchspec.spec.suggest import did_you_mean

@@ -8,7 +8,7 @@ import anyio.to_thread
 from batchspec.errors import ExitCode
 from batchspec.ids import BatchId, item_address
 from batchspec.ports import Hook
-from batchspec.project.applying import at_work
+from batchspec.project.atwork import at_work
 from batchspec.project.beating import beating
 from batchspec.project.garbage import Garbage, empty
 from batchspec.project.stopping import Stopping

@@ -120,8 +120,10 @@ def refuse_elsewhere(project: "OpenedProject", saved: SavedPlan) -> None:
         )
 
 
-def refuse_unfit(project: "OpenedProject", saved: SavedPlan, reader: StateReader) -> None:
-    """Refuse a saved plan that is for another state, or for another moment of this one.
+def refuse_unfit(
+    project: "OpenedProject", saved: SavedPlan, reader: StateReader, *, later: bool = False
+) -> None:
+    """Refuse a saved plan that is for another state, or, unless `later`, for another moment of it.
 
     Raises:
         StalePlanError: It is.
@@ -142,7 +144,7 @@ def refuse_unfit(project: "OpenedProject", saved: SavedPlan, reader: StateReader
             f"This plan was made by batchspec {header.batchspec}, and this is "
             f"{installed_version()}: what it would send may have another form. Make a new plan."
         )
-    if reader.serial() != plan.serial:
+    if reader.serial() != plan.serial and not later:
         raise StalePlanError(
             "The state changed since this plan was made: an apply, or another command that writes, "
             "ran meanwhile. Nothing was sent; make a new plan."

@@ -12,7 +12,8 @@ from batchspec.errors import ExitCode, RefusedError
 from batchspec.ids import BatchId, JobAddress
 from batchspec.plan.changes import Plan
 from batchspec.ports import Hook
-from batchspec.project.applying import Applying, at_work, disconnect
+from batchspec.project.applying import Applying
+from batchspec.project.atwork import at_work, disconnect
 from batchspec.project.tainting import named_items
 from batchspec.project.wiring import Connections
 from batchspec.state.events import CancelWanted, Event
