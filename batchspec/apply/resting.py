@@ -1,0 +1,85 @@
+"""Errors in a run that goes on for weeks: what they are about rests, everything else goes on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from batchspec.apply.world import World
+from batchspec.reconcile.actions import (
+    Action,
+    Adopt,
+    Cancel,
+    Expand,
+    Pack,
+    Poll,
+    Rejudge,
+    RunTools,
+    Subject,
+    Submit,
+    Tidy,
+)
+from batchspec.reconcile.retry import backoff
+
+FIRST = 15.0
+"""Seconds that the subject of a first error rests; each further one doubles them."""
+LONGEST = 3600.0
+"""Seconds at most."""
+
+Told = Callable[[Subject, BaseException, float], None]
+"""Is told what rests, why, and until when, in unix seconds."""
+
+
+@dataclass(slots=True)
+class Resting:
+    """What an error was about, and until when it rests.
+
+    A batch that cannot be sent lets its lane rest: its requests would be put together anew and
+    refused anew. Batches that are under way are looked at all the same, by their schedule.
+
+    Attributes:
+        told: Is told of every error.
+    """
+
+    told: Told
+    _until: dict[Subject, float] = field(default_factory=dict[Subject, float])
+    _failures: dict[Subject, int] = field(default_factory=dict[Subject, int])
+    _lanes: dict[str, Subject] = field(default_factory=dict[str, Subject])
+    """Of batches that failed to be sent."""
+
+    def rests(self, action: Action, now: float) -> bool:
+        """Tell whether an action is not to be begun now."""
+        match action:
+            case Submit(batch=batch):
+                subject = self._lanes.get(batch, action.subject)
+            case Pack() | RunTools() | Expand() | Rejudge():
+                subject = action.subject
+            case _:
+                return False
+        return self._until.get(subject, 0.0) > now
+
+    def next_end(self, now: float) -> float | None:
+        """Return when the next of them has rested; None: nothing rests."""
+        return min((end for end in self._until.values() if end > now), default=None)
+
+    async def went_wrong(self, world: World, action: Action, error: BaseException) -> None:
+        """Let the subject of an error rest."""
+        subject = await self._subject(world, action)
+        self._failures[subject] = failures = self._failures.get(subject, 0) + 1
+        wait = backoff(failures, first=FIRST, cap=LONGEST, name=":".join(subject))
+        self._until[subject] = until = world.clock.now() + wait
+        self.told(subject, error, until)
+
+    async def went_well(self, world: World, action: Action) -> None:
+        """Forget the errors of a subject; of a lane, only answers show that it is well."""
+        if not self._failures or isinstance(action, Pack | Submit | Adopt | Cancel | Poll | Tidy):
+            return
+        subject = await self._subject(world, action)
+        self._failures.pop(subject, None)
+        self._until.pop(subject, None)
+
+    async def _subject(self, world: World, action: Action) -> Subject:
+        if isinstance(action, Pack | RunTools | Expand | Rejudge):
+            return action.subject
+        record = await world.db(world.store.batch, action.batch)
+        subject: Subject = ("lane", str(record.lane))
+        self._lanes[action.batch] = subject
+        return subject

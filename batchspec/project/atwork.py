@@ -1,0 +1,89 @@
+"""What a run holds: the lease on the state, and connections to providers."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+
+from batchspec.ports import Hook, Provider
+from batchspec.project.wiring import Connections
+from batchspec.store.sqlite import StateStore
+
+if TYPE_CHECKING:
+    from batchspec.project.project import Project
+
+
+async def acquired(store: StateStore, holder: str, operation: str) -> None:
+    """Take the lease in a thread, so that an interrupt ends the waiting for it.
+
+    Raises:
+        LockedError: Another process holds it.
+    """
+    store.patience.given_up.clear()
+    take = partial(store.acquire, holder, operation)
+    try:
+        await anyio.to_thread.run_sync(take, abandon_on_cancel=True)
+    except anyio.get_cancelled_exc_class():
+        store.patience.given_up.set()
+        raise
+
+
+@asynccontextmanager
+async def at_work(
+    project: "Project", hook: Hook, operation: str
+) -> AsyncGenerator[tuple[StateStore, Connections]]:
+    """Hold the lease and what connections need, waiting as long as `lock_timeout` says.
+
+    Raises:
+        LockedError: Another process holds the lease.
+    """
+    async with holding(project, hook, operation) as store, connecting(project, hook) as connections:
+        yield store, connections
+
+
+@asynccontextmanager
+async def holding(project: "Project", hook: Hook, operation: str) -> AsyncGenerator[StateStore]:
+    """Hold the lease, waiting as long as `lock_timeout` says.
+
+    Raises:
+        LockedError: Another process holds the lease.
+    """
+    with ExitStack() as stack:
+        project.patience.tell = hook.warning
+        store = project.store()
+        stack.callback(store.release)
+        await acquired(store, project.mint(), operation)
+        yield store
+
+
+@asynccontextmanager
+async def connecting(project: "Project", hook: Hook) -> AsyncGenerator[Connections]:
+    """Have what connections need, and close it in the end."""
+    connections = Connections(
+        project.settings, project.directory, project.root, project.simulated, warn=hook.warning
+    )
+    try:
+        yield connections
+    finally:
+        await _closed(connections)
+
+
+async def disconnect(project: "Project", providers: Mapping[str, Provider]) -> None:
+    """Close the clients that were opened for a run."""
+    for provider in providers.values():
+        if provider.client is not project.providers[provider.name].client:
+            await provider.client.close()
+            if provider.live is not None:
+                await provider.live.close()
+
+
+async def _closed(connections: Connections) -> None:
+    """Close what was opened; a second interrupt waits for no request that is answered here."""
+    try:
+        await anyio.to_thread.run_sync(connections.close, abandon_on_cancel=True)
+    except anyio.get_cancelled_exc_class():
+        connections.drop()
+        raise
