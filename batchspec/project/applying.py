@@ -208,8 +208,10 @@ class Applying:
         if planner is None:
             raise StalePlanError("This plan was applied or replaced already. Make a new one.")
         draft = planner.draft
-        allow_empty = planner.bounds.allow_empty
-        self._expanding = Expanding(self._project, self._desired, planner.selection, allow_empty)
+        bounds = planner.bounds
+        self._expanding = Expanding(
+            self._project, self._desired, planner.selection, bounds.allow_empty, bounds.prune
+        )
         store = self._project.store()
         with self._project.reader() as reader:
             if reader.serial() != self._plan.serial:

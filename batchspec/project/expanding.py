@@ -36,6 +36,7 @@ class Expanding:
     desired: "Desired"
     selection: Selection
     allow_empty: bool
+    prune: bool = True
     refused: list[str] = field(default_factory=list[str])
     problems: list[Diagnostic] = field(default_factory=list[Diagnostic])
     left: dict[JobAddress, None] = field(default_factory=dict[JobAddress, None])
@@ -71,7 +72,9 @@ class Expanding:
         project = self.project
         with project.reader() as reader:
             seen = reader.serial()
-            planner = project.planner(reader, self.selection, allow_empty=self.allow_empty)
+            planner = project.planner(
+                reader, self.selection, allow_empty=self.allow_empty, prune=self.prune
+            )
             planner.expanding = True
             try:
                 moves = self._plan(planner, address, fresh)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from batchspec.ids import BatchId, FileId, JobAddress, LaneId, RemoteId
 from batchspec.state.housekeeping import HousekeepingEvent
 from batchspec.state.records import CancelReason, HoldKind, RemoteStatus, RequestCounts, Via
+from batchspec.state.watching import WatchEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,4 +340,5 @@ Event = (
     | RequestsDeclined
     | AccountBound
     | HousekeepingEvent
+    | WatchEvent
 )

@@ -20,7 +20,8 @@ from batchspec.state.records import (
     LeaseRecord,
 )
 from batchspec.state.stored import DraftTotals, Fresh, Spent, StoredItem, StoredTurn
-from batchspec.store import wanted
+from batchspec.state.watching import Condition
+from batchspec.store import wanted, watching
 from batchspec.store.accounts import read_accounts
 from batchspec.store.fresh import where_fresh
 from batchspec.store.jobs import RecordedJobs
@@ -142,6 +143,14 @@ class StateReader(RecordedJobs):
     def agreed_to(self, plan: str) -> bool:
         """Tell whether a plan was applied."""
         return self._value("SELECT 1 FROM plans WHERE id = ?", plan) is not None
+
+    def standing(self) -> dict[JobAddress, tuple[bytes, bytes]]:
+        """Return the contract's fingerprint and the policy every job was last agreed to with."""
+        return watching.standing_jobs(self.db)
+
+    def conditions(self) -> Sequence[Condition]:
+        """Return what a watcher says of the project and of its jobs."""
+        return watching.read_conditions(self.db)
 
     def batches(self, *, open_only: bool = False) -> Sequence[BatchRecord]:
         """Return batches in the order of their intents."""

@@ -56,7 +56,8 @@ from batchspec.state.stored import (
     ToolTurn,
     Verdict,
 )
-from batchspec.store import holding, lease, memo, resuming, toollog, wanted
+from batchspec.state.watching import ConditionChanged, PlanGranted, WatchBegan
+from batchspec.store import holding, lease, memo, resuming, toollog, wanted, watching
 from batchspec.store.accounts import bind
 from batchspec.store.agree import agree
 from batchspec.store.collection import Collection
@@ -95,6 +96,8 @@ class StateStore(RecordedState):
                 holding.decline(self.db, event)
             case PlanAgreed() | ToolsRun() | RepliesRejudged() | BatchImported():
                 pass
+            case ConditionChanged() | WatchBegan() | PlanGranted():
+                watching.record(self.db, event)
             case (
                 LeaseBroken()
                 | AddressMoved()

@@ -46,6 +46,7 @@ from batchspec.state.housekeeping import (
     StateReplaced,
 )
 from batchspec.state.records import BatchRecord, CancelReason, ConversationPhase, JobProgress
+from batchspec.state.watching import ConditionChanged, PlanGranted, WatchBegan, WatchEvent
 
 _WAITING: Mapping[ConversationPhase, str] = {
     "batched": "in batches",
@@ -127,6 +128,8 @@ class Narrator:
                 | BodiesDeleted()
             ):
                 return _kept_house(event), True
+            case ConditionChanged() | WatchBegan() | PlanGranted():
+                return _watched(event), not isinstance(event, WatchBegan)
             case AccountBound():
                 told = f"Provider {clean(event.provider)} is used with {clean(event.account)}."
                 return told, False
@@ -241,6 +244,19 @@ def _kept_house(event: HousekeepingEvent) -> str:  # noqa: PLR0911 - one per eve
             files = counted(event.segments, "file")
             return f"{files} of bodies without use deleted, {event.bytes:,} bytes."
     assert_never(event)
+
+
+def _watched(event: WatchEvent) -> str:
+    match event:
+        case ConditionChanged():
+            whose = f"{event.job}: " if event.job else ""
+            said = event.type if event.status == "True" else f"not {event.type}"
+            return f"{whose}{said} ({event.reason}). {event.message}".strip()
+        case WatchBegan():
+            return "What is spent from here on counts against --max-cost."
+        case PlanGranted():
+            who = "a person" if event.by == "person" else "the rules given to watch"
+            return f"Plan {event.plan} was agreed to by {who}."
 
 
 def _collected(event: BatchCollected) -> str:

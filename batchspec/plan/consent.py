@@ -1,0 +1,137 @@
+"""What a plan may do without anybody being asked: the rule of `watch`, as a pure function."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from batchspec.ids import JobAddress
+from batchspec.plan.changes import JobPlan, Kind, Plan
+from batchspec.plan.money import money
+
+Approve = Literal["turns", "all"]
+"""`turns`: only what was agreed to goes on; `all`: changes of specs and data are submitted too."""
+HeldCode = Literal["CONSENT", "REMOVALS", "MAX_COST", "MAX_COST_PER_HOUR", "UNKNOWN_PRICE"]
+"""Why something waits for a person: nobody agreed, it takes something away, or it is too dear."""
+_CHANGES = frozenset({Kind.SUBMIT, Kind.RESUBMIT, Kind.REUSE, Kind.UPDATE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """What is agreed to before anything is known.
+
+    Attributes:
+        approve: Whether changes are submitted.
+        prune: Whether rows and jobs that are gone are forgotten.
+        max_cost: US dollars that may be spent in all, counted from when watching began.
+        max_cost_per_hour: US dollars that the plans of one hour may cost at most together.
+    """
+
+    approve: Approve = "turns"
+    prune: bool = False
+    max_cost: Decimal | None = None
+    max_cost_per_hour: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What waits for a person, and why."""
+
+    code: HeldCode
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What may still be spent.
+
+    Attributes:
+        left: US dollars of `Consent.max_cost`; None: unbounded.
+        left_this_hour: Of `Consent.max_cost_per_hour`; None: unbounded.
+    """
+
+    left: Decimal | None = None
+    left_this_hour: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """How much of a plan is agreed to.
+
+    Attributes:
+        agreed: `changes` is everything but what takes rows or jobs away.
+        held: What waits for a person.
+    """
+
+    agreed: Literal["nothing", "changes", "all"] = "nothing"
+    held: tuple[Held, ...] = ()
+
+
+def judge(
+    plan: Plan, consent: Consent, *, standing: Collection[JobAddress] = (), room: Room | None = None
+) -> Verdict:
+    """Say how much of a plan may be done without asking.
+
+    Args:
+        plan: For everything there is.
+        consent: What is agreed to.
+        standing: Jobs on record as they are in the specs: where their rows are made of answers,
+            rows that come are agreed to.
+        room: What may still be spent.
+    """
+    changes = any(_changes(job, standing) for job in plan.jobs)
+    removals = plan.counts.get(Kind.FORGET, 0)
+    if not changes and not removals:
+        return Verdict()
+    if consent.approve == "turns":
+        return Verdict(held=(Held(code="CONSENT", message=_asks(plan)),))
+    held: list[Held] = []
+    if removals and not consent.prune:
+        held.append(Held(code="REMOVALS", message=_removes(removals)))
+    if changes and (too_dear := _too_dear(plan, room or Room())):
+        return Verdict(held=(*held, too_dear))
+    if held:
+        return Verdict(agreed="changes" if changes else "nothing", held=tuple(held))
+    return Verdict(agreed="all")
+
+
+def _changes(job: JobPlan, standing: Collection[JobAddress]) -> bool:
+    if job.protects is not None or any(job.counts.get(kind) for kind in _CHANGES):
+        return True
+    return bool(job.waits_for and job.moves and job.address not in standing)
+
+
+def _too_dear(plan: Plan, room: Room) -> Held | None:
+    bounded = room.left is not None or room.left_this_hour is not None
+    if bounded and not plan.priced:
+        return Held(
+            code="UNKNOWN_PRICE",
+            message="The price of a model is unknown, so that no budget holds. State it under "
+            "[providers.NAME.prices] in batchspec.toml.",
+        )
+    cost = plan.cost_at_most
+    if room.left is not None and cost > room.left:
+        return Held(code="MAX_COST", message=_exceeds(cost, room.left, "--max-cost"))
+    if room.left_this_hour is not None and cost > room.left_this_hour:
+        what = "--max-cost-per-hour, for now"
+        return Held(code="MAX_COST_PER_HOUR", message=_exceeds(cost, room.left_this_hour, what))
+    return None
+
+
+def _exceeds(cost: Decimal, left: Decimal, what: str) -> str:
+    return (
+        f"The changes may cost {money(cost, at_most=True)} at most, and {money(left)} is left of "
+        f"{what}."
+    )
+
+
+def _asks(plan: Plan) -> str:
+    cost = f"{money(plan.cost_at_most, at_most=True)} at most" if plan.priced else "an unknown cost"
+    return f"Changes wait for consent: {plan.requests} requests, {cost}."
+
+
+def _removes(removals: int) -> str:
+    return (
+        f"{removals} item{'s are' if removals > 1 else ' is'} gone from specs or data, and "
+        "forgotten only with `--prune` or when somebody approves it."
+    )

@@ -1,0 +1,66 @@
+"""What a watcher says of itself and of the jobs it looks after."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from batchspec.ids import JobAddress
+
+ConditionType = Literal[
+    "SpecLoaded", "Planned", "Consented", "Progressing", "Converged", "Degraded", "Stalled"
+]
+"""What can be said: of the whole project the first three, of each job the others."""
+ConditionStatus = Literal["True", "False", "Unknown"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """One thing that is so or not, since when, and why.
+
+    Attributes:
+        job: Of which; None: the whole project.
+        reason: A word for programs, in camel case.
+        message: A sentence for people.
+        since: When `status` became what it is, unix seconds.
+    """
+
+    type: ConditionType
+    status: ConditionStatus
+    reason: str
+    message: str
+    since: float
+    job: JobAddress | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConditionChanged:
+    """A condition has another status, reason or message now."""
+
+    type: ConditionType
+    status: ConditionStatus
+    reason: str
+    message: str
+    at: float
+    job: JobAddress | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchBegan:
+    """From here on counts what a watcher may spend by itself."""
+
+    spent: str
+    """US dollars paid in this state until then."""
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanGranted:
+    """A plan was agreed to while somebody watches: by its rules, or by a person."""
+
+    plan: str
+    by: Literal["watch", "person"]
+    at_most: str | None
+    """US dollars it may cost; None: the price is unknown."""
+    at: float
+
+
+WatchEvent = ConditionChanged | WatchBegan | PlanGranted

@@ -1,0 +1,13 @@
+-- What is so of the project and of its jobs, since when, and why; written by whoever watches.
+CREATE TABLE conditions (
+  job TEXT NOT NULL,      -- an address; '': the whole project
+  type TEXT NOT NULL,
+  status TEXT NOT NULL,   -- 'True', 'False' or 'Unknown'
+  reason TEXT NOT NULL,   -- a word for programs
+  message TEXT NOT NULL,  -- a sentence for people
+  since REAL NOT NULL,    -- when the status became what it is
+  PRIMARY KEY (job, type)
+) STRICT;
+
+-- The plans of the last hour are looked up among all events.
+CREATE INDEX journal_granted ON journal (at) WHERE kind = 'PlanGranted';

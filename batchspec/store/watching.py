@@ -1,0 +1,73 @@
+"""Conditions, and what a watcher may spend, as rows of the state."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from decimal import Decimal
+
+from batchspec.ids import JobAddress
+from batchspec.state.watching import Condition, ConditionChanged, WatchBegan, WatchEvent
+
+_BEGAN = "watch_began"
+_SET = """
+INSERT INTO conditions (job, type, status, reason, message, since) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (job, type) DO UPDATE SET
+  since = CASE WHEN status = excluded.status THEN since ELSE excluded.since END,
+  status = excluded.status, reason = excluded.reason, message = excluded.message
+"""
+
+
+def record(db: sqlite3.Connection, event: WatchEvent) -> None:
+    """Change the rows of an event, inside a transaction."""
+    match event:
+        case ConditionChanged():
+            values = event.type, event.status, event.reason, event.message, event.at
+            db.execute(_SET, (event.job or "", *values))
+        case WatchBegan():
+            said = json.dumps({"spent": event.spent, "at": event.at})
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_BEGAN, said))
+        case _:
+            pass
+
+
+def read_conditions(db: sqlite3.Connection) -> Sequence[Condition]:
+    """Return every condition, those of the whole project first."""
+    rows = db.execute(
+        "SELECT job, type, status, reason, message, since FROM conditions ORDER BY job, rowid"
+    )
+    return [
+        Condition(
+            job=JobAddress(job) if job else None,
+            type=kind,
+            status=status,
+            reason=reason,
+            message=message,
+            since=since,
+        )
+        for job, kind, status, reason, message, since in rows
+    ]
+
+
+def spent_before(db: sqlite3.Connection) -> Decimal | None:
+    """Return US dollars that were paid before watching began; None: nobody watched yet."""
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (_BEGAN,)).fetchone()
+    return None if row is None else Decimal(json.loads(row[0])["spent"])
+
+
+def granted_since(db: sqlite3.Connection, moment: float) -> Sequence[tuple[float, Decimal]]:
+    """Return when a watcher agreed to plans by itself since a moment, and what each may cost."""
+    rows = db.execute(
+        "SELECT at, json_extract(payload, '$.at_most') FROM journal WHERE kind = 'PlanGranted' "
+        "AND at > ? AND json_extract(payload, '$.by') = 'watch' ORDER BY seq",
+        (moment,),
+    )
+    return [(at, Decimal(cost or 0)) for at, cost in rows]
+
+
+def standing_jobs(db: sqlite3.Connection) -> dict[JobAddress, tuple[bytes, bytes]]:
+    """Return the contract's fingerprint and the policy every job was last agreed to with."""
+    rows = db.execute(
+        "SELECT j.address, c.fingerprint, j.policy FROM jobs j "
+        "JOIN contracts c ON c.id = j.contract WHERE NOT j.removed"
+    )
+    return {JobAddress(job): (contract, policy) for job, contract, policy in rows}
