@@ -79,6 +79,8 @@ class Loop:
     """Only these are looked after, and nothing new is begun; None: everything is."""
     resting: Resting | None = None
     """Lets what an error is about rest while all else goes on; None: an error ends the run."""
+    aside: Callable[[Any], None] | None = None
+    """Is given the store after every report, in the thread that writes."""
     listens: bool = True
     """Whether interrupts of this process end it; another one has them told by `drain`."""
     running: dict[Subject, type[Action]] = field(default_factory=dict[Subject, "type[Action]"])
@@ -303,6 +305,8 @@ class Loop:
         self._counting = self._reported - started
         self.jobs = jobs
         self.world.hook.progress(jobs, batches)
+        if self.aside is not None:
+            await self.world.db(self.aside, self.world.store)
 
     async def _heartbeat(self) -> None:
         """Show that we live, whatever else is done with the state meanwhile.

@@ -37,9 +37,11 @@ class Resting:
 
     Attributes:
         told: Is told of every error.
+        well: Is told what goes on again.
     """
 
     told: Told
+    well: Callable[[Subject], None] = lambda _subject: None
     _until: dict[Subject, float] = field(default_factory=dict[Subject, float])
     _failures: dict[Subject, int] = field(default_factory=dict[Subject, int])
     _lanes: dict[str, Subject] = field(default_factory=dict[str, Subject])
@@ -73,8 +75,9 @@ class Resting:
         if not self._failures or isinstance(action, Pack | Submit | Adopt | Cancel | Poll | Tidy):
             return
         subject = await self._subject(world, action)
-        self._failures.pop(subject, None)
-        self._until.pop(subject, None)
+        if self._failures.pop(subject, None) is not None:
+            self._until.pop(subject, None)
+            self.well(subject)
 
     async def _subject(self, world: World, action: Action) -> Subject:
         if isinstance(action, Pack | RunTools | Expand | Rejudge):

@@ -75,8 +75,8 @@ def judge(
     Args:
         plan: For everything there is.
         consent: What is agreed to.
-        standing: Jobs on record as they are in the specs: where their rows are made of answers,
-            rows that come are agreed to.
+        standing: Jobs made of answers that are on record as they are in the specs: what answers
+            make of them was agreed to with them.
         room: What may still be spent.
     """
     changes = any(_changes(job, standing) for job in plan.jobs)
@@ -96,9 +96,11 @@ def judge(
 
 
 def _changes(job: JobPlan, standing: Collection[JobAddress]) -> bool:
-    if job.protects is not None or any(job.counts.get(kind) for kind in _CHANGES):
+    if job.protects is not None:
         return True
-    return bool(job.waits_for and job.moves and job.address not in standing)
+    if job.address in standing:
+        return False
+    return any(job.counts.get(kind) for kind in _CHANGES) or bool(job.waits_for and job.moves)
 
 
 def _too_dear(plan: Plan, room: Room) -> Held | None:

@@ -41,6 +41,7 @@ from batchspec.redaction import raised
 from batchspec.spec.job import validated
 from batchspec.state.events import AccountBound, Event
 from batchspec.state.records import BatchRecord, JobProgress
+from batchspec.state.watching import PlanGranted
 from batchspec.store.sqlite import StateStore
 
 _UNTIDY = 100
@@ -74,6 +75,10 @@ class Applying:
         self._expanding = Expanding(project, project.desired, Selection(), allow_empty=False)
         self.begun: Callable[[Loop], None] = lambda _loop: None
         """Is given the loop before it runs."""
+        self.consented = True
+        """Whether the plan is recorded; if not, only what was agreed to before goes on."""
+        self.grant: Callable[[], PlanGranted] | None = None
+        """Says who agreed, to be recorded with the plan."""
         self.bindings: Sequence[AccountBound] = ()
         self._desired: Desired = project.desired
 
@@ -205,6 +210,11 @@ class Applying:
             StalePlanError: It was applied before, or the state changed since.
         """
         planner = self._project.take_draft(self._plan)
+        if not self.consented:
+            self._expanding.prune = False
+            if planner is not None:
+                planner.draft.discard()
+            return
         if planner is None:
             raise StalePlanError("This plan was applied or replaced already. Make a new one.")
         draft = planner.draft
@@ -225,7 +235,9 @@ class Applying:
         if changes:
             store.unpack()
         if changes or planner.facts_changed or planner.constraint is not None:
-            store.agree(draft, self._plan.id, planner.events)
+            granted = self.grant
+            then = None if granted is None else lambda _db: granted()
+            store.agree(draft, self._plan.id, planner.events, then)
         else:
             draft.discard()
         if self.bindings:

@@ -92,7 +92,7 @@ class Narrator:
         if batch.remote_id:
             self._remote.setdefault(batch.id, batch.remote_id)
 
-    def tell(self, event: Event) -> tuple[str, bool]:  # noqa: PLR0911 - one per event
+    def tell(self, event: Event) -> tuple[str, bool]:  # noqa: C901, PLR0911 - one per event
         """Return a sentence, and whether it is news for people who do not debug."""
         match event:
             case BatchIntended():

@@ -1,0 +1,92 @@
+"""What is so of the project and of its jobs: recorded when it changes, and never more often."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from batchspec.ids import JobAddress
+from batchspec.ports import Hook
+from batchspec.state.records import JobProgress
+from batchspec.state.watching import (
+    Condition,
+    ConditionChanged,
+    ConditionStatus,
+    ConditionType,
+)
+from batchspec.store.sqlite import StateStore
+
+_Name = tuple[JobAddress | None, ConditionType]
+
+
+@dataclass(slots=True)
+class Conditions:
+    """Conditions as they are recorded, and those that are to be.
+
+    Attributes:
+        hook: Is told each one that is recorded.
+    """
+
+    hook: Hook
+    _known: dict[_Name, tuple[ConditionStatus, str, str]] = field(
+        default_factory=dict[_Name, tuple[ConditionStatus, str, str]]
+    )
+    _new: dict[_Name, ConditionChanged] = field(default_factory=dict[_Name, ConditionChanged])
+
+    def begin(self, recorded: Sequence[Condition]) -> None:
+        """Take what an earlier process recorded."""
+        self._known = {(c.job, c.type): (c.status, c.reason, c.message) for c in recorded}
+
+    def note(self, said: ConditionChanged, *, quietly: bool = False) -> None:
+        """Say how something is now; nothing happens where it was so before.
+
+        Args:
+            said: What is so.
+            quietly: Whether another message alone is no news.
+        """
+        name, is_now = (said.job, said.type), (said.status, said.reason, said.message)
+        known = self._known.get(name)
+        if known == is_now or (quietly and known is not None and known[:2] == is_now[:2]):
+            return
+        self._known[name] = is_now
+        self._new[name] = said
+
+    def progress(self, jobs: Sequence[JobProgress], now: float) -> None:
+        """Say how far jobs are."""
+        for job in jobs:
+            if not job.removed:
+                for said in _standing(job, now):
+                    self.note(said, quietly=True)
+
+    def flush(self, store: StateStore) -> None:
+        """Record what is new; blocking."""
+        while self._new:
+            events = tuple(self._new.values())
+            self._new = {}
+            store.commit(*events)
+            for event in events:
+                self.hook.event(event)
+
+
+def _standing(job: JobProgress, now: float) -> list[ConditionChanged]:
+    done, failed = job.final >= job.items, job.failed
+    counts = f"{job.final:,} of {job.items:,} items are final, {failed:,} of them failed."
+
+    def said(
+        kind: ConditionType, status: ConditionStatus, reason: str, message: str
+    ) -> ConditionChanged:
+        return ConditionChanged(
+            job=job.address, type=kind, status=status, reason=reason, message=message, at=now
+        )
+
+    if done:
+        progressing = said("Progressing", "False", "AllFinal", counts)
+    else:
+        progressing = said("Progressing", "True", "UnderWay", counts)
+    if done and not failed:
+        converged = said("Converged", "True", "AllFinal", counts)
+    else:
+        converged = said("Converged", "False", "ItemsFailed" if done else "UnderWay", counts)
+    if failed:
+        degraded = said("Degraded", "True", "ItemsFailed", counts)
+    else:
+        degraded = said("Degraded", "False", "NoneFailed", "No item failed.")
+    return [progressing, converged, degraded]

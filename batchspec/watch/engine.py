@@ -1,0 +1,334 @@
+"""One interpreter's part of watching: plan, do what is agreed to, wait, and again.
+
+The specs are pinned: an engine never sees others than those it was started with. When they change,
+a new interpreter takes over, and this one is drained.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from math import inf
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+
+from batchspec.apply.loop import Loop
+from batchspec.apply.resting import Resting
+from batchspec.errors import BatchspecError, LockedError, RefusedError, SpecError, StalePlanError
+from batchspec.ids import JobAddress, RemoteId
+from batchspec.plan.changes import Plan
+from batchspec.plan.consent import Consent, Held, Verdict
+from batchspec.ports import Hook
+from batchspec.project import Project
+from batchspec.project.applying import Applying
+from batchspec.project.atwork import connecting, holding
+from batchspec.project.beating import beating
+from batchspec.project.planfiles import SavedPlan
+from batchspec.reconcile.actions import Subject
+from batchspec.reconcile.retry import backoff
+from batchspec.state.events import Event
+from batchspec.state.records import BatchRecord, JobProgress
+from batchspec.state.watching import ConditionChanged, ConditionStatus, ConditionType, PlanGranted
+from batchspec.store.sqlite import StateStore
+from batchspec.watch.agreeing import begin_account, going_on, judged, next_room
+from batchspec.watch.conditions import Conditions
+from batchspec.watch.pending import Pending
+
+_FIRST, _LONGEST = 5.0, 600.0
+"""Seconds after a round that an error ended; each further one doubles them."""
+_BEAT = 1.0
+"""Seconds between two signs of life while nothing is to be done."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Engine:
+    """Reconciles until it is told to drain.
+
+    Attributes:
+        project: With specs that are pinned, or with none.
+        consent: What is agreed to before anything is known.
+        hook: Is told what happens.
+        beat: Called whenever something was looked at, and every second while nothing is to be done.
+        planned: Is told each plan and how much of it is agreed to.
+        idle: Is told that there is nothing to do, until when if that is known.
+    """
+
+    project: Project
+    consent: Consent
+    hook: Hook
+    beat: Callable[[], None] = lambda: None
+    planned: Callable[[Plan, Verdict], None] = lambda _plan, _verdict: None
+    idle: Callable[[float | None], None] = lambda _until: None
+    _conditions: Conditions = field(init=False)
+    _pending: Pending = field(init=False)
+    _loop: Loop | None = None
+    _again: anyio.Event = field(default_factory=anyio.Event)
+    _draining: bool = False
+    _waiting: anyio.CancelScope | None = None
+    _failures: int = 0
+
+    def __post_init__(self) -> None:
+        self._pending = Pending(self.project.directory)
+        self._conditions = Conditions(self.hook)
+
+    # --- what it can be told, in its event loop
+
+    def replan(self) -> None:
+        """Plan again: data changed, or somebody agreed to something."""
+        self._again.set()
+        if self._loop is not None:
+            self._loop.drain()
+
+    def drain(self) -> None:
+        """Begin nothing new and end once what runs has ended; batches at providers continue."""
+        self._draining = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+        self.replan()
+
+    def look_at(self, batch: RemoteId) -> None:
+        """Look at a batch now, whatever its schedule says."""
+        if self._loop is not None:
+            self._loop.look_at(batch)
+
+    def note(self, said: ConditionChanged) -> None:
+        """Record what another process found out, soon."""
+        self._conditions.note(said)
+
+    # --- implementing Hook, around the one that is told
+
+    def event(self, event: Event) -> None:
+        self.hook.event(event)
+
+    def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None:
+        self.beat()
+        self._conditions.progress(jobs, self._now())
+        self.hook.progress(jobs, batches)
+
+    def warning(self, message: str) -> None:
+        self.hook.warning(message)
+
+    # --- what it does
+
+    async def run(self) -> None:
+        """Reconcile until it is drained.
+
+        Raises:
+            BatchspecError: The state cannot be used at all.
+        """
+        self.project.patience.timeout = inf
+        while not self._draining:
+            async with AsyncExitStack() as stack:
+                with anyio.CancelScope() as self._waiting:
+                    store = await stack.enter_async_context(holding(self.project, self, "watch"))
+                if self._draining:
+                    return
+                stack.enter_context(beating(store))
+                # Somebody took the lease away; it is waited for like at the beginning.
+                with suppress(LockedError):
+                    await self._rounds(store)
+
+    async def _rounds(self, store: StateStore) -> None:
+        with self.project.reader() as reader:
+            self._conditions.begin(reader.conditions())
+        while not self._draining:
+            self._again = anyio.Event()
+            try:
+                until = await self._round(store)
+                self._failures = 0
+            except (LockedError, anyio.get_cancelled_exc_class()):
+                raise
+            except BatchspecError as error:
+                until = self._failed(error)
+            with suppress(BatchspecError):
+                await anyio.to_thread.run_sync(self._conditions.flush, store)
+            await self._rest(until)
+
+    async def _round(self, store: StateStore) -> float | None:
+        """Plan, do what is agreed to, and see it to its end; returns when to plan again.
+
+        Raises:
+            BatchspecError: It cannot go on; nothing that was recorded is lost.
+        """
+        for saved in await anyio.to_thread.run_sync(self._pending.approved):
+            await self._grant(store, saved)
+        plan, verdict = await anyio.to_thread.run_sync(self._judge, store)
+        if verdict.agreed == "changes":
+            plan = await anyio.to_thread.run_sync(partial(self._plan, prune=False))
+        if plan is not None and verdict.agreed != "nothing":
+            done = await self._agree(store, plan, verdict)
+            if done:
+                return None
+        plan = await anyio.to_thread.run_sync(going_on, self.project, plan)
+        await self._apply(store, plan, by=None)
+        return await anyio.to_thread.run_sync(next_room, store, self._now(), verdict)
+
+    async def _agree(self, store: StateStore, plan: Plan, verdict: Verdict) -> bool:
+        """Do a plan by the rules; False: a budget of the configuration or of a job refuses it."""
+        try:
+            await self._apply(store, plan, by="watch", only_agree=verdict.agreed == "changes")
+        except RefusedError as error:
+            if self._loop is not None:
+                raise
+            self._hold([Held(code="MAX_COST", message=str(error))], None)
+            return False
+        if verdict.agreed == "changes":
+            self._again.set()
+        return True
+
+    async def _grant(self, store: StateStore, saved: SavedPlan) -> None:
+        """Record what a person agreed to; what of it does not fit any more is told and left."""
+        try:
+            plan = await anyio.to_thread.run_sync(
+                partial(self.project.replan, saved, refresh=False, later=True)
+            )
+            for warning in plan.warnings:
+                self.hook.warning(warning)
+            await self._apply(store, plan, by="person", only_agree=True)
+        except (StalePlanError, RefusedError, SpecError) as error:
+            self.hook.warning(f"Plan {saved.plan.id} was approved and cannot be done. {error}")
+        await anyio.to_thread.run_sync(self._pending.remove, saved)
+
+    async def _apply(
+        self,
+        store: StateStore,
+        plan: Plan,
+        *,
+        by: str | None,
+        only_agree: bool = False,
+    ) -> None:
+        applying = Applying(self.project, plan, self, detach=False)
+        applying.consented = by is not None
+        applying.begun = partial(self._begun, only_agree=only_agree)
+        if by is not None:
+            applying.grant = partial(self._granted, plan, by)
+        self._loop = None
+        applying.check(None)
+        try:
+            async with connecting(self.project, self) as connections:
+                result = await applying.within(connections, store)
+        finally:
+            loop, self._loop = self._loop, None
+        for problem in result.problems:
+            self.hook.warning(str(problem))
+        for refused in result.refused:
+            self.hook.warning(refused)
+        if loop is not None:
+            self._conditions.progress(result.jobs, self._now())
+
+    def _granted(self, plan: Plan, by: str) -> PlanGranted:
+        cost = str(plan.cost_at_most) if plan.priced else None
+        return PlanGranted(
+            plan=plan.id, by="person" if by == "person" else "watch", at_most=cost, at=self._now()
+        )
+
+    def _begun(self, loop: Loop, *, only_agree: bool) -> None:
+        self._loop = loop
+        loop.listens = False
+        loop.resting = Resting(self._rested, self._well)
+        loop.aside = self._conditions.flush
+        if only_agree or self._again.is_set():
+            loop.drain()
+
+    # --- planning, in a thread
+
+    def _judge(self, store: StateStore) -> tuple[Plan | None, Verdict]:
+        """Plan everything, say how much of it is agreed to, and keep the rest for a person."""
+        begin_account(store, self.project, self.consent)
+        self._conditions.flush(store)
+        plan = self._plan()
+        if plan is None:
+            self._pending.withdraw()
+            return None, Verdict()
+        verdict = judged(self.project, plan, self.consent, store)
+        self.planned(plan, verdict)
+        self._hold(verdict.held, plan)
+        return plan, verdict
+
+    def _plan(self, *, prune: bool = True) -> Plan | None:
+        try:
+            plan = self.project.plan(refresh=False, prune=prune)
+        except (SpecError, RefusedError) as error:
+            wrong = "RowsInvalid" if isinstance(error, SpecError) else "Refused"
+            self._say("Planned", "False", wrong, str(error))
+            return None
+        self._say("Planned", "True", "Planned", "Specs and rows are as they should be.")
+        return plan
+
+    def _hold(self, held: Sequence[Held], plan: Plan | None) -> None:
+        if not held:
+            self._pending.withdraw()
+            self._say("Consented", "True", "NothingPending", "Nothing waits for consent.")
+            return
+        messages = [one.message for one in held]
+        if plan is not None:
+            saved = self._pending.propose(self.project, plan)
+            messages.append(f"Agree to it with `batchspec approve {saved.plan.id}`.")
+        self._say("Consented", "False", _camel(held[0].code), " ".join(messages))
+
+    # --- what is told
+
+    def _rested(self, subject: Subject, error: BaseException, until: float) -> None:
+        wait = max(0.0, until - self._now())
+        message = f"{error} It is tried again in {wait:.0f} s."
+        self.hook.warning(message)
+        self._say("Stalled", "True", type(error).__name__, str(error), _job(subject))
+
+    def _well(self, subject: Subject) -> None:
+        self._say("Stalled", "False", "Recovered", "It goes on.", _job(subject))
+
+    def _failed(self, error: BatchspecError) -> float:
+        """Note what ended a round, and return when to try again."""
+        self._failures += 1
+        self.hook.warning(str(error))
+        self._say("Stalled", "True", type(error).__name__, str(error))
+        return self._now() + backoff(self._failures, first=_FIRST, cap=_LONGEST)
+
+    def _say(
+        self,
+        kind: ConditionType,
+        status: ConditionStatus,
+        reason: str,
+        message: str,
+        job: JobAddress | None = None,
+    ) -> None:
+        self._conditions.note(
+            ConditionChanged(
+                type=kind, status=status, reason=reason, message=message, at=self._now(), job=job
+            )
+        )
+
+    def _now(self) -> float:
+        return self.project.clock.now()
+
+    # --- waiting
+
+    async def _rest(self, until: float | None) -> None:
+        """Wait until there is something to do again."""
+        if not self._again.is_set():
+            self.idle(until)
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._beats)
+            if until is not None:
+                group.start_soon(self._wake_at, until)
+            await self._again.wait()
+            group.cancel_scope.cancel()
+
+    async def _wake_at(self, moment: float) -> None:
+        await self.project.clock.sleep_until(moment)
+        self._again.set()
+
+    async def _beats(self) -> None:
+        while True:
+            self.beat()
+            await anyio.sleep(_BEAT)
+
+
+def _job(subject: Subject) -> JobAddress | None:
+    return JobAddress(subject[1]) if subject[0] in {"job", "tools"} else None
+
+
+def _camel(code: str) -> str:
+    return code.title().replace("_", "")

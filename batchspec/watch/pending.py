@@ -1,0 +1,113 @@
+"""Plans that wait for a person, as files beside the state; whoever may write there may approve."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batchspec.errors import PlanFileError, UsageError
+from batchspec.plan.changes import Plan
+from batchspec.plan.planfile import entry_line
+from batchspec.project.planfiles import SavedPlan, read_plan, read_rows
+
+if TYPE_CHECKING:
+    from batchspec.project import Project
+
+_FOLDER = "pending"
+_PLAN, _APPROVED = ".plan", ".approved"
+
+
+class Pending:
+    """The plans of one environment that wait for consent; at most one of them is not approved yet.
+
+    Args:
+        directory: The folder of the environment's state.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.folder = directory / _FOLDER
+
+    def __iter__(self) -> Iterator[SavedPlan]:
+        """Yield the plans that can be read, oldest first."""
+        for path in sorted(self.folder.glob(f"*{_PLAN}")):
+            with suppress(PlanFileError, UsageError):
+                yield read_plan(path)
+
+    def find(self, plan: str) -> SavedPlan:
+        """Return a plan by its id, or by the beginning of it that no other has.
+
+        Raises:
+            UsageError: There is none, or several.
+        """
+        found = [saved for saved in self if saved.plan.id.startswith(plan)]
+        if len(found) == 1:
+            return found[0]
+        known = ", ".join(saved.plan.id for saved in self) or "none"
+        what = "no plan" if not found else "more than one plan"
+        raise UsageError(f"There is {what} {plan!r} that waits for consent. Those are: {known}.")
+
+    def propose(self, project: "Project", plan: Plan) -> SavedPlan:
+        """Keep the plan that `project` made last; one that says the same keeps its id.
+
+        Plans that are neither approved nor this one are no choice any more, and removed.
+        """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        saved = project.save_plan(plan, self.folder / f"{plan.id}{_PLAN}")
+        said, same = _said(saved), None
+        for other in self:
+            if other.plan.id == saved.plan.id:
+                continue
+            if same is None and _said(other) == said:
+                same = other
+            elif not self.is_approved(other):
+                self.remove(other)
+        if same is None:
+            return saved
+        self.remove(saved)
+        return same
+
+    def withdraw(self) -> None:
+        """Remove what is not approved: nothing waits for consent."""
+        for saved in self:
+            if not self.is_approved(saved):
+                self.remove(saved)
+
+    # --- consent
+
+    def approve(self, saved: SavedPlan) -> None:
+        """Note that a person agrees to a plan; whoever watches, or watches next, does it."""
+        descriptor = os.open(self._mark(saved), os.O_WRONLY | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(saved.sha256)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def is_approved(self, saved: SavedPlan) -> bool:
+        """Tell whether a person agreed to exactly this plan."""
+        try:
+            return self._mark(saved).read_text() == saved.sha256
+        except OSError:
+            return False
+
+    def approved(self) -> list[SavedPlan]:
+        """Return the plans somebody agreed to, oldest first."""
+        return [saved for saved in self if self.is_approved(saved)]
+
+    def remove(self, saved: SavedPlan) -> None:
+        """Remove a plan that is done or no choice any more."""
+        saved.path.unlink(missing_ok=True)
+        self._mark(saved).unlink(missing_ok=True)
+
+    @staticmethod
+    def _mark(saved: SavedPlan) -> Path:
+        return saved.path.with_suffix(_APPROVED)
+
+
+def _said(saved: SavedPlan) -> str:
+    """Return a hash of what a plan would do, whenever it was made."""
+    hashed = hashlib.sha256(repr((saved.header.jobs, saved.header.ceiling)).encode())
+    for entry in read_rows(saved):
+        hashed.update(entry_line(entry) + b"\n")
+    return hashed.hexdigest()

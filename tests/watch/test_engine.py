@@ -1,0 +1,94 @@
+"""The engine: what it does by itself, what it leaves, and what it goes on with."""
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import anyio
+import pytest
+
+from batchspec.plan.consent import Consent
+from batchspec.watch.engine import Engine
+from batchspec.watch.pending import Pending
+from tests.worlds import World
+
+Step = Callable[[Engine], None]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.close()
+
+
+def watch(world: World, consent: Consent, *steps: Step) -> None:
+    """Let an engine run: a step each time it has nothing to do, until there are no more."""
+    left = list(steps)
+    with world.open() as project:
+        project.pin()
+        engine = Engine(project=project, consent=consent, hook=world.hook)
+
+        def idle(_until: float | None) -> None:
+            if left:
+                left.pop(0)(engine)
+            else:
+                engine.drain()
+
+        engine.idle = idle
+        anyio.run(engine.run)
+    world.check()
+    assert not left
+
+
+def conditions(world: World) -> dict[tuple[str | None, str], tuple[str, str]]:
+    with world.open() as project, project.reader() as reader:
+        return {(c.job, c.type): (c.status, c.reason) for c in reader.conditions()}
+
+
+def test_nothing_is_sent_that_nobody_agreed_to(world: World) -> None:
+    world.job("a", "b")
+    watch(world, Consent())
+    assert world.created == 0
+    assert conditions(world)[None, "Consented"] == ("False", "Consent")
+    assert [saved.plan.requests for saved in Pending(world.state)] == [2]
+
+
+def test_what_a_person_approves_is_done_and_nothing_else(world: World) -> None:
+    world.job("a", "b")
+
+    def approve(engine: Engine) -> None:
+        pending = Pending(world.state)
+        (saved,) = pending
+        pending.approve(saved)
+        engine.replan()
+
+    watch(world, Consent(), approve)
+    assert world.texts() == {"a": "SAY A", "b": "SAY B"}
+    assert conditions(world)[None, "Consented"] == ("True", "NothingPending")
+    assert conditions(world)["m.j", "Converged"] == ("True", "AllFinal")
+    assert not list(Pending(world.state))
+
+
+def test_changes_are_submitted_where_that_is_agreed(world: World) -> None:
+    world.job("a", "b")
+    watch(world, Consent(approve="all", max_cost=Decimal(1)))
+    assert world.texts() == {"a": "SAY A", "b": "SAY B"}
+
+
+def test_what_is_too_dear_waits(world: World) -> None:
+    world.job("a", "b")
+    watch(world, Consent(approve="all", max_cost=Decimal("0.0000001")))
+    assert world.created == 0
+    assert conditions(world)[None, "Consented"] == ("False", "MaxCost")
+
+
+def test_what_is_gone_is_forgotten_only_with_prune(world: World) -> None:
+    world.job("a", "b")
+    world.apply()
+    world.job("a", "c")
+    watch(world, Consent(approve="all", max_cost=Decimal(1)))
+    assert set(world.texts()) == {"a", "b", "c"}
+    assert conditions(world)[None, "Consented"] == ("False", "Removals")
+    watch(world, Consent(approve="all", max_cost=Decimal(1), prune=True))
+    assert set(world.texts()) == {"a", "c"}
