@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batchspec.cli.amounts import DOLLARS
 from batchspec.cli.durations import lock_options
 from batchspec.cli.scope import Scope, scope_options
 from batchspec.cli.selection import refuse_wishes, selection_options
@@ -21,27 +22,12 @@ if TYPE_CHECKING:
     from batchspec.project import Project
 
 
-class _Dollars(click.ParamType[Decimal]):
-    name = "usd"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Decimal:
-        try:
-            amount = Decimal(str(value).removeprefix("$"))
-        except ArithmeticError:
-            amount = Decimal("NaN")
-        if not amount.is_finite() or amount < 0:
-            self.fail(f"{value!r} is no amount of US dollars.", param, ctx)
-        return amount
-
-
 @click.command()
 @click.argument("planfile", required=False)
 @click.option("--auto-approve", is_flag=True, help="Do not ask.")
 @click.option("--detach", is_flag=True, help="Return once everything that can be sent is sent.")
 @click.option("--no-refresh", is_flag=True, help="Plan from the state alone, and ask no provider.")
-@click.option("--max-cost", type=_Dollars(), metavar="USD", help="Refuse to spend more than this.")
+@click.option("--max-cost", type=DOLLARS, metavar="USD", help="Refuse to spend more than this.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON event per line.")
 @selection_options
 @lock_options

@@ -25,6 +25,8 @@ COMMANDS = {
     "plan": "Show what would change, why, and what it costs.",
     "refresh": "Look at every open batch, and read what has ended.",
     "apply": "Make it so, and wait until every job is final.",
+    "watch": "Keep it so: reconcile for ever, reload when files change.",
+    "approve": "Agree to a plan that `watch` holds back.",
     "taint": "Mark answers as bad: the next plan asks for new ones.",
     "untaint": "Take such marks away.",
     "import": "Take the answers of a batch that was made by hand.",

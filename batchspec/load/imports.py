@@ -84,6 +84,12 @@ class Imports:
         self._others = {name: module for name, module in present.items() if name not in claimed}
         return claimed
 
+    def files(self) -> Generator[Path]:
+        """Yield the files of the project's modules that were imported."""
+        for module in self._modules.values():
+            if (file := getattr(module, "__file__", None)) is not None:
+                yield Path(file)
+
     def _claims(self, name: str, module: ModuleType) -> bool:
         if name == "__main__":
             return False

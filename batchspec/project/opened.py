@@ -99,16 +99,19 @@ class OpenedProject:
         )
         return self._desired
 
-    def pin(self) -> Desired:
+    def pin(self, *, specs: bool = True) -> Desired:
         """Load the specs once and for all: whatever becomes of the files, these stay in force.
+
+        Args:
+            specs: Whether they are loaded; without, it is as if there were no job.
 
         Raises:
             SpecError: Something is wrong with them; nothing is pinned.
         """
         self._pinned = False
-        desired = self.load()
+        self._desired = self.load() if specs else Desired(jobs=())
         self._pinned = True
-        return desired
+        return self._desired
 
     def load_or_nothing(self) -> SpecError | None:
         """Load the specs anew; where they are wrong, go on as if there were no job, and say why."""

@@ -50,17 +50,21 @@ class Engine:
         project: With specs that are pinned, or with none.
         consent: What is agreed to before anything is known.
         hook: Is told what happens.
+        plans: Whether there are specs; without, only what is under way is looked after.
         beat: Called whenever something was looked at, and every second while nothing is to be done.
         planned: Is told each plan and how much of it is agreed to.
         idle: Is told that there is nothing to do, until when if that is known.
+        leads: Is told that this engine holds the lease.
     """
 
     project: Project
     consent: Consent
     hook: Hook
+    plans: bool = True
     beat: Callable[[], None] = lambda: None
     planned: Callable[[Plan, Verdict], None] = lambda _plan, _verdict: None
     idle: Callable[[float | None], None] = lambda _until: None
+    leads: Callable[[], None] = lambda: None
     _conditions: Conditions = field(init=False)
     _pending: Pending = field(init=False)
     _loop: Loop | None = None
@@ -126,6 +130,7 @@ class Engine:
                 if self._draining:
                     return
                 stack.enter_context(beating(store))
+                self.leads()
                 # Somebody took the lease away; it is waited for like at the beginning.
                 with suppress(LockedError):
                     await self._rounds(store)
@@ -152,9 +157,11 @@ class Engine:
         Raises:
             BatchspecError: It cannot go on; nothing that was recorded is lost.
         """
-        for saved in await anyio.to_thread.run_sync(self._pending.approved):
-            await self._grant(store, saved)
-        plan, verdict = await anyio.to_thread.run_sync(self._judge, store)
+        plan, verdict = None, Verdict()
+        if self.plans:
+            for saved in await anyio.to_thread.run_sync(self._pending.approved):
+                await self._grant(store, saved)
+            plan, verdict = await anyio.to_thread.run_sync(self._judge, store)
         if verdict.agreed == "changes":
             plan = await anyio.to_thread.run_sync(partial(self._plan, prune=False))
         if plan is not None and verdict.agreed != "nothing":

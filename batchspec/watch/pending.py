@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from batchspec.project import Project
 
 _FOLDER = "pending"
-_PLAN, _APPROVED = ".plan", ".approved"
+_PLAN = ".plan"
+APPROVED = ".approved"
+"""What the file is called by which a person agrees to a plan, after the plan's id."""
 
 
 class Pending:
@@ -102,7 +104,7 @@ class Pending:
 
     @staticmethod
     def _mark(saved: SavedPlan) -> Path:
-        return saved.path.with_suffix(_APPROVED)
+        return saved.path.with_suffix(APPROVED)
 
 
 def _said(saved: SavedPlan) -> str:

@@ -1,0 +1,68 @@
+"""`batchspec watch`."""
+
+from decimal import Decimal
+from typing import Literal
+
+import anyio
+import click
+
+from batchspec.cli.amounts import DOLLARS
+from batchspec.cli.scope import Scope, scope_options
+from batchspec.errors import ExitCode, UsageError
+
+
+@click.command()
+@click.option(
+    "--approve",
+    type=click.Choice(["turns", "all"]),
+    default="turns",
+    show_default=True,
+    help="What is done without asking: only what was agreed to goes on, or changes too.",
+)
+@click.option("--max-cost", type=DOLLARS, metavar="USD", help="Submit changes up to this, in all.")
+@click.option(
+    "--max-cost-per-hour", type=DOLLARS, metavar="USD", help="And up to this within an hour."
+)
+@click.option("--prune", is_flag=True, help="Forget rows and jobs that are gone without asking.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON event per line.")
+@scope_options
+@click.pass_obj
+def watch(  # noqa: PLR0913 - one argument per option
+    scope: Scope,
+    /,
+    *,
+    approve: Literal["turns", "all"],
+    max_cost: Decimal | None,
+    max_cost_per_hour: Decimal | None,
+    prune: bool,
+    as_json: bool,
+) -> ExitCode:
+    """Keep it so: reconcile for ever, and load specs and data anew when files change.
+
+    What was agreed to goes on: batches are looked at, tools run, further turns are sent. Changes of
+    specs and data wait until somebody approves them (`batchspec approve`), unless `--approve=all`
+    says otherwise. A spec that does not load changes nothing: what was in force stays in force.
+    Ctrl-C or SIGTERM ends it; batches at the provider continue. SIGHUP loads everything anew.
+    """
+    if approve == "all" and max_cost is None and not scope.simulate:
+        raise UsageError(
+            "`--approve=all` submits changes by itself: say how much that may cost with "
+            "`--max-cost`."
+        )
+    if approve == "turns" and (max_cost is not None or max_cost_per_hour is not None or prune):
+        raise UsageError(
+            "`--max-cost`, `--max-cost-per-hour` and `--prune` are about changes that are done "
+            "without asking: add `--approve=all`."
+        )
+    from batchspec.cli.views.progress import JsonEvents, watching  # noqa: PLC0415 - slow
+    from batchspec.plan.consent import Consent  # noqa: PLC0415
+    from batchspec.watch.start import supervisor_of  # noqa: PLC0415
+
+    consent = Consent(
+        approve=approve, prune=prune, max_cost=max_cost, max_cost_per_hour=max_cost_per_hour
+    )
+    with scope.open() as project, watching(JsonEvents() if as_json else None) as view:
+        supervisor = supervisor_of(project, consent, view)
+        project.close()  # engines use the state, this process does not
+        anyio.run(supervisor.run)
+    return ExitCode(128 + supervisor.signals[0]) if supervisor.signals else ExitCode.DONE

@@ -1,0 +1,179 @@
+"""The process of an engine: commands come in at stdin, what happens leaves at stdout.
+
+It is in a session of its own and ignores interrupts: who watches tells it to drain, or is gone,
+which closes its stdin and means the same.
+"""
+
+import gc
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import anyio
+from anyio import RunFinishedError, from_thread
+from anyio.lowlevel import current_token
+from pydantic import TypeAdapter
+from pydantic_core import to_json
+
+from batchspec.config import load_settings
+from batchspec.errors import BatchspecError, Diagnostic, SpecError
+from batchspec.project import Project
+from batchspec.state.events import Event
+from batchspec.state.records import BatchRecord, JobProgress
+from batchspec.watch.engine import Engine
+from batchspec.watch.protocol import (
+    Beat,
+    Command,
+    Drain,
+    Failed,
+    Go,
+    Idle,
+    Leads,
+    Loaded,
+    LookAt,
+    Note,
+    NotLoaded,
+    Orders,
+    Progressed,
+    Replan,
+    Said,
+    Warned,
+    decode,
+    encode,
+    happened,
+)
+from batchspec.watch.sources import watched
+
+_START = (
+    "import sys, json; given = json.loads(sys.argv[1]); sys.path[:] = given.pop('path'); "
+    "from batchspec.watch.process import serve; serve(given['orders'])"
+)
+
+
+def command(orders: Orders) -> list[str]:
+    """Return the command that starts an engine in a fresh interpreter."""
+    said = TypeAdapter(Orders).dump_python(orders, mode="json")
+    return [sys.executable, "-c", _START, to_json({"path": sys.path, "orders": said}).decode()]
+
+
+def serve(given: dict[str, Any]) -> None:
+    """Run an engine until it is drained; for `command`."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    gc.set_threshold(50_000, 20, 20)
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what users' code prints is a diagnostic
+    commands = os.fdopen(os.dup(0), "rb")
+    with Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    _Process(TypeAdapter(Orders).validate_python(given), out).run(commands)
+
+
+class _Process:
+    """Implements `ports.Hook` by telling the watcher."""
+
+    def __init__(self, orders: Orders, out: BinaryIO) -> None:
+        self._orders = orders
+        self._out = out
+        self._lock = threading.Lock()
+        self._went = anyio.Event()
+        self._engine: Engine | None = None
+        self._drained = False
+
+    def run(self, commands: BinaryIO) -> None:
+        try:
+            project = self._open()
+            if project is not None:
+                with project:
+                    anyio.run(self._serve, project, commands)
+        except BatchspecError as error:
+            self._tell(Failed(str(error)))
+
+    def _open(self) -> Project | None:
+        """Open the project and pin its specs; None: they are not right."""
+        orders = self._orders
+        root = Path(orders.root)
+        try:
+            environment = "simulation" if orders.simulate else orders.environment
+            settings = load_settings(root, env=environment)
+            project = Project(root, simulate=orders.simulate, settings=settings)
+        except BatchspecError as error:
+            self._tell(NotLoaded(problems=_problems(error)))
+            return None
+        try:
+            desired = project.pin(specs=orders.specs)
+        except SpecError as error:
+            self._tell(NotLoaded(problems=_problems(error)))
+            project.close()
+            return None
+        warnings = tuple(str(one) for one in desired.warnings)
+        files = watched(project, desired if orders.specs else None)
+        self._tell(Loaded(watched=files, jobs=len(desired), warnings=warnings))
+        return project
+
+    async def _serve(self, project: Project, commands: BinaryIO) -> None:
+        self._engine = Engine(
+            project=project,
+            consent=self._orders.consent,
+            hook=self,
+            plans=self._orders.specs,
+            beat=lambda: self._tell(Beat()),
+            idle=lambda until: self._tell(Idle(until)),
+            leads=lambda: self._tell(Leads()),
+        )
+        reading = threading.Thread(target=self._read, args=(commands, current_token()), daemon=True)
+        reading.start()
+        await self._went.wait()
+        if not self._drained:
+            await self._engine.run()
+
+    def _read(self, commands: BinaryIO, token: Any) -> None:
+        """Pass on commands; whoever gave them is gone when none come."""
+        with suppress(RunFinishedError):
+            for line in commands:
+                from_thread.run_sync(self._take, decode(line), token=token)
+            from_thread.run_sync(self._take, Drain(), token=token)
+
+    def _take(self, given: Command) -> None:
+        assert self._engine is not None  # noqa: S101 - made before commands are read
+        match given:
+            case Go():
+                self._went.set()
+            case Replan():
+                self._engine.replan()
+            case Drain():
+                self._drained = True
+                self._went.set()
+                self._engine.drain()
+            case LookAt(batch=batch):
+                self._engine.look_at(batch)
+            case Note(condition=condition):
+                self._engine.note(condition)
+
+    # --- what is told
+
+    def event(self, event: Event) -> None:
+        self._tell(happened(event))
+
+    def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None:
+        self._tell(Progressed(jobs, batches))
+
+    def warning(self, message: str) -> None:
+        self._tell(Warned(message))
+
+    def _tell(self, said: Said) -> None:
+        # Whoever is gone has closed the other pipe as well, and that one is read.
+        with self._lock, suppress(OSError):
+            self._out.write(encode(said))
+            self._out.flush()
+
+
+def _problems(error: BatchspecError) -> tuple[Diagnostic, ...]:
+    if isinstance(error, SpecError):
+        return error.diagnostics
+    return (Diagnostic(summary="the configuration is not right", detail=str(error)),)

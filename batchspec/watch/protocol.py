@@ -1,0 +1,193 @@
+"""What the watcher and its engines tell each other: lines of JSON over pipes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, get_args
+
+from pydantic import TypeAdapter
+from pydantic_core import from_json, to_json
+
+from batchspec.errors import Diagnostic
+from batchspec.ids import RemoteId
+from batchspec.plan.consent import Consent
+from batchspec.state.events import Event
+from batchspec.state.records import BatchRecord, JobProgress
+from batchspec.state.watching import ConditionChanged
+
+# --- to an engine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """What an engine is started with.
+
+    Attributes:
+        root: The project's folder.
+        environment: Which state; None: what the configuration says.
+        simulate: Whether every provider is served by the embedded server.
+        consent: What is agreed to before anything is known.
+        specs: Whether specs are loaded; without, only what is under way is looked after.
+    """
+
+    root: str
+    environment: str | None
+    simulate: bool
+    consent: Consent
+    specs: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """Take over: the engine before is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replan:
+    """Data changed, or somebody agreed to something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """End, once what runs has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookAt:
+    """The provider has said something about a batch."""
+
+    batch: RemoteId
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Record a condition."""
+
+    condition: ConditionChanged
+
+
+Command = Go | Replan | Drain | LookAt | Note
+
+# --- from an engine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """The files an engine's plans depend on.
+
+    Attributes:
+        code: Paths and globs of modules and configuration, absolute: when they change, another
+            interpreter is needed.
+        data: Those of the files that rows are read from.
+    """
+
+    code: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The specs are loaded, and pinned; the engine waits to be told to go."""
+
+    watched: Watched
+    jobs: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotLoaded:
+    """Specs or configuration are not right; the engine ends."""
+
+    problems: tuple[Diagnostic, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An event that was recorded, by the name of its class."""
+
+    kind: str
+    event: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """How far jobs and open batches are."""
+
+    jobs: Sequence[JobProgress]
+    batches: Sequence[BatchRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """A sentence for people."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leads:
+    """The engine holds the lease from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """There is nothing to do, until a moment if that is known."""
+
+    until: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A sign of life."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The engine ends because of an error."""
+
+    message: str
+
+
+Said = Loaded | NotLoaded | Happened | Progressed | Warned | Leads | Idle | Beat | Failed
+_Classes = tuple[type[Any], ...]
+_MESSAGES: Mapping[str, type[Any]] = {
+    one.__name__: one for one in (*get_args(Command), *get_args(Said))
+}
+_EVENTS: Mapping[str, type[Any]] = {one.__name__: one for one in get_args(Event)}
+
+
+@cache
+def _adapter(name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(_MESSAGES.get(name) or _EVENTS[name])
+
+
+def encode(message: Command | Said) -> bytes:
+    """Return a message as a line."""
+    name = type(message).__name__
+    said = {"type": name, "body": _adapter(name).dump_python(message, mode="json")}
+    return to_json(said, inf_nan_mode="strings") + b"\n"
+
+
+def decode(line: bytes) -> Any:
+    """Return the message of a line.
+
+    Raises:
+        ValueError: It is none.
+    """
+    said = from_json(line)
+    return _adapter(said["type"]).validate_python(said["body"])
+
+
+def happened(event: Event) -> Happened:
+    """Return the message that tells an event."""
+    name = type(event).__name__
+    return Happened(name, _adapter(name).dump_python(event, mode="json"))
+
+
+def event_of(said: Happened) -> Event:
+    """Return the event a message tells."""
+    event: Event = _adapter(said.kind).validate_python(said.event)
+    return event
+
+
+Tell = Callable[[Said], None]

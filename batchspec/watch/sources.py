@@ -1,0 +1,43 @@
+"""Which files a project's plans depend on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from batchspec.desired.graph import Desired
+from batchspec.load.imports import Imports
+from batchspec.project import Project
+from batchspec.spec.rows import Csv, Files, Jsonl, Parquet, RowSource
+from batchspec.watch.protocol import Watched
+
+_CONFIGURATION = ("batchspec.toml", "pyproject.toml")
+
+
+def watched(project: Project, desired: Desired | None) -> Watched:
+    """Return the files that specs and rows are read from.
+
+    Args:
+        project: Whose.
+        desired: What its specs say; None: they do not load.
+    """
+    root = project.root
+    code = {str(root / name) for name in _CONFIGURATION}
+    code.add(str(root / project.settings.specs / "*.py"))
+    data: set[str] = set()
+    if desired is not None:
+        if isinstance(desired.imports, Imports):
+            code |= {str(file) for file in desired.imports.files()}
+        for job in (*desired.jobs, *desired.paused):
+            data |= {str(path) for path in _paths(job.rows, root)}
+    return Watched(code=tuple(sorted(code)), data=tuple(sorted(data)))
+
+
+def _paths(rows: RowSource, root: Path) -> Iterator[Path]:
+    match rows:
+        case Jsonl() | Csv():
+            yield root / rows.path
+        case Parquet():
+            yield root / rows.file
+        case Files():
+            yield root / rows.pattern
+        case _:
+            return

@@ -1,0 +1,251 @@
+"""Which engine is in charge, and what is done when one loads, fails, ends, or files change: pure.
+
+Specs are loaded in a fresh interpreter each time. An engine that loads waits until the one before
+it has ended, and takes over; one that does not load changes nothing but a condition, so that what
+was in force last stays in force.
+"""
+
+from dataclasses import dataclass
+
+from batchspec.errors import Diagnostic
+from batchspec.reconcile.retry import backoff
+from batchspec.state.watching import ConditionChanged, ConditionStatus
+from batchspec.watch.protocol import Command, Drain, Go, Note, Replan
+
+FIRST, LONGEST = 1.0, 300.0
+"""Seconds until an engine that died is started again; each further death doubles them."""
+WELL = 600.0
+"""Seconds after which an engine that then dies has run well."""
+
+# --- what can happen
+
+
+@dataclass(frozen=True, slots=True)
+class HasLoaded:
+    """An engine's specs are loaded."""
+
+    engine: int
+
+
+@dataclass(frozen=True, slots=True)
+class HasNotLoaded:
+    """An engine's specs are not right, or took too long; it ends."""
+
+    engine: int
+    problems: tuple[Diagnostic, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HasEnded:
+    """The process of an engine is gone."""
+
+    engine: int
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class CodeChanged:
+    """Modules or configuration are others than before, or a person wants them loaded anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataChanged:
+    """What rows are made of is other than before, or a plan was approved."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopWanted:
+    """Everything is to end: the first time once what runs has ended, then at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartDue:
+    """The time has come to start an engine again."""
+
+
+News = HasLoaded | HasNotLoaded | HasEnded | CodeChanged | DataChanged | StopWanted | StartDue
+
+# --- what is to be done
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start an engine; without specs it only looks after what is under way."""
+
+    engine: int
+    specs: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Give a command to an engine."""
+
+    engine: int
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """End the process of an engine at once."""
+
+    engine: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Tell people of a condition that no engine could record yet."""
+
+    condition: ConditionChanged
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Report `StartDue` after some seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Nothing is left to do."""
+
+
+Deed = Start | Tell | Kill | Report | Wake | End
+
+
+@dataclass(slots=True)
+class Succession:
+    """The engine in charge, the one that is to take over, and what is known of the specs.
+
+    Attributes:
+        current: The engine in charge.
+        candidate: The engine that loads, or waits for the current one to end.
+    """
+
+    current: int | None = None
+    candidate: int | None = None
+    _last: int = 0
+    _ready: bool = False
+    """Whether the candidate has loaded."""
+    _stopping: bool = False
+    _deaths: int = 0
+    _since: float = 0.0
+    _spec: ConditionChanged | None = None
+    _caretaker_next: bool = False
+    """Whether the candidate has none."""
+
+    def on(self, news: News, now: float) -> list[Deed]:  # noqa: PLR0911 - one per kind
+        """Say what is to be done now that something has happened.
+
+        Args:
+            news: What happened; of an engine that is neither current nor candidate nothing counts.
+            now: Unix seconds.
+        """
+        match news:
+            case StopWanted():
+                return self._stop()
+            case HasEnded(engine=engine, code=code):
+                return self._ended(engine, code, now)
+            case _ if self._stopping:
+                return []
+            case HasLoaded(engine=engine):
+                return self._loaded(engine, now)
+            case HasNotLoaded(engine=engine, problems=problems):
+                return self._not_loaded(engine, problems, now)
+            case CodeChanged():
+                return self._anew()
+            case DataChanged():
+                return self._data()
+            case StartDue():
+                return [] if self.current or self.candidate else self._anew()
+
+    def _anew(self, *, specs: bool = True) -> list[Deed]:
+        """Start a candidate in the place of the one there is."""
+        deeds: list[Deed] = [] if self.candidate is None else [Kill(self.candidate)]
+        self._last += 1
+        self.candidate, self._ready = self._last, False
+        self._caretaker_next = not specs
+        return [*deeds, Start(self._last, specs=specs)]
+
+    def _data(self) -> list[Deed]:
+        # Specs that did not load may have looked for the data.
+        wrong = self._spec is not None and self._spec.status == "False"
+        deeds = self._anew() if wrong and self.candidate is None else []
+        return deeds if self.current is None else [*deeds, Tell(self.current, Replan())]
+
+    def _loaded(self, engine: int, now: float) -> list[Deed]:
+        if engine != self.candidate:
+            return []
+        self._ready = True
+        if not self._caretaker_next:
+            self._spec = _spec_loaded("True", "Loaded", "The specs are loaded.", now)
+        if self.current is None:
+            return self._take_over(now)
+        return [Tell(self.current, Drain())]
+
+    def _take_over(self, now: float) -> list[Deed]:
+        assert self.candidate is not None  # noqa: S101 - it has loaded
+        self.current, self.candidate, self._since = self.candidate, None, now
+        deeds: list[Deed] = [Tell(self.current, Go())]
+        return deeds if self._spec is None else [*deeds, Tell(self.current, Note(self._spec))]
+
+    def _not_loaded(self, engine: int, problems: tuple[Diagnostic, ...], now: float) -> list[Deed]:
+        if engine != self.candidate or self._ready:
+            return []
+        self.candidate = None
+        message = "\n".join(map(str, problems)) or "They could not be loaded."
+        self._spec = _spec_loaded("False", "NotLoaded", message, now)
+        deeds: list[Deed] = [Kill(engine), Report(self._spec)]
+        if self.current is not None:
+            return [*deeds, Tell(self.current, Note(self._spec))]
+        if self._caretaker_next:
+            # Not even the configuration is right: nothing can be looked after until it is.
+            return deeds
+        return [*deeds, *self._anew(specs=False)]
+
+    def _ended(self, engine: int, code: int, now: float) -> list[Deed]:
+        if engine == self.candidate:
+            if self._stopping:
+                self.candidate = None
+                return self._gone()
+            self._ready = False
+            problem = Diagnostic(summary="the interpreter ended", detail=_how(code))
+            return self._not_loaded(engine, (problem,), now)
+        if engine != self.current:
+            return []
+        self.current = None
+        if self._stopping:
+            return self._gone()
+        if self.candidate is not None:
+            return self._take_over(now) if self._ready else []
+        return self._died(now)
+
+    def _died(self, now: float) -> list[Deed]:
+        self._deaths = 1 if now - self._since > WELL else self._deaths + 1
+        return [Wake(backoff(self._deaths, first=FIRST, cap=LONGEST))]
+
+    def _stop(self) -> list[Deed]:
+        engines = [one for one in (self.current, self.candidate) if one is not None]
+        if self._stopping:
+            return [Kill(one) for one in engines] or [End()]
+        self._stopping = True
+        deeds: list[Deed] = [] if self.candidate is None else [Kill(self.candidate)]
+        if self.current is not None:
+            deeds.append(Tell(self.current, Drain()))
+        return deeds or [End()]
+
+    def _gone(self) -> list[Deed]:
+        return [End()] if self.current is None and self.candidate is None else []
+
+
+def _spec_loaded(
+    status: ConditionStatus, reason: str, message: str, now: float
+) -> ConditionChanged:
+    return ConditionChanged(
+        type="SpecLoaded", status=status, reason=reason, message=message, at=now
+    )
+
+
+def _how(code: int) -> str:
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+    return f"It {how} before the specs were loaded. Its own words, if any, are above."

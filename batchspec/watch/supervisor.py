@@ -1,0 +1,256 @@
+"""The watcher: runs engines as `succession` says, and tells what they tell."""
+
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import assert_never
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from watchfiles import Change, awatch
+
+from batchspec.errors import Diagnostic
+from batchspec.ids import RemoteId
+from batchspec.ports import Clock, Hook
+from batchspec.watch.child import Child
+from batchspec.watch.files import Changed, Files
+from batchspec.watch.pending import APPROVED
+from batchspec.watch.protocol import (
+    Beat,
+    Failed,
+    Happened,
+    Idle,
+    Leads,
+    Loaded,
+    LookAt,
+    NotLoaded,
+    Orders,
+    Progressed,
+    Said,
+    Warned,
+    Watched,
+    event_of,
+)
+from batchspec.watch.succession import (
+    CodeChanged,
+    DataChanged,
+    Deed,
+    End,
+    HasEnded,
+    HasLoaded,
+    HasNotLoaded,
+    Kill,
+    News,
+    Report,
+    Start,
+    StartDue,
+    StopWanted,
+    Succession,
+    Tell,
+    Wake,
+)
+
+LOAD_TIMEOUT = 300.0
+"""Seconds in which specs are to be loaded."""
+
+
+@dataclass(slots=True)
+class Health:
+    """What is known of the engine, for who asks.
+
+    Attributes:
+        beat: When it gave a sign of life, unix seconds.
+        leads: Whether it holds the lease.
+        loaded: Whether specs were loaded once.
+    """
+
+    beat: float = 0.0
+    leads: bool = False
+    loaded: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Supervisor:
+    """Keeps an engine running until it is told to stop.
+
+    Attributes:
+        orders: What engines are started with.
+        hook: Is told what happens.
+        clock: Tells the time.
+        watched: The files to look after until an engine says which they are.
+        approvals: The folder in which plans are approved.
+        health: How the engine is.
+        signals: Interrupts so far.
+    """
+
+    orders: Orders
+    hook: Hook
+    clock: Clock
+    watched: Watched
+    approvals: Path
+    health: Health = field(default_factory=Health)
+    signals: list[int] = field(default_factory=list[int])
+    _succession: Succession = field(default_factory=Succession)
+    _children: dict[int, Child] = field(default_factory=dict[int, Child])
+    _files: Files = field(init=False)
+    _other_files: anyio.Event | None = None
+    """Set when other files are to be looked after."""
+    _send: MemoryObjectSendStream[News] = field(init=False)
+    _receive: MemoryObjectReceiveStream[News] = field(init=False)
+    _group: anyio.abc.TaskGroup | None = None
+
+    def __post_init__(self) -> None:
+        self._files = Files(self.watched)
+
+    async def run(self) -> None:
+        """Watch until a signal says to stop."""
+        self._send, self._receive = anyio.create_memory_object_stream[News](1000)
+        await anyio.to_thread.run_sync(self._files.look)
+        async with anyio.create_task_group() as group:
+            self._group = group
+            await group.start(self._listen)
+            group.start_soon(self._watch_files)
+            group.start_soon(self._watch_approvals)
+            await self._send.send(CodeChanged())
+            try:
+                async for news in self._receive:
+                    if await self._do(self._succession.on(news, self.clock.now())):
+                        break
+            finally:
+                for child in self._children.values():
+                    child.kill()
+                group.cancel_scope.cancel()
+
+    def look_at(self, batch: RemoteId) -> None:
+        """Have a batch looked at now: the provider has said something about it."""
+        current = self._succession.current
+        if current is not None and self._group is not None:
+            self._group.start_soon(self._children[current].tell, LookAt(batch))
+
+    # --- deeds
+
+    async def _do(self, deeds: Sequence[Deed]) -> bool:
+        """Do what is to be done; True: that was all."""
+        for deed in deeds:
+            match deed:
+                case Start():
+                    await self._start(deed)
+                case Tell(engine=engine, command=command):
+                    await self._children[engine].tell(command)
+                case Kill(engine=engine):
+                    self._children[engine].kill()
+                case Report(condition=condition):
+                    self.hook.event(condition)
+                case Wake(seconds=seconds):
+                    self._later(seconds, StartDue())
+                case End():
+                    return True
+                case _:
+                    assert_never(deed)
+        return False
+
+    async def _start(self, deed: Start) -> None:
+        assert self._group is not None  # noqa: S101 - it runs
+        child = await Child.start(replace(self.orders, specs=deed.specs))
+        self._children[deed.engine] = child
+        self._group.start_soon(self._listen_to, deed.engine, child)
+        self._later(LOAD_TIMEOUT, HasNotLoaded(deed.engine, (_TOO_SLOW,)))
+
+    def _later(self, seconds: float, news: News) -> None:
+        async def wait() -> None:
+            await anyio.sleep(seconds)
+            await self._send.send(news)
+
+        assert self._group is not None  # noqa: S101 - it runs
+        self._group.start_soon(wait)
+
+    # --- what engines say
+
+    async def _listen_to(self, engine: int, child: Child) -> None:
+        async for said in child.said():
+            await self._hear(engine, said)
+        code = await child.ended()
+        await child.close()
+        if engine == self._succession.current:
+            self.health.leads = False
+        await self._send.send(HasEnded(engine, code))
+
+    async def _hear(self, engine: int, said: Said) -> None:
+        match said:
+            case Loaded():
+                self.health.loaded = True
+                for warning in said.warnings:
+                    self.hook.warning(warning)
+                await self._send.send(HasLoaded(engine))
+                await self._look_after(said.watched)
+            case NotLoaded(problems=problems):
+                await self._send.send(HasNotLoaded(engine, problems))
+            case Happened():
+                self.hook.event(event_of(said))
+            case Progressed(jobs=jobs, batches=batches):
+                self.hook.progress(jobs, batches)
+            case Warned(message=message) | Failed(message=message):
+                self.hook.warning(message)
+            case Leads():
+                self.health.leads = True
+            case Idle():
+                pass
+            case Beat():
+                self.health.beat = self.clock.now()
+            case _:
+                assert_never(said)
+
+    # --- files and signals
+
+    async def _look_after(self, watched: Watched) -> None:
+        """Look after the files an engine depends on, and have those read anew that changed."""
+        changed = await anyio.to_thread.run_sync(self._files.watch_for, watched)
+        if self._other_files is not None:
+            self._other_files.set()
+        await self._changed(changed)
+
+    async def _watch_files(self) -> None:
+        while True:
+            self._other_files = anyio.Event()
+            async for changed in self._files.changes(self._other_files):
+                await self._changed(changed)
+
+    async def _changed(self, changed: Changed) -> None:
+        if changed.code:
+            await self._send.send(CodeChanged())
+        elif changed.data:
+            await self._send.send(DataChanged())
+
+    async def _watch_approvals(self) -> None:
+        self.approvals.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+        def new(change: Change, path: str) -> bool:
+            return change is Change.added and path.endswith(APPROVED)
+
+        async for _ in awatch(self.approvals, watch_filter=new, raise_interrupt=False):
+            await self._send.send(DataChanged())
+
+    async def _listen(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        with anyio.open_signal_receiver(*wanted) as received:
+            task_status.started()
+            async for number in received:
+                if number == signal.SIGHUP:
+                    await self._send.send(CodeChanged())
+                    continue
+                if not self.signals:
+                    self.hook.warning(
+                        "Stopping: running calls end, then the state is saved. Batches at the "
+                        "provider continue. Interrupt again to stop at once."
+                    )
+                self.signals.append(number)
+                await self._send.send(StopWanted())
+
+
+_TOO_SLOW = Diagnostic(
+    summary="loading took too long",
+    detail=f"The specs were not loaded after {LOAD_TIMEOUT:g} s.",
+)
