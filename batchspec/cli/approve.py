@@ -17,7 +17,7 @@ def approve(scope: Scope, /, *, plan: str) -> ExitCode:
     `batchspec status` lists what waits.
     """
     from batchspec.cli.views.watch import show_approved  # noqa: PLC0415 - slow
-    from batchspec.watch.pending import Pending  # noqa: PLC0415
+    from batchspec.project.pending import Pending  # noqa: PLC0415
 
     with scope.open() as project:
         pending = Pending(project.directory)

@@ -22,6 +22,7 @@ from batchspec.project.interventions import Interventions
 from batchspec.project.locking import find_lock
 from batchspec.project.looking import Told, look
 from batchspec.project.making import make_plan
+from batchspec.project.pending import Pending
 from batchspec.project.planfiles import SavedPlan, read_plan, read_rows
 from batchspec.project.planning import (
     Bounds,
@@ -282,7 +283,10 @@ class Project(Interventions, RefreshableProject):
             StateError: There is no state yet.
         """
         with self.reader() as reader:
-            return status_of(reader, self.environment, self.clock.now(), self.providers)
+            status = status_of(reader, self.environment, self.clock.now(), self.providers)
+        pending = Pending(self.directory)
+        held = (saved.plan for saved in pending if not pending.is_approved(saved))
+        return replace(status, pending=tuple(held))
 
     @property
     def state(self) -> "ProjectState":

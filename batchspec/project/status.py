@@ -31,6 +31,7 @@ def status_of(
         lease_free=lease is not None and gone(lease, now),
         spent=reader.spent(),
         missing=tuple(reader.missing()),
+        conditions=tuple(reader.conditions()),
         waiting=(
             *(_batch(batch, now) for batch in batches),
             *(text for batch in batches if (text := expiring(batch, now)) is not None),

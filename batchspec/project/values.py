@@ -7,8 +7,10 @@ from typing import Any
 
 from batchspec.errors import Diagnostic, ExitCode, Source
 from batchspec.ids import JobAddress
+from batchspec.plan.changes import Plan
 from batchspec.state.missing import Missing
 from batchspec.state.records import BatchRecord, JobProgress, LaneRecord, LeaseRecord
+from batchspec.state.watching import Condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,10 @@ class Status:
     """What is waited for, a sentence each."""
     missing: tuple[Missing, ...] = ()
     """What jobs made of answers lack, because there are no answers."""
+    conditions: tuple[Condition, ...] = ()
+    """What a watcher says of the project and of its jobs."""
+    pending: tuple[Plan, ...] = ()
+    """Plans that a watcher holds back until somebody approves them."""
 
     @property
     def done(self) -> bool:

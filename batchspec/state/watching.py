@@ -1,5 +1,6 @@
 """What a watcher says of itself and of the jobs it looks after."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +11,16 @@ ConditionType = Literal[
 ]
 """What can be said: of the whole project the first three, of each job the others."""
 ConditionStatus = Literal["True", "False", "Unknown"]
+
+GOOD: Mapping[ConditionType, ConditionStatus] = {
+    "SpecLoaded": "True",
+    "Planned": "True",
+    "Consented": "True",
+    "Converged": "True",
+    "Degraded": "False",
+    "Stalled": "False",
+}
+"""The status of each condition that nobody need do anything about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +41,11 @@ class Condition:
     since: float
     job: JobAddress | None = None
 
+    @property
+    def good(self) -> bool:
+        """Tell whether nobody need do anything about it."""
+        return GOOD.get(self.type, self.status) == self.status
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConditionChanged:
@@ -41,6 +57,8 @@ class ConditionChanged:
     message: str
     at: float
     job: JobAddress | None = None
+    before: ConditionStatus | None = None
+    """Its status until then; None: nothing was said of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

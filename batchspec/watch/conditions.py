@@ -1,8 +1,9 @@
 """What is so of the project and of its jobs: recorded when it changes, and never more often."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from batchspec.errors import StateError
 from batchspec.ids import JobAddress
 from batchspec.ports import Hook
 from batchspec.state.records import JobProgress
@@ -47,7 +48,8 @@ class Conditions:
         if known == is_now or (quietly and known is not None and known[:2] == is_now[:2]):
             return
         self._known[name] = is_now
-        self._new[name] = said
+        before = known[0] if known else None
+        self._new[name] = replace(said, before=before)
 
     def progress(self, jobs: Sequence[JobProgress], now: float) -> None:
         """Say how far jobs are."""
@@ -59,9 +61,13 @@ class Conditions:
     def flush(self, store: StateStore) -> None:
         """Record what is new; blocking."""
         while self._new:
-            events = tuple(self._new.values())
-            self._new = {}
-            store.commit(*events)
+            new, self._new = self._new, {}
+            events = tuple(new.values())
+            try:
+                store.commit(*events)
+            except StateError:  # a full disk; they are as true later
+                self._new = {**new, **self._new}
+                raise
             for event in events:
                 self.hook.event(event)
 

@@ -16,7 +16,14 @@ import anyio.to_thread
 
 from batchspec.apply.loop import Loop
 from batchspec.apply.resting import Resting
-from batchspec.errors import BatchspecError, LockedError, RefusedError, SpecError, StalePlanError
+from batchspec.errors import (
+    BatchspecError,
+    LockedError,
+    RefusedError,
+    SpecError,
+    StalePlanError,
+    StateError,
+)
 from batchspec.ids import JobAddress, RemoteId
 from batchspec.plan.changes import Plan
 from batchspec.plan.consent import Consent, Held, Verdict
@@ -25,6 +32,7 @@ from batchspec.project import Project
 from batchspec.project.applying import Applying
 from batchspec.project.atwork import connecting, holding
 from batchspec.project.beating import beating
+from batchspec.project.pending import Pending
 from batchspec.project.planfiles import SavedPlan
 from batchspec.reconcile.actions import Subject
 from batchspec.reconcile.retry import backoff
@@ -34,7 +42,6 @@ from batchspec.state.watching import ConditionChanged, ConditionStatus, Conditio
 from batchspec.store.sqlite import StateStore
 from batchspec.watch.agreeing import begin_account, going_on, judged, next_room
 from batchspec.watch.conditions import Conditions
-from batchspec.watch.pending import Pending
 
 _FIRST, _LONGEST = 5.0, 600.0
 """Seconds after a round that an error ended; each further one doubles them."""
@@ -149,7 +156,7 @@ class Engine:
                 until = self._failed(error)
             with suppress(BatchspecError):
                 await anyio.to_thread.run_sync(self._conditions.flush, store)
-            await self._rest(until)
+            await self._rest(store, until)
 
     async def _round(self, store: StateStore) -> float | None:
         """Plan, do what is agreed to, and see it to its end; returns when to plan again.
@@ -312,12 +319,12 @@ class Engine:
 
     # --- waiting
 
-    async def _rest(self, until: float | None) -> None:
+    async def _rest(self, store: StateStore, until: float | None) -> None:
         """Wait until there is something to do again."""
         if not self._again.is_set():
             self.idle(until)
         async with anyio.create_task_group() as group:
-            group.start_soon(self._beats)
+            group.start_soon(self._beats, store)
             if until is not None:
                 group.start_soon(self._wake_at, until)
             await self._again.wait()
@@ -327,9 +334,11 @@ class Engine:
         await self.project.clock.sleep_until(moment)
         self._again.set()
 
-    async def _beats(self) -> None:
+    async def _beats(self, store: StateStore) -> None:
         while True:
             self.beat()
+            with suppress(StateError):
+                await anyio.to_thread.run_sync(self._conditions.flush, store)
             await anyio.sleep(_BEAT)
 
 

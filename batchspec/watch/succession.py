@@ -193,11 +193,16 @@ class Succession:
         if engine != self.candidate or self._ready:
             return []
         self.candidate = None
-        message = "\n".join(map(str, problems)) or "They could not be loaded."
+        stays = (
+            "what was in force stays in force" if self.current else "open batches are looked after"
+        )
+        told = "\n".join(map(str, problems)) or "They could not be loaded."
+        message = f"The specs do not load; {stays}. {told}"
         self._spec = _spec_loaded("False", "NotLoaded", message, now)
-        deeds: list[Deed] = [Kill(engine), Report(self._spec)]
+        deeds: list[Deed] = [Kill(engine)]
         if self.current is not None:
             return [*deeds, Tell(self.current, Note(self._spec))]
+        deeds.append(Report(self._spec))
         if self._caretaker_next:
             # Not even the configuration is right: nothing can be looked after until it is.
             return deeds

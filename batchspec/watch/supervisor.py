@@ -15,9 +15,9 @@ from watchfiles import Change, awatch
 from batchspec.errors import Diagnostic
 from batchspec.ids import RemoteId
 from batchspec.ports import Clock, Hook
+from batchspec.project.pending import APPROVED
 from batchspec.watch.child import Child
 from batchspec.watch.files import Changed, Files
-from batchspec.watch.pending import APPROVED
 from batchspec.watch.protocol import (
     Beat,
     Failed,

@@ -9,7 +9,7 @@ import pytest
 
 from batchspec.plan.consent import Consent
 from batchspec.watch.engine import Engine
-from batchspec.watch.pending import Pending
+from batchspec.project.pending import Pending
 from tests.worlds import World
 
 Step = Callable[[Engine], None]

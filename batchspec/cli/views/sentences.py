@@ -46,7 +46,13 @@ from batchspec.state.housekeeping import (
     StateReplaced,
 )
 from batchspec.state.records import BatchRecord, CancelReason, ConversationPhase, JobProgress
-from batchspec.state.watching import ConditionChanged, PlanGranted, WatchBegan, WatchEvent
+from batchspec.state.watching import (
+    GOOD,
+    ConditionChanged,
+    PlanGranted,
+    WatchBegan,
+    WatchEvent,
+)
 
 _WAITING: Mapping[ConversationPhase, str] = {
     "batched": "in batches",
@@ -129,7 +135,7 @@ class Narrator:
             ):
                 return _kept_house(event), True
             case ConditionChanged() | WatchBegan() | PlanGranted():
-                return _watched(event), not isinstance(event, WatchBegan)
+                return _watched(event)
             case AccountBound():
                 told = f"Provider {clean(event.provider)} is used with {clean(event.account)}."
                 return told, False
@@ -246,17 +252,20 @@ def _kept_house(event: HousekeepingEvent) -> str:  # noqa: PLR0911 - one per eve
     assert_never(event)
 
 
-def _watched(event: WatchEvent) -> str:
+def _watched(event: WatchEvent) -> tuple[str, bool]:
     match event:
         case ConditionChanged():
             whose = f"{event.job}: " if event.job else ""
-            said = event.type if event.status == "True" else f"not {event.type}"
-            return f"{whose}{said} ({event.reason}). {event.message}".strip()
+            good = GOOD.get(event.type, event.status)
+            # How far jobs are is told by their counts.
+            told = event.type not in {"Progressing", "Converged"}
+            news = told and (event.status != good or event.before not in {None, good})
+            return f"{whose}{event.message}", news
         case WatchBegan():
-            return "What is spent from here on counts against --max-cost."
+            return "What is spent from here on counts against --max-cost.", False
         case PlanGranted():
             who = "a person" if event.by == "person" else "the rules given to watch"
-            return f"Plan {event.plan} was agreed to by {who}."
+            return f"Plan {event.plan} was agreed to by {who}.", True
 
 
 def _collected(event: BatchCollected) -> str:

@@ -10,6 +10,7 @@ from batchspec.cli.views.missing import missing_document, show_missing
 from batchspec.cli.views.resumable import show_resumable
 from batchspec.cli.views.sentences import waiting
 from batchspec.cli.views.streams import print_json, print_prose, print_table, stdout
+from batchspec.cli.views.watch import condition_document, pending_document, watching_lines
 from batchspec.cli.views.words import clean, columns, count, duration, money, number, tokens
 from batchspec.state.records import JobProgress, LeaseRecord
 
@@ -23,11 +24,13 @@ def show_status(status: "Status", *, now: float, flags: str) -> None:
     print_prose(console, [_header(status), Text()])
     if not status.jobs:
         print_prose(console, [Text(f"Nothing is recorded yet. Next: batchspec plan{flags}")])
+        print_prose(console, watching_lines(status, now, flags))
         return
     print_table(console, job_lines(status.jobs, graded=any(job.grade for job in status.jobs)))
     show_missing(status.missing)
     show_resumable(status.jobs, flags)
     print_prose(console, _waiting(status))
+    print_prose(console, watching_lines(status, now, flags))
     if status.lease:
         print_prose(console, [Text(), lease_line(status.lease, now, free=status.lease_free)])
 
@@ -44,6 +47,8 @@ def show_status_json(status: "Status") -> None:
             "batches": [batch_document(batch) for batch in status.batches],
             "waiting": list(status.waiting),
             "missing": [missing_document(one) for one in status.missing],
+            "conditions": [condition_document(one) for one in status.conditions],
+            "pending": [pending_document(plan) for plan in status.pending],
             "lease": lease_document(status.lease) if status.lease else None,
             "lease_free": status.lease_free,
         }

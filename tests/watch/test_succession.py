@@ -1,0 +1,215 @@
+"""Which engine is in charge: a table of histories, without processes."""
+
+import pytest
+
+from batchspec.errors import Diagnostic
+from batchspec.watch.protocol import Drain, Go, Note, Replan
+from batchspec.watch.succession import (
+    CodeChanged,
+    DataChanged,
+    Deed,
+    End,
+    HasEnded,
+    HasLoaded,
+    HasNotLoaded,
+    Kill,
+    News,
+    Report,
+    Start,
+    StartDue,
+    StopWanted,
+    Succession,
+    Tell,
+    Wake,
+)
+
+PROBLEM = (Diagnostic(summary="syntax error", detail="in line 3"),)
+
+
+def told(deeds: list[Deed]) -> list[str]:
+    """Return deeds as short words."""
+    return [_word(deed) for deed in deeds]
+
+
+def _word(deed: Deed) -> str:  # noqa: PLR0911 - one per kind
+    match deed:
+        case Start(engine=engine, specs=specs):
+            return f"start {engine}" + ("" if specs else " without specs")
+        case Tell(engine=engine, command=Note(condition=said)):
+            return f"note {engine} {said.type} {said.status}"
+        case Tell(engine=engine, command=command):
+            return f"{type(command).__name__.lower()} {engine}"
+        case Kill(engine=engine):
+            return f"kill {engine}"
+        case Report(condition=said):
+            return f"report {said.type} {said.status}"
+        case Wake():
+            return "wake"
+        case End():
+            return "end"
+
+
+BEGIN: list[tuple[News, list[str]]] = [
+    (CodeChanged(), ["start 1"]),
+    (HasLoaded(1), ["go 1", "note 1 SpecLoaded True"]),
+]
+STORIES: dict[str, list[tuple[News, list[str]]]] = {
+    "the first one takes over at once": BEGIN,
+    "a change: the new one waits until the old one has ended": [
+        *BEGIN,
+        (CodeChanged(), ["start 2"]),
+        (HasLoaded(2), ["drain 1"]),
+        (HasEnded(1, 0), ["go 2", "note 2 SpecLoaded True"]),
+    ],
+    "a change while one loads: that one is given up": [
+        *BEGIN,
+        (CodeChanged(), ["start 2"]),
+        (CodeChanged(), ["kill 2", "start 3"]),
+        (HasLoaded(2), []),
+        (HasEnded(2, -9), []),
+        (HasLoaded(3), ["drain 1"]),
+        (HasEnded(1, 0), ["go 3", "note 3 SpecLoaded True"]),
+    ],
+    "a change while the old one is drained: the newest takes over": [
+        *BEGIN,
+        (CodeChanged(), ["start 2"]),
+        (HasLoaded(2), ["drain 1"]),
+        (CodeChanged(), ["kill 2", "start 3"]),
+        (HasEnded(1, 0), []),
+        (HasLoaded(3), ["go 3", "note 3 SpecLoaded True"]),
+    ],
+    "specs that do not load change nothing but a condition, and are tried again": [
+        *BEGIN,
+        (CodeChanged(), ["start 2"]),
+        (HasNotLoaded(2, PROBLEM), ["kill 2", "note 1 SpecLoaded False"]),
+        (HasEnded(2, 0), []),
+        (CodeChanged(), ["start 3"]),
+        (HasLoaded(3), ["drain 1"]),
+        (HasEnded(1, 0), ["go 3", "note 3 SpecLoaded True"]),
+    ],
+    "an interpreter that dies while it loads is one that does not load": [
+        *BEGIN,
+        (CodeChanged(), ["start 2"]),
+        (HasEnded(2, -11), ["kill 2", "note 1 SpecLoaded False"]),
+    ],
+    "specs that never loaded: what is under way is looked after without them": [
+        (CodeChanged(), ["start 1"]),
+        (
+            HasNotLoaded(1, PROBLEM),
+            ["kill 1", "report SpecLoaded False", "start 2 without specs"],
+        ),
+        (HasEnded(1, 0), []),
+        (HasLoaded(2), ["go 2", "note 2 SpecLoaded False"]),
+        (CodeChanged(), ["start 3"]),
+        (HasLoaded(3), ["drain 2"]),
+        (HasEnded(2, 0), ["go 3", "note 3 SpecLoaded True"]),
+    ],
+    "not even the configuration is right: nothing is started until it changes": [
+        (CodeChanged(), ["start 1"]),
+        (
+            HasNotLoaded(1, PROBLEM),
+            ["kill 1", "report SpecLoaded False", "start 2 without specs"],
+        ),
+        (HasNotLoaded(2, PROBLEM), ["kill 2", "report SpecLoaded False"]),
+        (CodeChanged(), ["start 3"]),
+    ],
+    "an engine that dies is started again, after a while": [
+        *BEGIN,
+        (HasEnded(1, -9), ["wake"]),
+        (StartDue(), ["start 2"]),
+        (HasLoaded(2), ["go 2", "note 2 SpecLoaded True"]),
+    ],
+    "one that dies while another loads is succeeded by it": [
+        *BEGIN,
+        (CodeChanged(), ["start 2"]),
+        (HasEnded(1, -9), []),
+        (HasLoaded(2), ["go 2", "note 2 SpecLoaded True"]),
+    ],
+    "one that dies while another waits for it to end is succeeded by it": [
+        *BEGIN,
+        (CodeChanged(), ["start 2"]),
+        (HasLoaded(2), ["drain 1"]),
+        (HasEnded(1, -9), ["go 2", "note 2 SpecLoaded True"]),
+    ],
+    "one that dies while it waits for the one before leaves that one in charge no more": [
+        *BEGIN,
+        (CodeChanged(), ["start 2"]),
+        (HasLoaded(2), ["drain 1"]),
+        (HasEnded(2, -9), ["kill 2", "note 1 SpecLoaded False"]),
+        (HasEnded(1, 0), ["wake"]),
+        (StartDue(), ["start 3"]),
+    ],
+    "data that changed is planned by the same one": [*BEGIN, (DataChanged(), ["replan 1"])],
+    "data may be what specs that do not load are missing": [
+        *BEGIN,
+        (CodeChanged(), ["start 2"]),
+        (HasNotLoaded(2, PROBLEM), ["kill 2", "note 1 SpecLoaded False"]),
+        (DataChanged(), ["start 3", "replan 1"]),
+    ],
+    "loading that takes too long is given up; having loaded, one may wait for long": [
+        *BEGIN,
+        (CodeChanged(), ["start 2"]),
+        (HasLoaded(2), ["drain 1"]),
+        (HasNotLoaded(2, PROBLEM), []),
+        (HasNotLoaded(1, PROBLEM), []),
+        (HasEnded(1, 0), ["go 2", "note 2 SpecLoaded True"]),
+    ],
+    "the first interrupt lets what runs end": [
+        *BEGIN,
+        (CodeChanged(), ["start 2"]),
+        (StopWanted(), ["kill 2", "drain 1"]),
+        (HasEnded(2, -9), []),
+        (CodeChanged(), []),
+        (HasEnded(1, 0), ["end"]),
+    ],
+    "the second one does not": [
+        *BEGIN,
+        (StopWanted(), ["drain 1"]),
+        (StopWanted(), ["kill 1"]),
+        (HasEnded(1, -9), ["end"]),
+    ],
+    "an interrupt while nothing runs ends it": [
+        *BEGIN,
+        (HasEnded(1, -9), ["wake"]),
+        (StopWanted(), ["end"]),
+    ],
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_each_story_goes_as_written(story: str) -> None:
+    succession = Succession()
+    for number, (news, deeds) in enumerate(STORIES[story]):
+        assert told(succession.on(news, now=1000.0 + number)) == deeds, (number, news)
+
+
+def test_an_engine_that_dies_again_and_again_is_started_ever_later() -> None:
+    succession = Succession()
+    waits: list[float] = []
+    for engine in range(1, 15):
+        succession.on(CodeChanged() if engine == 1 else StartDue(), now=0.0)
+        succession.on(HasLoaded(engine), now=0.0)
+        (deed,) = succession.on(HasEnded(engine, -9), now=0.0)
+        assert isinstance(deed, Wake)
+        waits.append(deed.seconds)
+    assert waits == sorted(waits)
+    assert waits[0] == 1.0
+    assert waits[-1] == 300.0
+
+
+def test_one_that_ran_well_is_started_again_soon() -> None:
+    succession = Succession()
+    for engine, lived in ((1, 0.0), (2, 0.0), (3, 3600.0)):
+        succession.on(CodeChanged() if engine == 1 else StartDue(), now=0.0)
+        succession.on(HasLoaded(engine), now=0.0)
+        (deed,) = succession.on(HasEnded(engine, -9), now=lived)
+    assert deed == Wake(1.0)
+
+
+def test_commands_reach_the_one_in_charge() -> None:
+    succession = Succession()
+    succession.on(CodeChanged(), now=0.0)
+    (go, _) = succession.on(HasLoaded(1), now=0.0)
+    assert go == Tell(1, Go())
+    assert succession.on(DataChanged(), now=0.0) == [Tell(1, Replan())]
+    assert succession.on(StopWanted(), now=0.0) == [Tell(1, Drain())]
