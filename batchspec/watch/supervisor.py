@@ -96,8 +96,9 @@ class Supervisor:
     _succession: Succession = field(default_factory=Succession)
     _children: dict[int, Child] = field(default_factory=dict[int, Child])
     _files: Files = field(init=False)
-    _other_files: anyio.Event | None = None
+    _other_files: anyio.Event = field(init=False)
     """Set when other files are to be looked after."""
+    _ended: anyio.Event = field(init=False)
     _send: MemoryObjectSendStream[News] = field(init=False)
     _receive: MemoryObjectReceiveStream[News] = field(init=False)
     _group: anyio.abc.TaskGroup | None = None
@@ -108,6 +109,7 @@ class Supervisor:
     async def run(self) -> None:
         """Watch until a signal says to stop."""
         self._send, self._receive = anyio.create_memory_object_stream[News](1000)
+        self._ended, self._other_files = anyio.Event(), anyio.Event()
         await anyio.to_thread.run_sync(self._files.look)
         async with anyio.create_task_group() as group:
             self._group = group
@@ -122,6 +124,9 @@ class Supervisor:
             finally:
                 for child in self._children.values():
                     child.kill()
+                # Who waits for files in a thread hears nothing else.
+                self._ended.set()
+                self._other_files.set()
                 group.cancel_scope.cancel()
 
     def look_at(self, batch: RemoteId) -> None:
@@ -208,12 +213,11 @@ class Supervisor:
     async def _look_after(self, watched: Watched) -> None:
         """Look after the files an engine depends on, and have those read anew that changed."""
         changed = await anyio.to_thread.run_sync(self._files.watch_for, watched)
-        if self._other_files is not None:
-            self._other_files.set()
+        self._other_files.set()
         await self._changed(changed)
 
     async def _watch_files(self) -> None:
-        while True:
+        while not self._ended.is_set():
             self._other_files = anyio.Event()
             async for changed in self._files.changes(self._other_files):
                 await self._changed(changed)
@@ -230,7 +234,9 @@ class Supervisor:
         def new(change: Change, path: str) -> bool:
             return change is Change.added and path.endswith(APPROVED)
 
-        async for _ in awatch(self.approvals, watch_filter=new, raise_interrupt=False):
+        async for _ in awatch(
+            self.approvals, watch_filter=new, stop_event=self._ended, raise_interrupt=False
+        ):
             await self._send.send(DataChanged())
 
     async def _listen(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:

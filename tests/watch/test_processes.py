@@ -1,0 +1,186 @@
+"""`batchspec watch` as people run it: real processes, files that change, real signals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+import pytest
+
+from acceptance.rig import environment
+from batchspec.project import Project
+from batchspec.project.pending import Pending
+
+_LONGEST = 60
+_SPEC = """
+from shared import PROMPT
+from batchspec import Job, rows
+j = Job(model="openai:gpt-5-mini", rows=rows.jsonl("data/rows.jsonl"), prompt=PROMPT)
+"""
+
+
+class Watcher:
+    """`batchspec watch --simulate --json`, read line by line."""
+
+    def __init__(self, root: Path, *options: str) -> None:
+        self.root = root
+        self.lines: list[dict[str, Any]] = []
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "batchspec.cli", "watch", "--simulate", "--json", *options],
+            cwd=root,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def wait_for(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Return the next line that is wanted."""
+        assert self._process.stdout is not None
+        timer = Timer(_LONGEST, self._process.kill)
+        timer.start()
+        try:
+            for line in self._process.stdout:
+                self.lines.append(json.loads(line))
+                if wanted(self.lines[-1]):
+                    return self.lines[-1]
+        finally:
+            timer.cancel()
+        raise AssertionError(self.lines, self.end())
+
+    def condition(self, kind: str, status: str) -> dict[str, Any]:
+        """Return the next condition of a kind that has a status."""
+
+        def wanted(line: dict[str, Any]) -> bool:
+            said = line.get("event", {})
+            return line["type"] == "condition_changed" and (said["type"], said["status"]) == (
+                kind,
+                status,
+            )
+
+        event: dict[str, Any] = self.wait_for(wanted)["event"]
+        return event
+
+    def collected(self) -> None:
+        self.wait_for(lambda line: line["type"] == "batch_collected")
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def end(self) -> tuple[int, str]:
+        """Wait for the end; returns the exit code and what was said to people."""
+        try:
+            _, said = self._process.communicate(timeout=_LONGEST)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise
+        return self._process.returncode, said.decode()
+
+    def engines(self) -> list[int]:
+        """Return the processes of its engines."""
+        found: list[int] = []
+        for entry in Path("/proc").iterdir():
+            with suppress(OSError, ValueError, IndexError):
+                stat = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(stat[1]) == self.pid and stat[0] != "Z":
+                    found.append(int(entry.name))
+        return found
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for folder in ("specs", "data"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "shared.py").write_text('PROMPT = "say {id}"\n')
+    (tmp_path / "specs" / "m.py").write_text(_SPEC)
+    rows(tmp_path, "a", "b")
+    return tmp_path
+
+
+def rows(root: Path, *keys: str) -> None:
+    text = "".join(json.dumps({"id": key}) + "\n" for key in keys)
+    (root / "data" / "rows.jsonl").write_text(text)
+
+
+def keys(root: Path) -> dict[str, str | None]:
+    with Project(root, simulate=True) as project:
+        return {item.key: item.outcome for item in project.results("m.j")}
+
+
+def prompts(root: Path) -> set[str]:
+    with Project(root, simulate=True) as project:
+        told = [project.turns(f'm.j["{key}"]')[-1].request for key in keys(root)]
+    return {str(request) for request in told}
+
+
+def test_a_day_of_a_watcher(root: Path) -> None:
+    watcher = Watcher(root, "--approve=all")
+    watcher.collected()
+    assert keys(root) == {"a": "succeeded", "b": "succeeded"}
+    # Data grows: the same engine plans it.
+    (engine,) = watcher.engines()
+    rows(root, "a", "b", "c")
+    watcher.collected()
+    assert watcher.engines() == [engine]
+    # A module changes that a spec imports: a fresh interpreter.
+    (root / "shared.py").write_text('PROMPT = "shout {id}"\n')
+    watcher.collected()
+    assert watcher.engines() != [engine]
+    assert all("shout" in prompt for prompt in prompts(root))
+    # A spec that does not load changes nothing; the data goes on.
+    (root / "specs" / "m.py").write_text(_SPEC + "x = (")
+    said = watcher.condition("SpecLoaded", "False")
+    assert "specs/m.py:5" in said["message"]
+    assert len(keys(root)) == 3
+    rows(root, "a", "b", "c", "d")
+    watcher.collected()
+    assert len(keys(root)) == 4
+    # An engine that is killed is succeeded by another one.
+    (root / "specs" / "m.py").write_text(_SPEC)
+    watcher.condition("SpecLoaded", "True")
+    (engine,) = watcher.engines()
+    os.kill(engine, signal.SIGKILL)
+    rows(root, "a", "b", "c", "d", "e")
+    watcher.collected()
+    assert keys(root) == dict.fromkeys("abcde", "succeeded")
+    watcher.signal(signal.SIGTERM)
+    code, complaints = watcher.end()
+    assert code == 128 + signal.SIGTERM
+    assert "Traceback" not in complaints
+    assert watcher.engines() == []
+
+
+def test_consent_is_given_in_another_terminal(root: Path) -> None:
+    watcher = Watcher(root)
+    said = watcher.condition("Consented", "False")
+    (saved,) = Pending(root / "state" / "simulation")
+    assert saved.plan.id in said["message"]
+    approve = [sys.executable, "-m", "batchspec.cli", "approve", "--simulate", saved.plan.id[:8]]
+    subprocess.run(approve, cwd=root, env=environment(), check=True, capture_output=True)
+    watcher.collected()
+    watcher.condition("Consented", "True")
+    watcher.signal(signal.SIGINT)
+    assert watcher.end()[0] == 128 + signal.SIGINT
+    assert keys(root) == {"a": "succeeded", "b": "succeeded"}
+
+
+def test_a_watcher_that_is_killed_leaves_no_engine_and_the_next_one_goes_on(root: Path) -> None:
+    first = Watcher(root, "--approve=all")
+    first.collected()
+    first.signal(signal.SIGKILL)
+    first.end()
+    rows(root, "a", "b", "c")
+    second = Watcher(root, "--approve=all")
+    second.collected()
+    assert len(keys(root)) == 3
+    second.signal(signal.SIGTERM)
+    assert second.end()[0] == 128 + signal.SIGTERM
