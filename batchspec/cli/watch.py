@@ -1,7 +1,7 @@
 """`batchspec watch`."""
 
 from decimal import Decimal
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import anyio
 import click
@@ -9,6 +9,9 @@ import click
 from batchspec.cli.amounts import DOLLARS
 from batchspec.cli.scope import Scope, scope_options
 from batchspec.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from batchspec.watch.start import Address
 
 
 @click.command()
@@ -24,6 +27,11 @@ from batchspec.errors import ExitCode, UsageError
     "--max-cost-per-hour", type=DOLLARS, metavar="USD", help="And up to this within an hour."
 )
 @click.option("--prune", is_flag=True, help="Forget rows and jobs that are gone without asking.")
+@click.option(
+    "--listen",
+    metavar="[HOST:]PORT",
+    help="Serve /livez, /readyz, /metrics and /webhooks; by default on this machine only.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON event per line.")
 @scope_options
 @click.pass_obj
@@ -35,6 +43,7 @@ def watch(  # noqa: PLR0913 - one argument per option
     max_cost: Decimal | None,
     max_cost_per_hour: Decimal | None,
     prune: bool,
+    listen: str | None,
     as_json: bool,
 ) -> ExitCode:
     """Keep it so: reconcile for ever, and load specs and data anew when files change.
@@ -56,13 +65,28 @@ def watch(  # noqa: PLR0913 - one argument per option
         )
     from batchspec.cli.views.progress import JsonEvents, watching  # noqa: PLC0415 - slow
     from batchspec.plan.consent import Consent  # noqa: PLC0415
-    from batchspec.watch.start import supervisor_of  # noqa: PLC0415
+    from batchspec.watch.start import watcher  # noqa: PLC0415
 
     consent = Consent(
         approve=approve, prune=prune, max_cost=max_cost, max_cost_per_hour=max_cost_per_hour
     )
-    with scope.open() as project, watching(JsonEvents() if as_json else None) as view:
-        supervisor = supervisor_of(project, consent, view)
+    with (
+        scope.open() as project,
+        watching(JsonEvents() if as_json else None) as view,
+        watcher(project, consent, view, _address(listen)) as supervisor,
+    ):
         project.close()  # engines use the state, this process does not
         anyio.run(supervisor.run)
     return ExitCode(128 + supervisor.signals[0]) if supervisor.signals else ExitCode.DONE
+
+
+def _address(listen: str | None) -> "Address | None":
+    """Return where to listen, of `8080`, `0.0.0.0:8080` or `[::1]:8080`."""
+    from batchspec.watch.start import Address  # noqa: PLC0415 - slow
+
+    if listen is None:
+        return None
+    host, _, port = listen.rpartition(":")
+    if not port.isdecimal() or int(port) > 65_535:
+        raise UsageError(f"{listen!r} is no place to listen at: write `8080` or `0.0.0.0:8080`.")
+    return Address(host.strip("[]") or "127.0.0.1", int(port))

@@ -82,6 +82,8 @@ class OpenAISettings(CommonSettings):
     """What it speaks: the Files and Batches API."""
     api_key_env: str = "OPENAI_API_KEY"
     """The environment variable that holds the key."""
+    webhook_secret_env: str = "OPENAI_WEBHOOK_SECRET"  # noqa: S105 - a name
+    """The environment variable that holds the secret of webhooks, for `batchspec watch`."""
     base_url: str | None = None
     """Where it is; none: `OPENAI_BASE_URL` for `openai`, else the SDK's own default."""
     account: str | None = Field(default=None, pattern=NAME_PATTERN)

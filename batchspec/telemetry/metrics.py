@@ -21,8 +21,6 @@ from batchspec.state.watching import ConditionChanged, PlanGranted
 if TYPE_CHECKING:
     pass
 
-_HOUR = 3600.0
-
 
 class Metrics:
     """Implements `ports.Hook` by counting.
@@ -43,25 +41,31 @@ class Metrics:
                 "Metrics need prometheus-client: `pip install 'batchspec[metrics]'`."
             ) from None
         self.registry: CollectorRegistry = CollectorRegistry()
-        own = {"registry": self.registry, "namespace": "batchspec"}
-        self._items = Gauge("items", "Items by what became of them.", ["job", "state"], **own)
-        self._cost = Gauge("cost_usd", "US dollars paid for answers.", ["job"], **own)
-        self._tokens = Gauge("tokens", "Tokens of answers.", ["job", "kind"], **own)
-        self._batches = Gauge("open_batches", "Open batches.", ["phase"], **own)
-        self._oldest = Gauge(
-            "oldest_batch_submitted_timestamp_seconds", "When the oldest was submitted.", **own
+
+        def gauge(name: str, meaning: str, *labels: str) -> Gauge:
+            return Gauge(name, meaning, labels, "batchspec", registry=self.registry)
+
+        def counter(name: str, meaning: str, *labels: str) -> Counter:
+            return Counter(name, meaning, labels, "batchspec", registry=self.registry)
+
+        self._items = gauge("items", "Items by what became of them.", "job", "state")
+        self._cost = gauge("cost_usd", "US dollars paid for answers.", "job")
+        self._tokens = gauge("tokens", "Tokens of answers.", "job", "kind")
+        self._batches = gauge("open_batches", "Open batches.", "phase")
+        self._oldest = gauge(
+            "oldest_batch_submitted_timestamp_seconds", "When the oldest was submitted; 0: none."
         )
-        self._events = Counter("events", "Events that were recorded.", ["kind"], **own)
-        self._warnings = Counter("warnings", "Warnings that were told.", **own)
-        self._calls = Counter("tool_calls", "Calls of tools that were run.", ["job"], **own)
-        self._failures = Counter("provider_call_failures", "Calls that failed.", **own)
-        self._submitted = Counter("batches_submitted", "Batches that were submitted.", **own)
-        self._collected = Counter("batches_collected", "Batches that were read.", **own)
-        self._condition = Gauge("condition", "1: it is so.", ["job", "type"], **own)
-        self._granted = Counter("plans_granted", "Plans that were agreed to.", ["by"], **own)
-        self.beat = Gauge("last_beat_timestamp_seconds", "When the loop ran last.", **own)
-        self.leads = Gauge("leads", "1: the lease is held.", **own)
-        self.engines = Counter("engines_started", "Interpreters that were started.", **own)
+        self._events = counter("events", "Events that were recorded.", "kind")
+        self._warnings = counter("warnings", "Warnings that were told.")
+        self._calls = counter("tool_calls", "Calls of tools that were run.", "job")
+        self._failures = counter("provider_call_failures", "Calls to providers that failed.")
+        self._submitted = counter("batches_submitted", "Batches that were submitted.")
+        self._collected = counter("batches_collected", "Batches that were read.")
+        self._condition = gauge("condition", "1: it is so, 0: it is not.", "job", "type")
+        self._granted = counter("plans_granted", "Plans that were agreed to.", "by")
+        self.beat = gauge("last_beat_timestamp_seconds", "When the loop ran last.")
+        self.leads = gauge("leads", "1: the lease is held.")
+        self.engines = counter("engines_started", "Interpreters that were started.")
         for by in ("watch", "person"):
             self._granted.labels(by)
 
@@ -112,9 +116,9 @@ class Metrics:
         self._warnings.inc()
 
     def _job(self, job: JobProgress) -> None:
-        states = {**job.outcomes, "open": job.items - job.final}
-        for state, number in states.items():
-            self._items.labels(job.address, state).set(number)
+        self._items.labels(job.address, "open").set(job.items - job.final)
+        for outcome, number in job.outcomes.items():
+            self._items.labels(job.address, outcome).set(number)
         if job.cost is not None:
             self._cost.labels(job.address).set(float(job.cost))
         self._tokens.labels(job.address, "input").set(job.usage.input_tokens)

@@ -46,7 +46,7 @@ from batchspec.watch.conditions import Conditions
 _FIRST, _LONGEST = 5.0, 600.0
 """Seconds after a round that an error ended; each further one doubles them."""
 _BEAT = 1.0
-"""Seconds between two signs of life while nothing is to be done."""
+"""Seconds between two signs of life, and between two looks at conditions to be recorded."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class Engine:
         consent: What is agreed to before anything is known.
         hook: Is told what happens.
         plans: Whether there are specs; without, only what is under way is looked after.
-        beat: Called whenever something was looked at, and every second while nothing is to be done.
+        beat: Called every second, as long as it is not stuck.
         planned: Is told each plan and how much of it is agreed to.
         idle: Is told that there is nothing to do, until when if that is known.
         leads: Is told that this engine holds the lease.
@@ -114,7 +114,6 @@ class Engine:
         self.hook.event(event)
 
     def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None:
-        self.beat()
         self._conditions.progress(jobs, self._now())
         self.hook.progress(jobs, batches)
 
@@ -130,6 +129,12 @@ class Engine:
             BatchspecError: The state cannot be used at all.
         """
         self.project.patience.timeout = inf
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._beats)
+            await self._lead()
+            group.cancel_scope.cancel()
+
+    async def _lead(self) -> None:
         while not self._draining:
             async with AsyncExitStack() as stack:
                 with anyio.CancelScope() as self._waiting:
@@ -324,7 +329,7 @@ class Engine:
         if not self._again.is_set():
             self.idle(until)
         async with anyio.create_task_group() as group:
-            group.start_soon(self._beats, store)
+            group.start_soon(self._flushes, store)
             if until is not None:
                 group.start_soon(self._wake_at, until)
             await self._again.wait()
@@ -334,9 +339,13 @@ class Engine:
         await self.project.clock.sleep_until(moment)
         self._again.set()
 
-    async def _beats(self, store: StateStore) -> None:
+    async def _beats(self) -> None:
         while True:
             self.beat()
+            await anyio.sleep(_BEAT)
+
+    async def _flushes(self, store: StateStore) -> None:
+        while True:
             with suppress(StateError):
                 await anyio.to_thread.run_sync(self._conditions.flush, store)
             await anyio.sleep(_BEAT)

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import assert_never
@@ -9,6 +10,8 @@ from typing import assert_never
 import anyio
 import anyio.abc
 import anyio.to_thread
+from anyio import RunFinishedError, from_thread
+from anyio.lowlevel import EventLoopToken, current_token
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from watchfiles import Change, awatch
 
@@ -18,6 +21,7 @@ from batchspec.ports import Clock, Hook
 from batchspec.project.pending import APPROVED
 from batchspec.watch.child import Child
 from batchspec.watch.files import Changed, Files
+from batchspec.watch.health import Health
 from batchspec.watch.protocol import (
     Beat,
     Failed,
@@ -57,21 +61,6 @@ LOAD_TIMEOUT = 300.0
 """Seconds in which specs are to be loaded."""
 
 
-@dataclass(slots=True)
-class Health:
-    """What is known of the engine, for who asks.
-
-    Attributes:
-        beat: When it gave a sign of life, unix seconds.
-        leads: Whether it holds the lease.
-        loaded: Whether specs were loaded once.
-    """
-
-    beat: float = 0.0
-    leads: bool = False
-    loaded: bool = False
-
-
 @dataclass(slots=True, kw_only=True)
 class Supervisor:
     """Keeps an engine running until it is told to stop.
@@ -91,7 +80,7 @@ class Supervisor:
     clock: Clock
     watched: Watched
     approvals: Path
-    health: Health = field(default_factory=Health)
+    health: Health
     signals: list[int] = field(default_factory=list[int])
     _succession: Succession = field(default_factory=Succession)
     _children: dict[int, Child] = field(default_factory=dict[int, Child])
@@ -99,6 +88,7 @@ class Supervisor:
     _other_files: anyio.Event = field(init=False)
     """Set when other files are to be looked after."""
     _ended: anyio.Event = field(init=False)
+    _token: EventLoopToken | None = None
     _send: MemoryObjectSendStream[News] = field(init=False)
     _receive: MemoryObjectReceiveStream[News] = field(init=False)
     _group: anyio.abc.TaskGroup | None = None
@@ -108,6 +98,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Watch until a signal says to stop."""
+        self._token = current_token()
         self._send, self._receive = anyio.create_memory_object_stream[News](1000)
         self._ended, self._other_files = anyio.Event(), anyio.Event()
         await anyio.to_thread.run_sync(self._files.look)
@@ -129,8 +120,12 @@ class Supervisor:
                 self._other_files.set()
                 group.cancel_scope.cancel()
 
-    def look_at(self, batch: RemoteId) -> None:
-        """Have a batch looked at now: the provider has said something about it."""
+    def hear(self, batch: RemoteId) -> None:
+        """Have a batch looked at now, as the provider said something about it; from any thread."""
+        with suppress(RunFinishedError):
+            from_thread.run_sync(self._look_at, batch, token=self._token)
+
+    def _look_at(self, batch: RemoteId) -> None:
         current = self._succession.current
         if current is not None and self._group is not None:
             self._group.start_soon(self._children[current].tell, LookAt(batch))
