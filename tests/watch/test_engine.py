@@ -8,8 +8,8 @@ import anyio
 import pytest
 
 from batchspec.plan.consent import Consent
-from batchspec.watch.engine import Engine
 from batchspec.project.pending import Pending
+from batchspec.watch.engine import Engine
 from tests.worlds import World
 
 Step = Callable[[Engine], None]

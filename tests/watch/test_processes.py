@@ -1,8 +1,10 @@
 """`batchspec watch` as people run it: real processes, files that change, real signals."""
 
+import base64
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,10 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Timer
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
+from acceptance.rig import Server, environment
 
-from acceptance.rig import environment
 from batchspec.project import Project
 from batchspec.project.pending import Pending
 
@@ -28,13 +32,14 @@ j = Job(model="openai:gpt-5-mini", rows=rows.jsonl("data/rows.jsonl"), prompt=PR
 class Watcher:
     """`batchspec watch --simulate --json`, read line by line."""
 
-    def __init__(self, root: Path, *options: str) -> None:
+    def __init__(self, root: Path, *options: str, **variables: str) -> None:
         self.root = root
         self.lines: list[dict[str, Any]] = []
+        where = [] if variables else ["--simulate"]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "batchspec.cli", "watch", "--simulate", "--json", *options],
+            [sys.executable, "-m", "batchspec.cli", "watch", "--json", *where, *options],
             cwd=root,
-            env=environment(),
+            env=environment(**variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -184,3 +189,33 @@ def test_a_watcher_that_is_killed_leaves_no_engine_and_the_next_one_goes_on(root
     assert len(keys(root)) == 3
     second.signal(signal.SIGTERM)
     assert second.end()[0] == 128 + signal.SIGTERM
+
+
+def test_a_webhook_wakes_it_long_before_it_would_have_looked(root: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    secret = {"OPENAI_WEBHOOK_SECRET": "whsec_" + base64.b64encode(b"k" * 24).decode()}
+    url = f"http://127.0.0.1:{port}/webhooks/openai"
+    server = Server(tmp_path / "server", ("--webhook", url, "--pace", "0.05"), secret)
+    provider = f"http://127.0.0.1:{server.start()}/v1"
+    watcher = Watcher(
+        root,
+        "--approve=all",
+        "--max-cost=1",
+        f"--listen={port}",
+        OPENAI_BASE_URL=provider,
+        OPENAI_API_KEY="test",
+        BATCHSPEC_POLL_INTERVAL="600",
+        **secret,
+    )
+    watcher.collected()
+    with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as answer:
+        assert json.load(answer)["ok"]
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        assert 'batchspec_events_total{kind="BatchCollected"} 1.0' in answer.read().decode()
+    forged = Request(url, b'{"type": "batch.completed", "data": {"id": "batch_1"}}')
+    with pytest.raises(HTTPError, match="400"):
+        urlopen(forged, timeout=10)
+    watcher.signal(signal.SIGTERM)
+    assert watcher.end()[0] == 128 + signal.SIGTERM
+    server.stop()
