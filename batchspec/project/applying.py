@@ -31,6 +31,7 @@ from batchspec.ports import (
 from batchspec.project.accounts import bindings
 from batchspec.project.atwork import at_work, disconnect
 from batchspec.project.budget import Ceiling, RunBudget, of_jobs
+from batchspec.project.constraint import contract_digest
 from batchspec.project.expanding import AS_RECORDED, Expanding
 from batchspec.project.grading import graded
 from batchspec.project.jobs import max_tokens
@@ -41,7 +42,7 @@ from batchspec.redaction import raised
 from batchspec.spec.job import validated
 from batchspec.state.events import AccountBound, Event
 from batchspec.state.records import BatchRecord, JobProgress
-from batchspec.state.watching import PlanGranted
+from batchspec.state.watching import PlanGranted, RowsAwaited
 from batchspec.store.sqlite import StateStore
 
 _UNTIDY = 100
@@ -240,8 +241,18 @@ class Applying:
             store.agree(draft, self._plan.id, planner.events, then)
         else:
             draft.discard()
+        self._await_rows(store)
         if self.bindings:
             store.commit(*self.bindings)
+
+    def _await_rows(self, store: StateStore) -> None:
+        """Record which jobs were agreed to whose rows are not known yet."""
+        waits = [self._desired[job.address] for job in self._plan.jobs if job.waits_for]
+        agreed = {job.address: (contract_digest(job), job.policy.hex()) for job in waits}
+        with self._project.reader() as reader:
+            known = {job: (c.hex(), policy.hex()) for job, (c, policy) in reader.standing().items()}
+        if new := {job: said for job, said in agreed.items() if known.get(job) != said}:
+            store.commit(RowsAwaited(jobs=new, at=self._project.clock.now()))
 
     def world(self, connections: Connections, providers: Mapping[str, Provider]) -> World:
         """Return everything the loop touches."""

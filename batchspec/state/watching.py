@@ -81,4 +81,13 @@ class PlanGranted:
     at: float
 
 
-WatchEvent = ConditionChanged | WatchBegan | PlanGranted
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsAwaited:
+    """Somebody agreed to jobs whose rows are made of answers that were not there yet."""
+
+    jobs: Mapping[JobAddress, tuple[str, str]]
+    """Contract and policy of each, as hexadecimal SHA-256."""
+    at: float
+
+
+WatchEvent = ConditionChanged | WatchBegan | PlanGranted | RowsAwaited

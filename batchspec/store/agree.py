@@ -31,6 +31,8 @@ _STATEMENTS = (
       SET contract = excluded.contract, policy = excluded.policy, protect = excluded.protect,
         removed = 0
     """,
+    # What is known now waits for nothing any more.
+    "DELETE FROM awaited WHERE address IN (SELECT address FROM draft.jobs)",
     """
     CREATE TEMP TABLE wanted AS
     SELECT d.number, j.id AS job, j.contract, c.lane, d.partial, d.scoped, d.sample

@@ -56,7 +56,7 @@ from batchspec.state.stored import (
     ToolTurn,
     Verdict,
 )
-from batchspec.state.watching import ConditionChanged, PlanGranted, WatchBegan
+from batchspec.state.watching import ConditionChanged, PlanGranted, RowsAwaited, WatchBegan
 from batchspec.store import holding, lease, memo, resuming, toollog, wanted, watching
 from batchspec.store.accounts import bind
 from batchspec.store.agree import agree
@@ -96,7 +96,7 @@ class StateStore(RecordedState):
                 holding.decline(self.db, event)
             case PlanAgreed() | ToolsRun() | RepliesRejudged() | BatchImported():
                 pass
-            case ConditionChanged() | WatchBegan() | PlanGranted():
+            case ConditionChanged() | WatchBegan() | PlanGranted() | RowsAwaited():
                 watching.record(self.db, event)
             case (
                 LeaseBroken()

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from batchspec.ids import JobAddress
-from batchspec.state.watching import Condition, ConditionChanged, WatchBegan, WatchEvent
+from batchspec.state.watching import (
+    Condition,
+    ConditionChanged,
+    PlanGranted,
+    RowsAwaited,
+    WatchBegan,
+    WatchEvent,
+)
 
 _BEGAN = "watch_began"
 _SET = """
@@ -26,7 +33,10 @@ def record(db: sqlite3.Connection, event: WatchEvent) -> None:
         case WatchBegan():
             said = json.dumps({"spent": event.spent, "at": event.at})
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_BEGAN, said))
-        case _:
+        case RowsAwaited():
+            rows = [(job, *map(bytes.fromhex, agreed)) for job, agreed in event.jobs.items()]
+            db.executemany("INSERT OR REPLACE INTO awaited VALUES (?, ?, ?)", rows)
+        case PlanGranted():
             pass
 
 
@@ -68,6 +78,7 @@ def standing_jobs(db: sqlite3.Connection) -> dict[JobAddress, tuple[bytes, bytes
     """Return the contract's fingerprint and the policy every job was last agreed to with."""
     rows = db.execute(
         "SELECT j.address, c.fingerprint, j.policy FROM jobs j "
-        "JOIN contracts c ON c.id = j.contract WHERE NOT j.removed"
+        "JOIN contracts c ON c.id = j.contract WHERE NOT j.removed "
+        "UNION ALL SELECT address, contract, policy FROM awaited"
     )
     return {JobAddress(job): (contract, policy) for job, contract, policy in rows}

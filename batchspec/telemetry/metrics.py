@@ -65,7 +65,6 @@ class Metrics:
         self._granted = counter("plans_granted", "Plans that were agreed to.", "by")
         self.beat = gauge("last_beat_timestamp_seconds", "When the loop ran last.")
         self.leads = gauge("leads", "1: the lease is held.")
-        self.engines = counter("engines_started", "Interpreters that were started.")
         for by in ("watch", "person"):
             self._granted.labels(by)
 

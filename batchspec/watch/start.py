@@ -4,6 +4,7 @@ import os
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from batchspec.config import OpenAISettings, Settings
 from batchspec.errors import UsageError
@@ -63,13 +64,19 @@ def watcher(
             served = app(
                 live=health.live,
                 ready=health.ready,
-                metrics=metrics.render if metrics else None,
+                metrics=None if metrics is None else partial(_rendered, metrics, health),
                 secrets=webhook_secrets(project.settings),
                 look_at=supervisor.hear,
             )
             url = stack.enter_context(serving(served, listen.host, listen.port))
             hook.warning(f"Serving /livez, /readyz, /metrics and /webhooks at {url}.")
         yield supervisor
+
+
+def _rendered(metrics: Metrics, health: Health) -> tuple[bytes, str]:
+    metrics.beat.set(health.beat or 0.0)
+    metrics.leads.set(health.leads)
+    return metrics.render()
 
 
 def _metrics() -> Metrics | None:

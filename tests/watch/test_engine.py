@@ -10,7 +10,7 @@ import pytest
 from batchspec.plan.consent import Consent
 from batchspec.project.pending import Pending
 from batchspec.watch.engine import Engine
-from tests.worlds import World
+from tests.worlds import Fault, World, failure
 
 Step = Callable[[Engine], None]
 
@@ -92,3 +92,81 @@ def test_what_is_gone_is_forgotten_only_with_prune(world: World) -> None:
     assert conditions(world)[None, "Consented"] == ("False", "Removals")
     watch(world, Consent(approve="all", max_cost=Decimal(1), prune=True))
     assert set(world.texts()) == {"a", "c"}
+
+
+def test_what_answers_make_goes_on_and_what_changed_waits(world: World) -> None:
+    world.spec(
+        """
+        up = Job(model="openai:gpt-5-mini", rows=rows.inline([{"id": "a"}]), prompt="say {id}")
+        down = Job(model="openai:gpt-5-mini", rows=rows.outputs_of(up), prompt="again {output}")
+        """
+    )
+    world.apply(detach=True)
+    assert world.created == 1
+    watch(world, Consent())
+    assert world.texts("m.down") == {"a": "AGAIN SAY A"}
+    assert conditions(world)[None, "Consented"] == ("True", "NothingPending")
+
+
+def test_a_wrong_row_holds_up_nothing_that_was_agreed_to(world: World) -> None:
+    world.job("a", "b")
+    world.apply(detach=True)
+    world.job("a", "b", "a")
+    watch(world, Consent(approve="all", max_cost=Decimal(1)))
+    assert world.texts() == {"a": "SAY A", "b": "SAY B"}
+    assert conditions(world)[None, "Planned"] == ("False", "RowsInvalid")
+    world.job("a", "b", "c")
+    watch(world, Consent(approve="all", max_cost=Decimal(1)))
+    assert conditions(world)[None, "Planned"] == ("True", "Planned")
+    assert set(world.texts()) == {"a", "b", "c"}
+
+
+def test_a_refused_request_rests_and_is_tried_again(world: World) -> None:
+    world.wire.faults.append(Fault("POST", "/batches", status=403, body=failure("no"), times=3))
+    world.job("a")
+    began = world.clock.now()
+    watch(world, Consent(approve="all", max_cost=Decimal(1)))
+    assert world.texts() == {"a": "SAY A"}
+    assert world.wire.count("POST", "/batches") == 4
+    # 15, 30 and 60 seconds, with up to a fifth added.
+    assert 105 <= world.clock.now() - began < 300
+    assert conditions(world)[None, "Stalled"] == ("False", "Recovered")
+
+
+def test_without_specs_what_is_under_way_is_looked_after_and_nothing_is_planned(
+    world: World,
+) -> None:
+    world.job("a", "b")
+    world.apply(detach=True)
+    world.remove("m")
+    with world.open() as project:
+        project.pin(specs=False)
+        engine = Engine(project=project, consent=Consent(), hook=world.hook, plans=False)
+        engine.idle = lambda _until: engine.drain()
+        anyio.run(engine.run)
+    assert not list(Pending(world.state))
+    assert set(world.texts()) == {"a", "b"}
+    world.job("a", "b")
+    assert world.apply().done
+    assert world.created == 1
+
+
+def test_who_waits_for_the_lease_takes_over_and_can_be_drained(world: World) -> None:
+    world.job("a")
+    with world.open() as holder:
+        store = holder.store()
+        store.acquire("another", "apply")
+        with world.open() as project:
+            project.pin()
+            engine = Engine(project=project, consent=Consent(), hook=world.hook)
+
+            async def both() -> None:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(engine.run)
+                    await anyio.wait_all_tasks_blocked()
+                    engine.drain()
+
+            anyio.run(both)
+        store.release()
+    watch(world, Consent(approve="all", max_cost=Decimal(1)))
+    assert world.texts() == {"a": "SAY A"}

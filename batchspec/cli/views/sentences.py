@@ -50,6 +50,7 @@ from batchspec.state.watching import (
     GOOD,
     ConditionChanged,
     PlanGranted,
+    RowsAwaited,
     WatchBegan,
     WatchEvent,
 )
@@ -134,7 +135,7 @@ class Narrator:
                 | BodiesDeleted()
             ):
                 return _kept_house(event), True
-            case ConditionChanged() | WatchBegan() | PlanGranted():
+            case ConditionChanged() | WatchBegan() | PlanGranted() | RowsAwaited():
                 return _watched(event)
             case AccountBound():
                 told = f"Provider {clean(event.provider)} is used with {clean(event.account)}."
@@ -266,6 +267,8 @@ def _watched(event: WatchEvent) -> tuple[str, bool]:
         case PlanGranted():
             who = "a person" if event.by == "person" else "the rules given to watch"
             return f"Plan {event.plan} was agreed to by {who}.", True
+        case RowsAwaited():
+            return f"{', '.join(event.jobs)}: rows are made of answers that come.", False
 
 
 def _collected(event: BatchCollected) -> str:

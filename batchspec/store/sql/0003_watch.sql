@@ -9,5 +9,12 @@ CREATE TABLE conditions (
   PRIMARY KEY (job, type)
 ) STRICT;
 
+-- Jobs somebody agreed to last before their rows could be known: what answers make of them is agreed.
+CREATE TABLE awaited (
+  address TEXT PRIMARY KEY,
+  contract BLOB NOT NULL,   -- SHA-256, as in contracts
+  policy BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- The plans of the last hour are looked up among all events.
 CREATE INDEX journal_granted ON journal (at) WHERE kind = 'PlanGranted';
