@@ -78,7 +78,7 @@ class Applying:
         """Is given the loop before it runs."""
         self.consented = True
         """Whether the plan is recorded; if not, only what was agreed to before goes on."""
-        self.grant: Callable[[], PlanGranted] | None = None
+        self.grant: Callable[[object], PlanGranted] | None = None
         """Says who agreed, to be recorded with the plan."""
         self.bindings: Sequence[AccountBound] = ()
         self._desired: Desired = project.desired
@@ -236,9 +236,7 @@ class Applying:
         if changes:
             store.unpack()
         if changes or planner.facts_changed or planner.constraint is not None:
-            granted = self.grant
-            then = None if granted is None else lambda _db: granted()
-            store.agree(draft, self._plan.id, planner.events, then)
+            store.agree(draft, self._plan.id, planner.events, self.grant)
         else:
             draft.discard()
         self._await_rows(store)

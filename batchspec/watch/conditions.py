@@ -16,6 +16,7 @@ from batchspec.state.watching import (
 from batchspec.store.sqlite import StateStore
 
 _Name = tuple[JobAddress | None, ConditionType]
+_Known = tuple[ConditionStatus, str, str]
 
 
 @dataclass(slots=True)
@@ -27,9 +28,7 @@ class Conditions:
     """
 
     hook: Hook
-    _known: dict[_Name, tuple[ConditionStatus, str, str]] = field(
-        default_factory=dict[_Name, tuple[ConditionStatus, str, str]]
-    )
+    _known: dict[_Name, _Known] = field(default_factory=dict[_Name, _Known])
     _new: dict[_Name, ConditionChanged] = field(default_factory=dict[_Name, ConditionChanged])
 
     def begin(self, recorded: Sequence[Condition]) -> None:
@@ -43,7 +42,8 @@ class Conditions:
             said: What is so.
             quietly: Whether another message alone is no news.
         """
-        name, is_now = (said.job, said.type), (said.status, said.reason, said.message)
+        name: _Name = (said.job, said.type)
+        is_now: _Known = (said.status, said.reason, said.message)
         known = self._known.get(name)
         if known == is_now or (quietly and known is not None and known[:2] == is_now[:2]):
             return

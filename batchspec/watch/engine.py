@@ -11,7 +11,6 @@ from functools import partial
 from math import inf
 
 import anyio
-import anyio.abc
 import anyio.to_thread
 
 from batchspec.apply.loop import Loop
@@ -137,9 +136,10 @@ class Engine:
     async def _lead(self) -> None:
         while not self._draining:
             async with AsyncExitStack() as stack:
+                store = None
                 with anyio.CancelScope() as self._waiting:
                     store = await stack.enter_async_context(holding(self.project, self, "watch"))
-                if self._draining:
+                if store is None or self._draining:
                     return
                 stack.enter_context(beating(store))
                 self.leads()
@@ -237,7 +237,7 @@ class Engine:
         if loop is not None:
             self._conditions.progress(result.jobs, self._now())
 
-    def _granted(self, plan: Plan, by: str) -> PlanGranted:
+    def _granted(self, plan: Plan, by: str, _db: object) -> PlanGranted:
         cost = str(plan.cost_at_most) if plan.priced else None
         return PlanGranted(
             plan=plan.id, by="person" if by == "person" else "watch", at_most=cost, at=self._now()

@@ -13,7 +13,10 @@ import anyio.to_thread
 from anyio import RunFinishedError, from_thread
 from anyio.lowlevel import EventLoopToken, current_token
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from watchfiles import Change, awatch
+from watchfiles import (
+    Change,
+    awatch,  # pyright: ignore[reportUnknownVariableType] - names trio's event
+)
 
 from batchspec.errors import Diagnostic
 from batchspec.ids import RemoteId
