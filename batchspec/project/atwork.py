@@ -1,8 +1,8 @@
 """What a run holds: the lease on the state, and connections to providers."""
 
+import threading
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import ExitStack, asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -15,6 +15,9 @@ from batchspec.store.sqlite import StateStore
 if TYPE_CHECKING:
     from batchspec.project.project import Project
 
+_GIVING_UP = 5.0
+"""Seconds until a thread has given up, at most: SQLite itself waits for two."""
+
 
 async def acquired(store: StateStore, holder: str, operation: str) -> None:
     """Take the lease in a thread, so that an interrupt ends the waiting for it.
@@ -23,11 +26,21 @@ async def acquired(store: StateStore, holder: str, operation: str) -> None:
         LockedError: Another process holds it.
     """
     store.patience.given_up.clear()
-    take = partial(store.acquire, holder, operation)
+    ended = threading.Event()
+
+    def take() -> None:
+        try:
+            store.acquire(holder, operation)
+        finally:
+            ended.set()
+
     try:
         await anyio.to_thread.run_sync(take, abandon_on_cancel=True)
     except anyio.get_cancelled_exc_class():
         store.patience.given_up.set()
+        # Whoever was interrupted closes the state next, and it must not be in use then.
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(ended.wait, _GIVING_UP)
         raise
 
 
