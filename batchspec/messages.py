@@ -68,6 +68,7 @@ class Contract:
     `settings` are body parameters in the provider's own names (`temperature`, `max_tokens`, …).
     With `json_mode` the provider is asked for JSON of any shape. `later_tool_choice` takes the
     place of a `tool_choice` that demands a call in every turn but the first; None: `auto`.
+    `triggers` tell equal requests apart, and are never sent.
     """
 
     provider: str
@@ -78,6 +79,7 @@ class Contract:
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     json_mode: bool = False
     later_tool_choice: Any = None
+    triggers: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def at(self, turn: int) -> "Contract":
         """Return the contract as it is sent in a turn, from 1.
@@ -97,6 +99,8 @@ class Contract:
         optional: JsonObject = {"json_mode": True} if self.json_mode else {}
         if self.later_tool_choice is not None:
             optional["later_tool_choice"] = self.later_tool_choice
+        if self.triggers:
+            optional["triggers"] = dict(self.triggers)
         return optional | {
             "provider": self.provider,
             "endpoint": self.endpoint,
@@ -138,6 +142,7 @@ class Contract:
             settings=data["settings"],
             json_mode=data.get("json_mode", False),
             later_tool_choice=data.get("later_tool_choice"),
+            triggers=data.get("triggers", {}),
         )
 
 

@@ -191,6 +191,7 @@ class _Builder:
             settings=_settings(job, output),
             json_mode=output.json_mode,
             later_tool_choice=output.tool_choice,
+            triggers=job.triggers or {},
         )
         names = {tool.name for tool in contract.tools} | {cast("Any", t).name for t in job.tools}
         for problem in choice_problems(contract.settings.get("tool_choice"), names):

@@ -105,7 +105,10 @@ def _unanswered(outcome: Outcome | None, *, gone: bool | None, stopped: bool) ->
 
 def contract_change(old: Contract, new: Contract) -> tuple[ReasonCode, Difference] | None:
     """Return why requests of two contracts differ, or None when only the messages can."""
-    was, now = ({**c.to_json(), "output mode": _output_mode(c)} for c in (old, new))
+    was, now = (
+        {**c.to_json(), "output mode": _output_mode(c), "triggers": dict(c.triggers)}
+        for c in (old, new)
+    )
     parts: tuple[tuple[str, ReasonCode], ...] = (
         ("provider", "MODEL_CHANGED"),
         ("endpoint", "MODEL_CHANGED"),
@@ -114,6 +117,7 @@ def contract_change(old: Contract, new: Contract) -> tuple[ReasonCode, Differenc
         ("output", "SCHEMA_CHANGED"),
         ("tools", "TOOL_CONTRACT_CHANGED"),
         ("settings", "SETTINGS_CHANGED"),
+        ("triggers", "TRIGGERED"),
     )
     for name, code in parts:
         if not _equal(was[name], now[name]):
@@ -163,6 +167,9 @@ def changed_parts(
         parts.add("model")
     if any(was.get(name) != now.get(name) for name in ("json_mode", "later_tool_choice")):
         parts.add("output")
+    # A wish of its own, which no list of parts to be ignored can name.
+    if was.get("triggers") != now.get("triggers"):
+        parts.add("triggers")
     before, after = json.loads(old_messages), json.loads(new_messages)
     if not (_is_chat(before) and _is_chat(after)):
         return frozenset(parts if before == after else {*parts, "input"})

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from batchspec.fingerprint import canonical_json
 from batchspec.spec import rows as row_sources
 from batchspec.spec.model import parse_model
 from batchspec.spec.output.declared import output_problems
@@ -232,6 +233,25 @@ def _metadata(value: Any) -> Iterable[str]:
             yield f"`metadata` {name!r} is ours; choose another name."
 
 
+def _triggers(value: Any) -> Iterable[str]:
+    if value is None:
+        return
+    if not is_mapping(value):
+        yield f'`triggers` is a dict such as {{"refresh": "2026-09"}}; got {value!r:.80}.'
+        return
+    for name, one in value.items():
+        if not isinstance(name, str) or not name:
+            yield f"`triggers` has names that are texts; got {name!r:.80}."
+            continue
+        try:
+            canonical_json(one)
+        except (TypeError, ValueError, RecursionError):
+            yield (
+                f"`triggers` {name!r:.80} is no JSON value, such as a text or a number;"
+                f" got {one!r:.80}."
+            )
+
+
 def _window(value: Any) -> Iterable[str]:
     if value != "24h":
         yield f'`completion_window` is "24h", the only one there is; got {value!r:.80}.'
@@ -261,6 +281,7 @@ _CHECKS: Mapping[str, Check] = {
     "protect": _boolean("protect"),
     "enabled": _boolean("enabled"),
     "ignore_changes": parts_of_request(IGNORABLE),
+    "triggers": _triggers,
     "metadata": _metadata,
     "completion_window": _window,
 }
@@ -279,6 +300,7 @@ _SHARED = (
     "max_cost",
     "protect",
     "enabled",
+    "triggers",
     "metadata",
     "completion_window",
 )

@@ -102,6 +102,7 @@ class EmbeddingJob(Job):
         protect: Refuse changes that would cancel, forget or pay again for items.
         enabled: False leaves the job out.
         ignore_changes: Parts of the request whose changes alone resubmit nothing.
+        triggers: JSON values by name, never sent: where one changes, every row is asked again.
         metadata: For the provider's batches: up to 14 short texts.
         completion_window: How long a batch may take.
 

@@ -1,5 +1,6 @@
 """`Job`: what a user declares, one prompt over many rows."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from pydantic import BaseModel
 
 from batchspec.errors import Diagnostic, Source
+from batchspec.fingerprint import canonical_json
 from batchspec.spec import checks
 from batchspec.spec.collect import refuse, warn
 from batchspec.spec.context import takes_context
@@ -93,6 +95,7 @@ class Job(metaclass=Declared):
         protect: Refuse changes that would cancel, forget or pay again for items.
         enabled: False leaves the job out.
         ignore_changes: Parts of the request whose changes alone resubmit nothing.
+        triggers: JSON values by name, never sent: where one changes, every row is asked again.
         metadata: For the provider's batches: up to 14 short texts.
         completion_window: How long a batch may take.
 
@@ -125,6 +128,7 @@ class Job(metaclass=Declared):
     protect: bool = False
     enabled: bool = True
     ignore_changes: Sequence[str] = ()
+    triggers: Mapping[str, Any] | None = None
     metadata: Mapping[str, str] | None = None
     completion_window: str = "24h"
     source: Source = field(init=False, repr=False)
@@ -147,6 +151,8 @@ class Job(metaclass=Declared):
             self._set(name, tuple(getattr(self, name)))
         for name in ("settings", "metadata"):
             self._set(name, dict(getattr(self, name) or {}))
+        # As they will be read back; and what the spec does with its own from now on is no change.
+        self._set("triggers", json.loads(canonical_json(self.triggers or {})))
 
     def change(self, given: Mapping[str, Any]) -> None:
         """Change arguments of a copy that nobody else has; for variants."""

@@ -49,6 +49,7 @@ ReasonCode = Literal[
     "SCHEMA_CHANGED",
     "TOOL_CONTRACT_CHANGED",
     "SETTINGS_CHANGED",
+    "TRIGGERED",
     "POLICY_CHANGED",
     "SAME_REQUEST",
     "MOVED",

@@ -86,6 +86,7 @@ REASONS: Mapping[ReasonCode, str] = {
     "SCHEMA_CHANGED": "the output schema changed",
     "TOOL_CONTRACT_CHANGED": "what the model is told of a tool changed",
     "SETTINGS_CHANGED": "the settings changed",
+    "TRIGGERED": "a trigger changed, so that it is asked again",
     "POLICY_CHANGED": "code that runs here changed: tools, validators or the output type",
     "SAME_REQUEST": "the same request was paid for before",
     "MOVED": "it was renamed",
