@@ -20,6 +20,13 @@ class Jobs(Protocol):
         """Return the jobs with an item that is not final."""
         ...
 
+    def answer_tokens(self, job: JobAddress) -> tuple[int, int, int]:
+        """Return how many answers a job has, their output tokens, and those of the longest.
+
+        The tokens of all turns count, so that an answer is no longer than they say.
+        """
+        ...
+
     def progress(self) -> Sequence[JobProgress]:
         """Count the items of every job; it looks at each of them."""
         ...

@@ -30,6 +30,7 @@ from batchspec.project.jobs import derived_rows, loads_of, max_tokens, most_turn
 from batchspec.project.known import Known, known_rows
 from batchspec.project.rowpass import RowPass
 from batchspec.project.sizes import waiting_sizes
+from batchspec.project.widths import Widths
 from batchspec.spec.rows import Collect, DerivedSource
 from batchspec.state.events import PlanAgreed
 from batchspec.state.resumption import LOST
@@ -63,6 +64,7 @@ class Planner:
         problems: What is wrong with rows; nothing may be sent while there is any.
         events: What agreeing to the plan will record, per job.
         lanes: (lane, requests, bytes) per job, to count batches.
+        widths: How long rows are, of jobs that others are made of.
         loads: What each job would send: from its first turns, then what goes on, by turn.
         moved: How many rows of each job take over items that are forgotten, by whose they are.
         unknown: Jobs the state holds no items of.
@@ -99,6 +101,7 @@ class Planner:
         default_factory=dict[JobAddress, Mapping[JobAddress, int]]
     )
     unknown: set[JobAddress] = field(default_factory=set[JobAddress])
+    widths: dict[JobAddress, Widths] = field(default_factory=dict[JobAddress, Widths])
     loads: dict[JobAddress, list[Load]] = field(default_factory=dict[JobAddress, list[Load]])
 
     def wire(self, job: DesiredJob) -> Wire:

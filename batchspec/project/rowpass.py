@@ -15,6 +15,7 @@ from batchspec.plan.planfile import DONE
 from batchspec.ports.providers import line_overhead
 from batchspec.project.constraint import Constraint
 from batchspec.project.jobs import limits
+from batchspec.project.widths import Widths
 from batchspec.spec.rows import Collect
 from batchspec.state.resumption import goes_on
 from batchspec.state.stored import Duplicate, RecordedRow
@@ -69,6 +70,9 @@ class RowPass:
                 yield from (row for row in chunk if isinstance(row, Diagnostic))
             if self._missing:
                 self._missing -= {row.key for row in good}
+            if self._read:
+                widths = self._planner.widths.setdefault(self._job.address, Widths())
+                widths.measure(row.row_json for row in good)
             if self._only is not None:
                 good = [row for row in good if row.key in self._only]
             yield from self._put(good)

@@ -42,6 +42,12 @@ SELECT job, SUM(input_tokens), SUM(cached_tokens), SUM(output_tokens), SUM(reaso
 FROM conversations WHERE id > ? AND id <= ? GROUP BY job
 """
 
+_ANSWER_TOKENS = """
+SELECT COUNT(*), COALESCE(SUM(c.output_tokens), 0), COALESCE(MAX(c.output_tokens), 0)
+FROM items i JOIN conversations c ON c.id = i.conversation
+WHERE i.job = (SELECT id FROM jobs WHERE address = ?)
+  AND c.phase = 'final' AND c.outcome = 'succeeded'
+"""
 
 _PART = 50_000
 """Conversations that are added up at a time, since SQLite sorts what it groups by job."""
@@ -77,6 +83,10 @@ class RecordedJobs:
             "WHERE b.phase IN ('intended', 'submitted', 'ended'))"
         )
         return {JobAddress(address) for (address,) in rows}
+
+    def answer_tokens(self, job: JobAddress) -> tuple[int, int, int]:
+        """Return how many answers a job has, their output tokens, and those of the longest."""
+        return tuple(self.db.execute(_ANSWER_TOKENS, (job,)).fetchone())
 
     def progress(self) -> Sequence[JobProgress]:
         """Count the items of every job by phase and outcome."""

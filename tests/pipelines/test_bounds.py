@@ -109,3 +109,38 @@ def test_rows_that_are_known_count_with_their_own_prompts(world: World) -> None:
     assert down.estimate.input_tokens > 12_500
     assert world.apply(max_cost=plan.cost_at_most).exit_code == ExitCode.DONE
     assert spent(world) - before <= plan.cost_at_most
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_rows_count_as_they_are_not_as_the_job_above_tells_them(
+    world: World, *, answered: bool
+) -> None:
+    """A field the job above does not send, and rows that were answered before, count as well."""
+    world.model = lambda _body: "sorted"
+    long = [{"id": str(n), "text": "text " * 4_000 + str(n)} for n in range(4)]
+    up = f"up = Job(model={MODEL!r}, rows=rows.inline(ROWS), prompt='sort {{id}}')\n"
+    down = (
+        f"down = Job(model={MODEL!r}, rows=rows.outputs_of(up), prompt='{{row.text}} {{output}}')\n"
+        f"last = Job(model={MODEL!r}, rows=rows.outputs_of(down), prompt='{{row.row.text}}')\n"
+    )
+    if answered:
+        world.spec(f"ROWS = {long!r}\n{up}")
+        assert world.apply().exit_code == ExitCode.DONE
+    before = spent(world) if answered else Decimal(0)
+    world.spec(f"ROWS = {[*long, {'id': 'new', 'text': 'short'}]!r}\n{up}{down}")
+    plan = applied(world, None)
+    paid = spent(world) - before
+    assert plan.cost_at_most / 10 < paid <= plan.cost_at_most
+    assert plan.cost / 4 < paid < 2 * plan.cost
+
+
+def test_one_more_row_below_many_answers_is_not_priced_as_all_of_them(world: World) -> None:
+    data = [{"id": str(n), "text": f"text {n}"} for n in range(40)]
+    jobs = (
+        f"up = Job(model={MODEL!r}, rows=rows.inline(ROWS), prompt='sort {{text}}')\n"
+        f"down = Job(model={MODEL!r}, rows=rows.outputs_of(up), prompt='{{row.text}} {{output}}')\n"
+    )
+    world.spec(f"ROWS = {data!r}\n{jobs}")
+    all_of_them = applied(world, None).cost_at_most
+    world.spec(f"ROWS = {[*data, {'id': 'new', 'text': 'text new'}]!r}\n{jobs}")
+    assert applied(world, None).cost_at_most < all_of_them / 20
