@@ -163,6 +163,10 @@ _STATEMENTS = (
     INSERT INTO dropped
     SELECT i.conversation, i.previous FROM gone g JOIN items i ON i.id = g.id
     """,
+    """
+    UPDATE jobs SET grade = NULL WHERE grade NOT NULL AND id IN (
+      SELECT i.job FROM gone g JOIN items i ON i.id = g.id)
+    """,
     "DELETE FROM items WHERE id IN (SELECT id FROM gone)",
     # A row that has another name now has its old answer under that name.
     """

@@ -15,6 +15,8 @@ _FORGET = (
     CREATE TEMP TABLE dropped AS SELECT id, conversation FROM items
     WHERE job = (SELECT id FROM jobs WHERE address = :job) AND (:key IS NULL OR key = :key)
     """,
+    # A mean of answers that are not all there any more is none.
+    "UPDATE jobs SET grade = NULL WHERE address = :job AND EXISTS (SELECT 1 FROM dropped)",
     "DELETE FROM items WHERE id IN (SELECT id FROM dropped)",
     "UPDATE jobs SET removed = 1 WHERE address = :job AND :key IS NULL",
 )

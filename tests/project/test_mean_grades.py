@@ -40,3 +40,19 @@ def test_an_apply_keeps_the_grades_of_all_jobs(world: World) -> None:
     world.job("x", "y", name="other", grade="lambda output: 2.0")
     world.apply()
     assert told(world) == [None, MeanGrade(2.0, 2, 2.0, 2.0)]
+
+
+def test_items_that_are_forgotten_take_the_mean_with_them(world: World) -> None:
+    graded(world, "a", "bc", "def")
+    world.apply()
+    with world.project() as project:
+        project.state.forget(['m.j["a"]'])
+    assert told(world) == [None]
+    graded(world, "bc")
+    world.apply()
+    (grade,) = told(world)
+    assert grade is not None
+    assert grade.items == 1
+    graded(world, "x")
+    assert not world.apply(detach=True).done
+    assert told(world) == [None]
