@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint format types layers pytest fuzz kill-score conformance-foreign test-lowest bench bench-simulator bench-tools bench-comparing docs lock clean
+.PHONY: help install demo test check lint format types layers pytest fuzz endure kill-score conformance-foreign test-lowest bench bench-simulator bench-tools bench-comparing docs lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -73,6 +73,10 @@ pytest: $(INSTALLED) ## Run the tests, on all cores
 fuzz: $(INSTALLED) ## Try to break the reconciler for long, see docs/reliability.md; SEED=7 MINUTES=60
 	BATCHSPEC_FUZZ_SEED=$(or $(SEED),$(shell date +%s)) BATCHSPEC_FUZZ_MINUTES=$(or $(MINUTES),15) \
 		$(BIN)/python -m pytest -p no:cacheprovider $(or $(FUZZ),tests/fuzz tests/sweep)
+
+endure: $(INSTALLED) ## Let a watcher live for weeks under a clock that jumps, see docs/reliability.md; DAYS=30 SEED=7
+	PYTHONPATH=tests $(BIN)/python -m endurance.enduring --days $(or $(DAYS),30) \
+		--seed $(or $(SEED),$(shell date +%s))
 
 kill-score: $(INSTALLED) ## Kill a process at every boundary of a run, and print what was paid
 	$(BIN)/python tests/sweep/scoring.py

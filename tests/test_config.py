@@ -147,7 +147,7 @@ def test_the_key_is_read_when_asked_for_and_never_shown(monkeypatch: pytest.Monk
     settings = Settings()
     key = settings.api_key("openai")
     assert key.get_secret_value() == "sk-very-secret"
-    assert "secret" not in f"{key!r}{key}{settings!r}{settings.model_dump_json()}"
+    assert "very-secret" not in f"{key!r}{key}{settings!r}{settings.model_dump_json()}"
 
 
 def test_a_missing_key_names_the_variable_and_the_way_out() -> None:

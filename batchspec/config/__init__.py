@@ -14,6 +14,7 @@ from batchspec.config.settings import (
     SIMULATION,
     Settings,
     SimulatorSettings,
+    WatchSettings,
     load_settings,
 )
 
@@ -29,5 +30,6 @@ __all__ = [
     "ProviderSettings",
     "Settings",
     "SimulatorSettings",
+    "WatchSettings",
     "load_settings",
 ]

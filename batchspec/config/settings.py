@@ -78,6 +78,17 @@ class SimulatorSettings(BaseModel):
         return value
 
 
+class WatchSettings(BaseModel):
+    """How `batchspec watch` keeps house."""
+
+    model_config = STRICT
+
+    gc_every: float = Field(default=86_400.0, ge=0)
+    """Seconds between two rounds of `state gc`; 0: it is left to you."""
+    keep: float = Field(default=604_800.0, ge=0)
+    """Files of batches that ended less than so many seconds ago are left."""
+
+
 class Settings(BaseModel):
     """The configuration of one project; `load_settings` makes it."""
 
@@ -111,6 +122,7 @@ class Settings(BaseModel):
         default_factory=dict[str, ProviderSettings], validate_default=True
     )
     simulator: SimulatorSettings = SimulatorSettings()
+    watch: WatchSettings = WatchSettings()
 
     @field_validator("providers")
     @classmethod
@@ -297,6 +309,8 @@ def _known_keys(path: tuple[int | str, ...], kind: type[BaseModel]) -> Iterable[
             return Settings.model_fields
         case ("simulator",):
             return SimulatorSettings.model_fields
+        case ("watch",):
+            return WatchSettings.model_fields
         case ("providers", _):
             return kind.model_fields
         case ("providers", _, "limits"):

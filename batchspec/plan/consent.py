@@ -11,8 +11,15 @@ from batchspec.plan.money import money
 
 Approve = Literal["turns", "all"]
 """`turns`: only what was agreed to goes on; `all`: changes of specs and data are submitted too."""
-HeldCode = Literal["CONSENT", "REMOVALS", "MAX_COST", "MAX_COST_PER_HOUR", "UNKNOWN_PRICE"]
-"""Why something waits for a person: nobody agreed, it takes something away, or it is too dear."""
+HeldCode = Literal[
+    "CONSENT", "REMOVALS", "NOTHING_LEFT", "MAX_COST", "MAX_COST_PER_HOUR", "UNKNOWN_PRICE"
+]
+"""Why something waits for a person: nobody agreed, it takes something away, or all, or it is too
+dear."""
+_NOTHING_LEFT = (
+    "There is no job in the specs any more, which is more often a mistake than a wish: nothing is "
+    "forgotten by itself, not even with `--prune`."
+)
 _CHANGES = frozenset({Kind.SUBMIT, Kind.RESUBMIT, Kind.REUSE, Kind.UPDATE})
 
 
@@ -86,7 +93,10 @@ def judge(
     if consent.approve == "turns":
         return Verdict(held=(Held(code="CONSENT", message=_asks(plan)),))
     held: list[Held] = []
-    if removals and not consent.prune:
+    if removals and all(job.removed for job in plan.jobs):
+        # A folder that is not mounted, or a checkout in the middle, looks the same.
+        held.append(Held(code="NOTHING_LEFT", message=_NOTHING_LEFT))
+    elif removals and not consent.prune:
         held.append(Held(code="REMOVALS", message=_removes(removals)))
     if changes and (too_dear := _too_dear(plan, room or Room())):
         return Verdict(held=(*held, too_dear))

@@ -18,7 +18,7 @@ from batchspec.errors import (
     RefusedError,
     StalePlanError,
 )
-from batchspec.ids import BatchId, group_of
+from batchspec.ids import BatchId, JobAddress, group_of
 from batchspec.load.worker import command
 from batchspec.messages import Usage
 from batchspec.plan.changes import JobPlan, Plan
@@ -102,10 +102,18 @@ class Applying:
         own = of_jobs((job.address, job.job.max_cost) for job in self._desired.jobs)
         self._ceilings += own
         for ceiling in own:
-            jobs = [j for j in plan.jobs if group_of(j.address) == ceiling.job and not j.removed]
-            _priced(jobs, ceiling.allowed, f"Job {ceiling.job}")
-            cost = sum((job.estimate.cost_of_all_turns or Decimal(0) for job in jobs), Decimal(0))
-            _within(cost, ceiling.allowed, f"Job {ceiling.job}")
+            _own_budget(plan, ceiling)
+
+    def too_dear(self) -> dict[JobAddress, str]:
+        """Return the jobs that may cost more than their own budgets allow, with why."""
+        found: dict[JobAddress, str] = {}
+        for ceiling in of_jobs((job.address, job.job.max_cost) for job in self._desired.jobs):
+            try:
+                _own_budget(self._plan, ceiling)
+            except RefusedError as error:
+                if ceiling.job is not None:
+                    found[ceiling.job] = str(error)
+        return found
 
     def _reviewed(self, plan: Plan, ceiling: Decimal) -> Ceiling:
         """Return what a saved plan says at most, and the token by which a request is rounded."""
@@ -349,6 +357,14 @@ def _priced(jobs: Sequence[JobPlan], allowed: Decimal, what: str) -> None:
             f"{what} has a budget of ${allowed}, but the price of {', '.join(unknown)} is unknown. "
             "State it under [providers.NAME.prices] in batchspec.toml."
         )
+
+
+def _own_budget(plan: Plan, ceiling: Ceiling) -> None:
+    """Refuse a job that may cost more than its own budget."""
+    jobs = [j for j in plan.jobs if group_of(j.address) == ceiling.job and not j.removed]
+    _priced(jobs, ceiling.allowed, f"Job {ceiling.job}")
+    cost = sum((job.estimate.cost_of_all_turns or Decimal(0) for job in jobs), Decimal(0))
+    _within(cost, ceiling.allowed, f"Job {ceiling.job}")
 
 
 def _within(cost: Decimal, allowed: Decimal, what: str) -> None:

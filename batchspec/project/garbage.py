@@ -76,16 +76,23 @@ def look(project: "Project", keep: float) -> Garbage:
 
 async def collect(project: "Project", keep: float, hook: Hook) -> Garbage:
     """Delete it; each deletion is recorded after it happened."""
-    done = Garbage(dry_run=False)
     async with at_work(project, hook, "state gc") as (store, connections):
         with beating(store):
-            with store.reader() as reader:
-                litter = find_litter(reader.db, project.clock.now() - keep)
-            await empty(project, store, connections, litter, done)
-            event = delete_segments(store, project.clock.now())
-            done.segments, done.segment_bytes = event.segments, event.bytes
-            before = project.clock.now() - max(keep, UNUSED)
-            done.answers, done.answer_bytes = store.forget(before)
+            return await sweep(project, store, connections, keep)
+
+
+async def sweep(
+    project: "Project", store: StateStore, connections: Connections, keep: float
+) -> Garbage:
+    """Delete it with a lease that is held already, and that somebody shows to be alive."""
+    done = Garbage(dry_run=False)
+    now = project.clock.now()
+    with store.reader() as reader:
+        litter = find_litter(reader.db, now - keep)
+    await empty(project, store, connections, litter, done)
+    event = delete_segments(store, project.clock.now())
+    done.segments, done.segment_bytes = event.segments, event.bytes
+    done.answers, done.answer_bytes = store.forget(now - max(keep, UNUSED))
     return done
 
 

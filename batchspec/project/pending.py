@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchspec.errors import PlanFileError, UsageError
+from batchspec.errors import PlanFileError, StalePlanError, StateError, UsageError
 from batchspec.plan.changes import Plan
 from batchspec.plan.planfile import entry_line
 from batchspec.project.planfiles import SavedPlan, read_plan, read_rows
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 _FOLDER = "pending"
 _PLAN = ".plan"
+_HALF = ".half"
+_PART = ".part"
 APPROVED = ".approved"
 """What the file is called by which a person agrees to a plan, after the plan's id."""
+_OURS = {_PLAN, APPROVED, _HALF, _PART}
 
 
 class Pending:
@@ -65,6 +68,7 @@ class Pending:
                 same = other
             elif not self.is_approved(other):
                 self.remove(other)
+        self._tidy()
         if same is None:
             return saved
         self.remove(saved)
@@ -75,16 +79,41 @@ class Pending:
         for saved in self:
             if not self.is_approved(saved):
                 self.remove(saved)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Remove what a crash or a full disk left: half-written files, marks without a plan."""
+        readable = {saved.path.stem for saved in self}
+        for path in self.folder.glob("*"):
+            if path.stem not in readable and path.suffix in _OURS:
+                path.unlink(missing_ok=True)
 
     # --- consent
 
     def approve(self, saved: SavedPlan) -> None:
-        """Note that a person agrees to a plan; whoever watches, or watches next, does it."""
-        descriptor = os.open(self._mark(saved), os.O_WRONLY | os.O_CREAT, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(saved.sha256)
-            file.flush()
-            os.fsync(file.fileno())
+        """Note that a person agrees to a plan; whoever watches, or watches next, does it.
+
+        Raises:
+            StalePlanError: It was replaced, or done, in this moment.
+            StateError: The folder cannot be written to; nothing was agreed to.
+        """
+        mark = self._mark(saved)
+        half = mark.with_suffix(_HALF)
+        try:
+            descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(saved.sha256)
+                file.flush()
+                os.fsync(file.fileno())
+            half.rename(mark)
+        except OSError as error:
+            raise StateError(f"{mark} cannot be written: {error.strerror}.") from error
+        if not saved.path.exists():
+            mark.unlink(missing_ok=True)
+            raise StalePlanError(
+                f"Plan {saved.plan.id} does not wait any more: it was replaced or done meanwhile. "
+                "`batchspec status` lists what does."
+            )
 
     def is_approved(self, saved: SavedPlan) -> bool:
         """Tell whether a person agreed to exactly this plan."""

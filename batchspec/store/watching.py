@@ -16,6 +16,8 @@ from batchspec.state.watching import (
 )
 
 _BEGAN = "watch_began"
+_QUIET = "watch_quiet"
+_TIDIED = "watch_tidied"
 _SET = """
 INSERT INTO conditions (job, type, status, reason, message, since) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (job, type) DO UPDATE SET
@@ -64,14 +66,48 @@ def spent_before(db: sqlite3.Connection) -> Decimal | None:
     return None if row is None else Decimal(json.loads(row[0])["spent"])
 
 
-def granted_since(db: sqlite3.Connection, moment: float) -> Sequence[tuple[float, Decimal]]:
-    """Return when a watcher agreed to plans by itself since a moment, and what each may cost."""
+def tidied_at(db: sqlite3.Connection) -> float | None:
+    """Return when a watcher deleted what nothing needs; None: none did yet."""
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (_TIDIED,)).fetchone()
+    return None if row is None else float(row[0])
+
+
+def note_tidied(db: sqlite3.Connection, at: float) -> None:
+    """Note that a watcher deleted what nothing needs, inside a transaction."""
+    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_TIDIED, at))
+
+
+def granted_since(
+    db: sqlite3.Connection, moment: float, by: str = "%"
+) -> Sequence[tuple[float, Decimal]]:
+    """Return when plans were agreed to since a moment, and what each may cost.
+
+    Args:
+        db: The state.
+        moment: In unix seconds; itself counts.
+        by: Who agreed, `watch` or `person`; by default anybody.
+    """
     rows = db.execute(
         "SELECT at, json_extract(payload, '$.at_most') FROM journal WHERE kind = 'PlanGranted' "
-        "AND at > ? AND json_extract(payload, '$.by') = 'watch' ORDER BY seq",
-        (moment,),
+        "AND at >= ? AND json_extract(payload, '$.by') LIKE ? ORDER BY seq",
+        (moment, by),
     )
     return [(at, Decimal(cost or 0)) for at, cost in rows]
+
+
+def quiet(db: sqlite3.Connection) -> tuple[float, Decimal]:
+    """Return when nothing was under way the last time, and what had been paid until then."""
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (_QUIET,)).fetchone()
+    if row is None:
+        return 0.0, Decimal(0)
+    said = json.loads(row[0])
+    return said["at"], Decimal(said["spent"])
+
+
+def note_quiet(db: sqlite3.Connection, at: float, spent: Decimal) -> None:
+    """Note that nothing is under way, inside a transaction."""
+    said = json.dumps({"spent": str(spent), "at": at})
+    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_QUIET, said))
 
 
 def standing_jobs(db: sqlite3.Connection) -> dict[JobAddress, tuple[bytes, bytes]]:

@@ -1,5 +1,6 @@
 """How much of a plan a watcher does by itself, with what it spent and may spend."""
 
+import sqlite3
 from dataclasses import replace
 from decimal import Decimal
 
@@ -12,7 +13,7 @@ from batchspec.spec.rows import DerivedSource
 from batchspec.state.watching import WatchBegan
 from batchspec.store.reader import StateReader
 from batchspec.store.sqlite import StateStore
-from batchspec.store.watching import granted_since, spent_before
+from batchspec.store.watching import granted_since, note_quiet, quiet, spent_before
 
 HOUR = 3600.0
 
@@ -24,6 +25,31 @@ def begin_account(store: StateStore, project: Project, consent: Consent) -> None
     with project.reader() as reader:
         spent = reader.spent() or Decimal(0)
     store.commit(WatchBegan(spent=str(spent), at=project.clock.now()))
+
+
+def note_rest(store: StateStore, project: Project) -> None:
+    """Note that all plans so far have cost what they cost, once nothing is under way; blocking."""
+    at, _ = quiet(store.db)
+    if under_way(store) or not granted_since(store.db, at):
+        return
+    with project.reader() as reader:
+        spent = reader.spent() or Decimal(0)
+    now = project.clock.now()
+    if now > at:
+        with store.transaction() as db:
+            note_quiet(db, now, spent)
+
+
+def under_way(store: StateStore) -> bool:
+    """Tell whether more may be paid for what was agreed to; blocking."""
+    return bool(store.open_batches()) or any(True for _ in store.unfinished())
+
+
+def outstanding(db: sqlite3.Connection, spent: Decimal) -> Decimal:
+    """Return what plans that are not at their end may still cost, in US dollars."""
+    at, before = quiet(db)
+    granted = sum((cost for _, cost in granted_since(db, at)), Decimal(0))
+    return max(Decimal(0), granted - (spent - before))
 
 
 def judged(project: Project, plan: Plan, consent: Consent, store: StateStore) -> Verdict:
@@ -38,9 +64,10 @@ def _room(consent: Consent, store: StateStore, reader: StateReader, now: float) 
     left = hour = None
     if consent.max_cost is not None:
         before = spent_before(store.db) or Decimal(0)
-        left = consent.max_cost - ((reader.spent() or Decimal(0)) - before)
+        spent = reader.spent() or Decimal(0)
+        left = consent.max_cost - (spent - before) - outstanding(store.db, spent)
     if consent.max_cost_per_hour is not None:
-        granted = granted_since(store.db, now - HOUR)
+        granted = granted_since(store.db, now - HOUR, by="watch")
         hour = consent.max_cost_per_hour - sum((cost for _, cost in granted), Decimal(0))
     return Room(left=left, left_this_hour=hour)
 
@@ -81,8 +108,13 @@ def _waiting(project: Project, job: JobPlan) -> JobPlan:
 
 
 def next_room(store: StateStore, now: float, verdict: Verdict) -> float | None:
-    """Return when plans of the last hour make room for another one; None: none waits for that."""
+    """Return when there is room for a plan that was too dear; None: nothing waits for that."""
+    if any(held.code == "MAX_COST" for held in verdict.held):
+        # What is at its end has cost less than it might have.
+        with store.reader() as reader:
+            spent = reader.spent() or Decimal(0)
+        return now if outstanding(store.db, spent) and not under_way(store) else None
     if not any(held.code == "MAX_COST_PER_HOUR" for held in verdict.held):
         return None
-    granted = granted_since(store.db, now - HOUR)
+    granted = granted_since(store.db, now - HOUR, by="watch")
     return (granted[0][0] if granted else now) + HOUR

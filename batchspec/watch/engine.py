@@ -13,7 +13,7 @@ from math import inf
 import anyio
 import anyio.to_thread
 
-from batchspec.apply.loop import Loop
+from batchspec.apply.loop import Loop, first_of
 from batchspec.apply.resting import Resting
 from batchspec.errors import (
     BatchspecError,
@@ -25,7 +25,7 @@ from batchspec.errors import (
 )
 from batchspec.ids import JobAddress, RemoteId
 from batchspec.plan.changes import Plan
-from batchspec.plan.consent import Consent, Held, Verdict
+from batchspec.plan.consent import Consent, Held, Verdict, judge
 from batchspec.ports import Hook
 from batchspec.project import Project
 from batchspec.project.applying import Applying
@@ -39,8 +39,9 @@ from batchspec.state.events import Event
 from batchspec.state.records import BatchRecord, JobProgress
 from batchspec.state.watching import ConditionChanged, ConditionStatus, ConditionType, PlanGranted
 from batchspec.store.sqlite import StateStore
-from batchspec.watch.agreeing import begin_account, going_on, judged, next_room
+from batchspec.watch.agreeing import begin_account, going_on, judged, next_room, note_rest
 from batchspec.watch.conditions import Conditions
+from batchspec.watch.tidying import tidied, tidy_at
 
 _FIRST, _LONGEST = 5.0, 600.0
 """Seconds after a round that an error ended; each further one doubles them."""
@@ -128,10 +129,13 @@ class Engine:
             BatchspecError: The state cannot be used at all.
         """
         self.project.patience.timeout = inf
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._beats)
-            await self._lead()
-            group.cancel_scope.cancel()
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._beats)
+                await self._lead()
+                group.cancel_scope.cancel()
+        except* BatchspecError as errors:
+            raise first_of(errors) from errors
 
     async def _lead(self) -> None:
         while not self._draining:
@@ -182,7 +186,15 @@ class Engine:
                 return None
         plan = await anyio.to_thread.run_sync(going_on, self.project, plan)
         await self._apply(store, plan, by=None)
-        return await anyio.to_thread.run_sync(next_room, store, self._now(), verdict)
+        if not self._draining:
+            for left in await tidied(self.project, store, self):
+                self.hook.warning(left)
+        return await anyio.to_thread.run_sync(self._due, store, verdict)
+
+    def _due(self, store: StateStore, verdict: Verdict) -> float | None:
+        """Return when there may be something to do that nobody tells of."""
+        room = next_room(store, self._now(), verdict)
+        return min(filter(None, (room, tidy_at(self.project, store))), default=None)
 
     async def _agree(self, store: StateStore, plan: Plan, verdict: Verdict) -> bool:
         """Do a plan by the rules; False: a budget of the configuration or of a job refuses it."""
@@ -191,10 +203,29 @@ class Engine:
         except RefusedError as error:
             if self._loop is not None:
                 raise
-            self._hold([Held(code="MAX_COST", message=str(error))], None)
-            return False
+            return await self._agree_to_rest(store, plan, verdict, error)
         if verdict.agreed == "changes":
             self._again.set()
+        return True
+
+    async def _agree_to_rest(
+        self, store: StateStore, plan: Plan, verdict: Verdict, error: RefusedError
+    ) -> bool:
+        """Do a plan without the jobs that are too dear for their own budgets."""
+        too_dear = Applying(self.project, plan, self, detach=False).too_dear()
+        messages = list(too_dear.values()) or [str(error)]
+        held = [Held(code="MAX_COST", message=message) for message in messages]
+        self._hold([*verdict.held, *held], None)
+        if not too_dear:
+            return False
+        prune = verdict.agreed == "all"
+        rest = await anyio.to_thread.run_sync(
+            partial(self._plan, prune=prune, excludes=tuple(too_dear))
+        )
+        if rest is None or judge(rest, self.consent).agreed == "nothing":
+            return False
+        await self._apply(store, rest, by="watch", only_agree=True)
+        self._again.set()
         return True
 
     async def _grant(self, store: StateStore, saved: SavedPlan) -> None:
@@ -256,6 +287,7 @@ class Engine:
     def _judge(self, store: StateStore) -> tuple[Plan | None, Verdict]:
         """Plan everything, say how much of it is agreed to, and keep the rest for a person."""
         begin_account(store, self.project, self.consent)
+        note_rest(store, self.project)
         self._conditions.flush(store)
         plan = self._plan()
         if plan is None:
@@ -266,9 +298,9 @@ class Engine:
         self._hold(verdict.held, plan)
         return plan, verdict
 
-    def _plan(self, *, prune: bool = True) -> Plan | None:
+    def _plan(self, *, prune: bool = True, excludes: Sequence[str] = ()) -> Plan | None:
         try:
-            plan = self.project.plan(refresh=False, prune=prune)
+            plan = self.project.plan(refresh=False, prune=prune, excludes=excludes)
         except (SpecError, RefusedError) as error:
             wrong = "RowsInvalid" if isinstance(error, SpecError) else "Refused"
             self._say("Planned", "False", wrong, str(error))

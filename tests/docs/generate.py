@@ -27,6 +27,7 @@ _TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("providers.NAME.prices.MODEL.", config.ModelPrices),
     ("providers.LIVE.", config.LiveSettings),
     ("simulator.", config.SimulatorSettings),
+    ("watch.", config.WatchSettings),
 )
 
 

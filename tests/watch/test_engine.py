@@ -7,9 +7,12 @@ from pathlib import Path
 import anyio
 import pytest
 
+from batchspec.config import WatchSettings
+from batchspec.errors import StalePlanError, StateError
 from batchspec.plan.consent import Consent
 from batchspec.project.pending import Pending
 from batchspec.watch.engine import Engine
+from tests.endurance.disk import FullDisk
 from tests.worlds import Fault, World, failure
 
 Step = Callable[[Engine], None]
@@ -170,3 +173,201 @@ def test_who_waits_for_the_lease_takes_over_and_can_be_drained(world: World) -> 
         store.release()
     watch(world, Consent(approve="all", max_cost=Decimal(1)))
     assert world.texts() == {"a": "SAY A"}
+
+
+def test_what_nothing_needs_is_deleted_now_and_then(world: World) -> None:
+    day = 86_400.0
+    kept = WatchSettings(gc_every=day, keep=2 * day)
+    world.settings = world.settings.model_copy(update={"watch": kept})
+    consent = Consent(approve="all", max_cost=Decimal(1))
+    world.job("a")
+    watch(world, consent)
+    assert files(world) == 1, "its result is too young"
+    world.clock.advance(3 * day)
+    watch(world, consent)
+    assert files(world) == 0
+    assert world.texts() == {"a": "SAY A"}
+    # Once a day, whoever is in charge by then.
+    before = journal(world)
+    watch(world, consent)
+    assert journal(world) == before
+
+
+def test_it_wakes_by_itself_to_delete_what_nothing_needs(world: World) -> None:
+    world.job("a")
+    waits: list[float | None] = []
+    with world.open() as project:
+        project.pin()
+        engine = Engine(project=project, consent=Consent(), hook=world.hook)
+
+        def idle(until: float | None) -> None:
+            waits.append(until)
+            if len(waits) == 3:
+                engine.drain()
+
+        engine.idle = idle
+        began = world.clock.now()
+        anyio.run(engine.run)
+    assert waits == [began + 86_400.0, began + 2 * 86_400.0, began + 3 * 86_400.0]
+
+
+def test_nothing_is_deleted_where_that_is_left_to_people(world: World) -> None:
+    world.settings = world.settings.model_copy(update={"watch": WatchSettings(gc_every=0)})
+    world.job("a")
+    watch(world, Consent(approve="all", max_cost=Decimal(1)))
+    world.clock.advance(9 * 86_400.0)
+    watch(world, Consent(approve="all", max_cost=Decimal(1)))
+    assert files(world) == 1
+
+
+def files(world: World) -> int:
+    """Return how many files are at the provider."""
+    count: int = world.app.state.engine.database.count_files(world.clock.now())
+    return count
+
+
+def journal(world: World) -> int:
+    with world.open() as project, project.reader() as reader:
+        count: int = reader.db.execute("SELECT COUNT(*) FROM journal").fetchone()[0]
+        return count
+
+
+def test_a_plan_that_is_replaced_while_somebody_approves_it_is_told(world: World) -> None:
+    world.job("a")
+    watch(world, Consent())
+    pending = Pending(world.state)
+    (saved,) = pending
+    world.job("a", "b")
+    watch(world, Consent())
+    with pytest.raises(StalePlanError, match="does not wait any more"):
+        pending.approve(saved)
+    assert len(list(pending.folder.iterdir())) == 1, "no mark is left"
+
+
+def test_a_plan_that_is_approved_twice_is_done_once(world: World) -> None:
+    world.job("a")
+
+    def approve(engine: Engine) -> None:
+        for saved in Pending(world.state):
+            Pending(world.state).approve(saved)
+            Pending(world.state).approve(saved)
+        engine.replan()
+
+    watch(world, Consent(), approve, approve)
+    assert world.created == 1
+
+
+def test_what_a_crash_left_among_the_pending_plans_is_removed(world: World) -> None:
+    world.job("a")
+    watch(world, Consent())
+    pending = Pending(world.state)
+    for name in ("gone.approved", "half.plan", "gone.half", ".b.plan.7.part"):
+        (pending.folder / name).write_text("x")
+    world.job("a", "b")
+    watch(world, Consent())
+    assert [path.suffix for path in pending.folder.iterdir()] == [".plan"]
+    assert [saved.plan.requests for saved in pending] == [2]
+
+
+def test_a_disk_that_is_full_takes_no_consent(world: World) -> None:
+    world.job("a")
+    watch(world, Consent())
+    pending = Pending(world.state)
+    (saved,) = pending
+    disk = FullDisk()
+    disk.fill()
+    try:
+        with pytest.raises(StateError, match="cannot be written"):
+            pending.approve(saved)
+    finally:
+        disk.empty()
+    assert not pending.is_approved(saved)
+
+
+def test_specs_that_are_gone_altogether_forget_nothing(world: World) -> None:
+    """A folder that is not mounted looks like one from which everything was removed."""
+    prune = Consent(approve="all", max_cost=Decimal(1), prune=True)
+    world.job("a", "b")
+    watch(world, prune)
+    world.remove("m")
+    watch(world, prune)
+    assert conditions(world)[None, "Consented"] == ("False", "NothingLeft")
+    assert world.texts() == {"a": "SAY A", "b": "SAY B"}
+
+    def approve(engine: Engine) -> None:
+        (saved,) = Pending(world.state)
+        Pending(world.state).approve(saved)
+        engine.replan()
+
+    watch(world, prune, approve)
+    assert world.items() == {}
+
+
+def test_a_job_that_is_too_dear_for_its_own_budget_holds_up_no_other(world: World) -> None:
+    world.job("a", max_cost="0.0000001")
+    world.job("b", name="n")
+    watch(world, Consent(approve="all", max_cost=Decimal(1)))
+    assert world.texts("n.j") == {"b": "SAY B"}
+    assert conditions(world)[None, "Consented"] == ("False", "MaxCost")
+    assert world.created == 1
+
+
+def test_what_is_under_way_counts_before_it_is_paid(world: World) -> None:
+    world.job("a")
+    with world.open() as project:
+        cost = project.plan().cost_at_most
+    grown: list[bool] = []
+
+    def grow(event: object) -> None:
+        if type(event).__name__ == "BatchSubmitted" and not grown:
+            grown.append(True)
+            world.job("a", "b")
+
+    world.hook.react = grow
+    consent = Consent(approve="all", max_cost=cost * Decimal("1.5"))
+    with world.open() as project:
+        project.pin()
+        engine = Engine(project=project, consent=consent, hook=world.hook)
+
+        def submitted(event: object) -> None:
+            if type(event).__name__ == "BatchSubmitted":
+                engine.drain()
+
+        world.hook.react = submitted
+        anyio.run(engine.run)
+    assert world.created == 1
+    world.hook.react = lambda _: None
+    world.job("a", "b")
+    held: list[str] = []
+    with world.open() as project:
+        project.pin()
+        engine = Engine(project=project, consent=consent, hook=world.hook)
+        engine.planned = lambda _plan, verdict: held.extend(one.code for one in verdict.held)
+        rests: list[float | None] = []
+
+        def idle(until: float | None) -> None:
+            rests.append(until)
+            if world.created == 2 or len(rests) > 3:
+                engine.drain()
+
+        engine.idle = idle
+        anyio.run(engine.run)
+    # It waits for the first to be at its end, which has cost far less than it might have.
+    assert held == ["MAX_COST"]
+    assert world.texts() == {"a": "SAY A", "b": "SAY B"}
+    assert len(rests) == 2
+
+
+@pytest.mark.damages_state  # it is begun, and no more
+def test_a_state_that_cannot_be_opened_is_told_in_a_sentence(world: World) -> None:
+    world.job("a")
+    disk = FullDisk()
+    with world.open() as project:
+        project.pin()
+        engine = Engine(project=project, consent=Consent(), hook=world.hook)
+        disk.fill()
+        try:
+            with pytest.raises(StateError, match="cannot be used"):
+                anyio.run(engine.run)
+        finally:
+            disk.empty()
