@@ -11,6 +11,7 @@ from batchspec.spec.embedding import EmbeddingJob, inputs
 from batchspec.spec.job import Job
 from batchspec.spec.prompt import PromptInvalid, Template, as_messages, refuse_long
 from batchspec.spec.result import MAX_CONTENT
+from batchspec.spec.unjson import unjson
 
 Part = Callable[[Any], str | list[Message]]
 """From a row (a dict, or the `row_type`) to a text or to messages."""
@@ -73,7 +74,7 @@ def _told_encoder(job: Job, root: str, told: str, endpoint: str) -> Encode:
     long = len(constant or "") + len(told) > MAX_CONTENT - 2
     if not isinstance(job.prompt, str) or (job.instructions is not None and not constant) or long:
         render = renderer(job, told, root, endpoint)
-        return lambda row: canonical_json(render(row))
+        return lambda row: _sent(render(row), "messages")
     head = canonical_json(_with(_messages(constant, "system") if constant else [], told))[:-1]
     user = _fragment(_part(job.prompt, job, root, endpoint), "user")
     return lambda row: b"%s,%s]" % (head, user(row))
@@ -128,12 +129,20 @@ def _fragment(part: Part, role: str) -> Encode:
     def encode(row: Any) -> bytes:
         text = part(row)
         if not isinstance(text, str):
-            return canonical_json(text)[1:-1]
+            return _sent(text, "prompt" if role == "user" else "instructions")[1:-1]
         if not 0 < len(text) <= MAX_CONTENT:
             _refuse_size(text, role)
         return b'{"content":' + encode_basestring(text).encode("utf-8", "replace") + tail
 
     return encode
+
+
+def _sent(messages: list[Message], what: str) -> bytes:
+    try:
+        return canonical_json(messages)
+    except (TypeError, ValueError, RecursionError):
+        # Looked for once it is known: most messages have nothing to be found.
+        raise PromptInvalid(unjson(messages, what) or f"{what} cannot be sent as JSON.") from None
 
 
 def _refuse_size(text: str, role: str) -> None:

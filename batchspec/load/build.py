@@ -12,7 +12,7 @@ from batchspec.errors import Diagnostic, Source, SpecError
 from batchspec.ids import JobAddress, group_of
 from batchspec.load.derived import derived_problems
 from batchspec.load.errors import relative, shortened
-from batchspec.load.fields import template_problems
+from batchspec.load.fields import template_problems, unfinished
 from batchspec.load.judges import judges_of, with_rows
 from batchspec.load.judges import problems as judge_problems
 from batchspec.load.members import told_once
@@ -29,6 +29,7 @@ from batchspec.spec.rows import Collect, DerivedSource, OutputsOf
 from batchspec.spec.settings import endpoint_problems
 from batchspec.spec.suggest import did_you_mean
 from batchspec.spec.tool import Tool, refusals
+from batchspec.spec.unjson import unjson
 from batchspec.spec.variants import members
 
 MAX_DIAGNOSTICS = 20
@@ -182,7 +183,9 @@ class _Builder:
             )
         output = output or output_mode(None)
         self._output_tools(address, output, tools)
-        contract = Contract(
+        if told := unfinished(job.row_type):
+            self._tell(address, "row_type is not finished", told)
+        asked = Contract(
             provider=name.provider,
             endpoint=job.endpoint or self.providers.get(name.provider, ""),
             model=name.model,
@@ -193,6 +196,7 @@ class _Builder:
             later_tool_choice=output.tool_choice,
             triggers=job.triggers or {},
         )
+        contract = self._sendable(address, asked)
         names = {tool.name for tool in contract.tools} | {cast("Any", t).name for t in job.tools}
         for problem in choice_problems(contract.settings.get("tool_choice"), names):
             self._tell(address, "tool choice is not possible", problem)
@@ -215,6 +219,13 @@ class _Builder:
         digest, payload = policy_of(desired, self.sources)
         pure = dict(self._pure(address, tools))
         return replace(desired, policy=digest, policy_payload=payload, pure=pure)
+
+    def _sendable(self, address: JobAddress, contract: Contract) -> Contract:
+        told = unjson(contract.to_json(), "request")
+        if told is None:
+            return contract
+        self._tell(address, "request is not JSON", told)
+        return replace(contract, tools=(), output=None)  # settings were looked at before
 
     def _pure(
         self, address: JobAddress, tools: Mapping[str, Tool[..., Any]]

@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import BaseModel
+from pydantic.errors import PydanticUserError
+
 from batchspec.desired.expand import SourceRow
 from batchspec.load.rows import read_rows
 from batchspec.spec.job import Job
@@ -45,3 +48,12 @@ def row_fields(job: Job, root: Path) -> tuple[str, ...] | None:
         return fixed
     first = next(read_rows(job.rows, root), None)
     return tuple(first.data) if isinstance(first, SourceRow) else None
+
+
+def unfinished(row_type: type[BaseModel] | None) -> str | None:
+    """Return why a row type cannot be asked, such as an annotation of what is nowhere."""
+    try:
+        _ = row_type and row_type.__pydantic_validator__.validate_python
+    except PydanticUserError as error:
+        return error.message
+    return None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from batchspec.desired.render import renderer
+from batchspec.fingerprint import canonical_json
 from batchspec.ids import JobAddress
 from batchspec.load.members import job_at
 from batchspec.load.modules import load_modules
@@ -28,7 +29,9 @@ def render_all(job: Job, rows: Iterable[Any], root: Path) -> list[Rendered]:
         try:
             # A copy, because a prompt function may change the row it is given.
             data = json.loads(json.dumps(row))
-            return render(job.row_type.model_validate(data) if job.row_type else data)
+            shown = render(job.row_type.model_validate(data) if job.row_type else data)
+            # As it is sent, which is what both processes can tell each other.
+            return json.loads(canonical_json(shown))
         except (Exception, SystemExit):  # noqa: BLE001 - a user's function may raise anything
             return None
 

@@ -155,6 +155,9 @@ class OpenedProject:
         try:
             return self.desired[address]
         except KeyError:
+            if several := [one for one in self.desired.addresses if group_of(one) == address]:
+                told = f"{address!r} has variants or samples; name one of them:"
+                raise UsageError(f"{told} {', '.join(several)}.") from None
             known = ", ".join(self.desired.addresses) or "none"
             raise UsageError(f"There is no job {address!r}. Jobs are: {known}.") from None
 

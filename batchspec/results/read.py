@@ -184,7 +184,7 @@ class Answers:
             return None
         try:
             return graded(desired.job, expander.view(from_json(item.row_json)), value())
-        except Exception as error:  # noqa: BLE001 - a score is not worth an answer
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a score is not worth an answer
             self.problem = self.problem or Diagnostic(
                 summary="grade failed",
                 detail=f"{raised(error)}. Mend the function; no answer is lost.",

@@ -1,7 +1,6 @@
 """What a `Job` accepts: one rule per argument, all broken ones told at once."""
 
 import inspect
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +13,7 @@ from batchspec.spec.model import parse_model
 from batchspec.spec.output.declared import output_problems
 from batchspec.spec.prompt import PromptInvalid, Template, refuse_long
 from batchspec.spec.settings import setting_problems
-from batchspec.spec.shapes import is_list, is_mapping
+from batchspec.spec.shapes import LARGEST, is_list, is_mapping
 from batchspec.spec.suggest import did_you_mean
 from batchspec.spec.variants import MOST, variant_problems
 
@@ -25,6 +24,8 @@ IGNORABLE = ("model", "instructions", "prompt", "settings", "tools", "output")
 RESERVED_METADATA = ("batchspec", "lineage")
 MAX_METADATA = 14
 """The provider takes 16 entries; two are ours."""
+
+MOST_DOLLARS = 1e12
 
 Check = Callable[[Any], Iterable[str]]
 
@@ -105,9 +106,14 @@ def template_or_function(name: str) -> Check:
     def check(value: Any) -> Iterable[str]:
         if isinstance(value, str):
             try:
-                refuse_long(Template(value).constant or "", "The text")
+                constant = Template(value).constant
+                refuse_long(constant or "", "The text")
             except PromptInvalid as error:
                 yield f"`{name}`: {error}"
+            else:
+                if constant is not None and not constant:
+                    hint = "leave it out" if name == "instructions" else "nothing would be asked"
+                    yield f"`{name}` is an empty text; {hint}."
         elif not callable(value):
             yield f"`{name}` is a template or a function of a row; got {value!r:.80}."
         elif inspect.iscoroutinefunction(value):
@@ -140,6 +146,8 @@ def _whole(name: str, least: int) -> Check:
     def check(value: Any) -> Iterable[str]:
         if type(value) is not int or value < least:
             yield f"`{name}` is a whole number from {least}; got {value!r:.80}."
+        elif value > LARGEST:
+            yield f"`{name}` is {LARGEST:_} at most."
 
     return check
 
@@ -155,6 +163,8 @@ def _boolean(name: str) -> Check:
 def _row_type(value: Any) -> Iterable[str]:
     if value is not None and not (isinstance(value, type) and issubclass(value, BaseModel)):
         yield f"`row_type` is a Pydantic model (the class); got {value!r:.80}."
+    elif value is BaseModel:
+        yield "`row_type` is a class of your own that inherits from BaseModel."
 
 
 def _settings(value: Any) -> Iterable[str]:
@@ -197,7 +207,7 @@ def _max_cost(value: Any) -> Iterable[str]:
     if value is None:
         return
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < 0:
+    if not is_number or not 0 <= value <= MOST_DOLLARS:
         yield f"`max_cost` is an amount in US dollars; got {value!r:.80}."
 
 

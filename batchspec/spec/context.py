@@ -38,12 +38,15 @@ class RunContext(Generic[Deps]):
 
 def takes_context(function: Callable[..., Any]) -> bool:
     """Tell whether a function's first parameter is annotated as a `RunContext`."""
-    first = next(iter(inspect.signature(function).parameters.values()), None)
+    try:
+        first = next(iter(inspect.signature(function).parameters.values()), None)
+    except (TypeError, ValueError):
+        return False  # nobody can tell, as with `int`
     if first is None:
         return False
     try:
         hint = get_type_hints(function).get(first.name)
-    except (NameError, TypeError):
+    except Exception:  # noqa: BLE001 - an annotation as text is users' code
         # Another annotation cannot be resolved yet; the first one may still be readable.
         hint = first.annotation
     if isinstance(hint, str):

@@ -10,7 +10,8 @@ from batchspec.spec.job import Job, PromptFunction
 from batchspec.spec.model import EMBEDDING_SIZES, EMBEDDING_TOKENS
 from batchspec.spec.output import OutputMode
 from batchspec.spec.prompt import PromptInvalid, Template
-from batchspec.spec.shapes import is_list, is_mapping
+from batchspec.spec.settings import unsendable
+from batchspec.spec.shapes import LARGEST, is_list, is_mapping
 from batchspec.spec.suggest import did_you_mean
 from batchspec.spec.tool import Tool
 from batchspec.spec.vectors import VectorMode
@@ -43,7 +44,7 @@ _CHAT = re.compile(r"(gpt-|chatgpt|o\d|claude|gemini-\d)(?!.*embed)")
 
 
 def _dimensions(value: Any) -> Iterable[str]:
-    if value is not None and (type(value) is not int or value < 1):
+    if value is not None and (type(value) is not int or not 1 <= value <= LARGEST):
         yield f"`dimensions` is a whole number from 1; got {value!r:.80}."
 
 
@@ -67,6 +68,7 @@ def _settings(value: Any) -> Iterable[str]:
                 f" {did_you_mean(name, SETTINGS)}"
                 f' To send it as it is, write settings={{"extra_body": {{{name!r}: …}}}}.'
             )
+    yield from (f"`settings`: {problem}" for problem in unsendable({"extra_body": extra}))
     if not isinstance(value.get("user", ""), str):
         yield f"`settings`: user is a text; got {value['user']!r:.80}."
     if value.get("encoding_format", "float") not in _FORMATS:

@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from batchspec.messages import JsonObject, Message
+from batchspec.spec.calls import call_problems
 from batchspec.spec.parts import ATTACHED, Attachment, text_part
 from batchspec.spec.result import MAX_CONTENT
 from batchspec.spec.shapes import is_list, is_mapping
@@ -30,6 +31,7 @@ Render = Callable[[Any], str]
 
 _PATH = re.compile(r"([^.\[\]]+)((?:\.[^.\[\]]+|\[[^\]]+\])*)\Z")
 _STEP = re.compile(r"\.([^.\[\]]+)|\[([^\]]+)\]")
+_NUMBER = re.compile(r"[0-9]+")
 _CONVERSIONS: Mapping[str, Callable[[Any], str]] = {"s": str, "r": repr, "a": ascii}
 
 
@@ -222,6 +224,8 @@ def _as_message(given: Any, attach: Attach, only_text: Collection[str]) -> Messa
         raise PromptInvalid(
             f"A message has no field {name!r}. {did_you_mean(name, _MESSAGE_FIELDS)}"
         )
+    for problem in call_problems(message):
+        raise PromptInvalid(problem)
     content: Any = message.get("content")
     if not (isinstance(content, str | list) or (content is None and message.get("tool_calls"))):
         raise PromptInvalid(
@@ -269,6 +273,11 @@ def _split(name: str) -> tuple[str, ...]:
 def _plain(spec: str) -> str:
     if "{" in spec:
         raise PromptInvalid(f"A format spec cannot hold a field: {spec!r}.")
+    # Python would take the memory, and the time, for any width.
+    if any(len(width) > 18 or int(width) > MAX_CONTENT for width in _NUMBER.findall(spec)):
+        raise PromptInvalid(
+            f"A format spec cannot make a text of more than {MAX_CONTENT:_} characters: {spec!r}."
+        )
     return spec
 
 

@@ -8,7 +8,7 @@ first row has.
 import codecs
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from os import PathLike, fspath
+from os import PathLike, fsencode, fspath
 from typing import TYPE_CHECKING, Any, Protocol
 
 from batchspec.errors import Diagnostic, Source, SpecError
@@ -327,11 +327,17 @@ def _upstream(function: str, job: Any) -> Any:
 
 def _path(function: str, path: str | PathLike[str]) -> str:
     try:
-        text = fspath(path)
+        text: Any = fspath(path)
     except TypeError:
         text = ""
-    if not text:
+    if not isinstance(text, str) or not text:
         raise _wrong(f"`rows.{function}` takes a path", path)
+    try:
+        unnamed = b"\0" in fsencode(text)
+    except UnicodeError:
+        unnamed = True
+    if unnamed:
+        raise _wrong(f"`rows.{function}` takes a path, and no file can be called so", path)
     return text
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from batchspec.spec.suggest import did_you_mean
+from batchspec.spec.unjson import unjson
 
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 
@@ -69,7 +70,13 @@ def setting_problems(settings: Mapping[str, Any]) -> list[str]:
             f' To send it as it is, write settings={{"extra_body": {{{name!r}: …}}}}.'
         )
     known = {name: settings[name] for name in settings if name in _names()}
-    return problems + _value_problems(known) + _clashes(known)
+    return problems + (_value_problems(known) or unsendable(known)) + _clashes(known)
+
+
+def unsendable(settings: Mapping[str, Any]) -> list[str]:
+    """Return which settings no request can hold, a sentence each."""
+    told = [unjson(value, str(name)) for name, value in settings.items()]
+    return [problem for problem in told if problem]
 
 
 _ONLY_CHATS = frozenset(

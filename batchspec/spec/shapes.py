@@ -4,6 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, TypeGuard
 
+LARGEST = 1_000_000_000
+"""Of whole numbers in a spec: more than anybody means, and every state can hold it."""
+
 
 def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
     """Tell whether a value is a mapping."""

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial, update_wrapper
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, get_args, overload
@@ -14,6 +14,7 @@ from batchspec.messages import JsonObject, ToolContract
 from batchspec.spec.context import takes_context
 from batchspec.spec.feedback import error_details
 from batchspec.spec.origin import call_site, code_source
+from batchspec.spec.shapes import LARGEST
 from batchspec.spec.signature import Signature, Undescribed, function_name, written
 from batchspec.spec.strict import Strict, sent_schema
 
@@ -24,6 +25,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MAX_DESCRIPTION = 1_024
+LONGEST_TIMEOUT = 31_536_000
+"""Seconds of a year; the clocks of some systems count no further than some hundreds."""
 Executor = Literal["thread", "process"]
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
 
@@ -87,7 +90,7 @@ class Tool(Generic[P, R]):
         self.executor = executor
         self.strict = strict
         self._description = description
-        _check_policy(self)
+        _check_policy(self, description)
         update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -216,23 +219,47 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     return Tool(function)
 
 
-def _check_policy(tool: Tool[..., Any]) -> None:
-    for summary, detail in _impossible(tool):
+def _check_policy(tool: Tool[..., Any], description: object) -> None:
+    for summary, detail in _impossible(tool, description):
         raise _refused(summary, detail, tool.source)
 
 
-def _impossible(tool: Tool[..., Any]) -> Iterator[tuple[str, str]]:
-    """Yield what of the options cannot be."""
-    own = f"of tool {tool.name!r}"
-    if tool.timeout is not None and tool.timeout <= 0:
-        yield f"`timeout` {own} is not a time", f"It is in seconds, more than 0; {tool.timeout!r}."
-    if tool.retries < 0:
-        yield f"`retries` {own} is negative", f"Got {tool.retries!r}."
+def _impossible_numbers(tool: Tool[..., Any], own: str) -> Iterator[tuple[str, str]]:
+    timeout: Any = tool.timeout
+    if timeout is not None and not (
+        type(timeout) in {int, float} and 0 < timeout <= LONGEST_TIMEOUT
+    ):
+        told = f"It is in seconds, more than 0 and at most {LONGEST_TIMEOUT:_}"
+        yield f"`timeout` {own} is not a time", f"{told}; got {timeout!r:.80}."
+    if type(tool.retries) is not int or not 0 <= tool.retries <= LARGEST:
+        told = f"It is a whole number from 0 to {LARGEST:_}; got {tool.retries!r:.80}."
+        yield f"`retries` {own} is not a number of attempts", told
     for name in ("limit", "concurrency"):
         value = getattr(tool, name)
-        if value is not None and (type(value) is not int or value < 1):
-            yield f"`{name}` {own} is not a number of calls", f"It is 1 or more; got {value!r:.80}."
-    if tool.executor not in {None, *get_args(Executor)}:
+        if value is not None and (type(value) is not int or not 1 <= value <= LARGEST):
+            told = f"It is a whole number from 1 to {LARGEST:_}; got {value!r:.80}."
+            yield f"`{name}` {own} is not a number of calls", told
+
+
+def _impossible_words(
+    tool: Tool[..., Any], own: str, description: object
+) -> Iterator[tuple[str, str]]:
+    texts: Mapping[str, Any] = {"name": tool.name, "description": description}
+    for name, text in texts.items():
+        if text is not None and not isinstance(text, str):
+            yield f"`{name}` {own} is no text", f"Got {text!r:.80}."
+    switches: Mapping[str, Any] = {"once": tool.once, "pure": tool.pure, "strict": tool.strict}
+    for name, switch in switches.items():
+        if not isinstance(switch, bool) and not (name == "strict" and switch is None):
+            yield f"`{name}` {own} is neither True nor False", f"Got {switch!r:.80}."
+
+
+def _impossible(tool: Tool[..., Any], description: object) -> Iterator[tuple[str, str]]:
+    """Yield what of the options cannot be."""
+    own = f"of tool {tool.name!r}"
+    yield from _impossible_numbers(tool, own)
+    yield from _impossible_words(tool, own, description)
+    if tool.executor not in (None, *get_args(Executor)):
         yield f"`executor` {own} is not known", f'"thread" or "process"; got {tool.executor!r:.80}.'
     if tool.once and tool.retries:
         what = f"tool {tool.name!r} cannot have both `once` and `retries`"

@@ -355,6 +355,13 @@ def test_a_job_nobody_knows(world: World) -> None:
         imported(world, "batch_none", "m.k")
 
 
+def test_a_job_with_variants_says_which_can_be_named(world: World) -> None:
+    world.job("a", variants="{'plain': {}, 'terse': {'instructions': 'Be brief.'}}")
+    told = r"'m.j' has variants or samples; name one of them: m.j@plain, m.j@terse."
+    with pytest.raises(UsageError, match=told):
+        imported(world, "batch_none")
+
+
 def test_another_model(world: World) -> None:
     world.job("a")
     batch = by_hand(world, line("a", "say a", model="gpt-4o"))

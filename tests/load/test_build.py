@@ -11,6 +11,7 @@ import pytest
 from batchspec.desired.graph import Desired
 from batchspec.errors import ExitCode, SpecError, exit_code_for
 from batchspec.load.build import check_rows, load_project
+from batchspec.load.determinism import check_determinism
 
 from .conftest import Project
 
@@ -176,6 +177,17 @@ def test_a_project_becomes_its_desired_state(project: Project) -> None:
             ),
         ),
         (
+            f"from enum import Enum\nj = {JOB}, output=Enum('E', {{'A': float('nan')}}))",
+            (
+                "specs/a.py:9: a.j: request is not JSON. request.output.schema.$defs.E.enum[0] cannot"
+                " be sent as JSON: Out of range float values are not JSON compliant; got nan."
+            ),
+        ),
+        (
+            f"class Row(BaseModel):\n    id: 'Nowhere'\nj = {JOB}, row_type=Row)",
+            "specs/a.py:10: a.j: row_type is not finished. `Row` is not fully defined; you should",
+        ),
+        (
             f"class Odd: pass\nj = {JOB}, output=Odd)",
             "specs/a.py:9: a.j: output type has no JSON schema. PydanticSchemaGenerationError:",
         ),
@@ -232,6 +244,37 @@ def test_everything_is_told_at_once_in_the_order_of_files(project: Project) -> N
         "specs/b.py:8: b.j: provider is not known",
         "specs/c.py:9: Job is not valid",
     ]
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        (
+            "[{'role': 'user', 'content': 'x', 'tool_call_id': object()}]",
+            "`tool_call_id` is the id of the call it answers, a text; got <object object at ",
+        ),
+        (
+            "[{'role': 'user', 'content': ['x', {'type': 'x', 'v': [object()]}]}]",
+            "prompt[0].content[1].v[0] cannot be sent as JSON: Object of type object is not JSON",
+        ),
+        (
+            "[{'type': 'x', 'v': float('nan')}]",
+            "prompt[0].content[0].v cannot be sent as JSON: Out of range float values are not JSON",
+        ),
+        (
+            "[{'role': 'assistant', 'content': None, 'tool_calls': [5]}]",
+            "A call in `tool_calls` is a dict such as",
+        ),
+    ],
+)
+def test_a_message_no_request_can_hold_is_told_with_its_row(
+    project: Project, result: str, told: str
+) -> None:
+    root = project({"specs/a.py": "j = " + JOB.replace('"{id}"', f"lambda row: {result}") + ")"})
+    desired = load(root)
+    (line,) = [str(d) for d in check_rows(desired["a.j"], root)]
+    assert line.startswith("specs/a.py:8: a.j: prompt cannot be rendered. Row '1' (row 1): " + told)
+    assert check_determinism(desired, root) == []
 
 
 def test_a_row_that_does_not_fit_is_told_with_its_line(project: Project) -> None:

@@ -244,7 +244,9 @@ def test_the_table_of_a_judged_job_has_its_scores(
         assert table[-1].split()[-1] in {"1", "0"}
 
 
-@pytest.mark.parametrize("score", ["float('nan')", "float('inf')", "10.0**400", "'good'"])
+@pytest.mark.parametrize(
+    "score", ["exit(2)", "float('nan')", "float('inf')", "10.0**400", "'good'"]
+)
 def test_what_is_no_finite_number_is_no_score(
     world: World, score: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -52,6 +52,7 @@ async def waits(row: Any) -> str:
         ({"settings": {"dimensions": 8}}, "set `dimensions` of the EmbeddingJob"),
         ({"settings": {"extra_body": {"input": 8}}}, "set `input` of the EmbeddingJob"),
         ({"settings": {"extra_body": 8}}, "extra_body is a dict of body parameters; got 8."),
+        ({"settings": {"extra_body": {"a": float("nan")}}}, "extra_body.a cannot be sent as JSON"),
         ({"settings": {"user": 8}}, "user is a text; got 8."),
         ({"settings": {"encoding_format": "int8"}}, 'encoding_format is "base64" or "float"'),
         ({"ignore_changes": ["prompt"]}, "names no part of a request: 'prompt'."),

@@ -46,6 +46,9 @@ def only_context(ctx: RunContext[None]) -> str:
         ({"prompt": 3}, "`prompt` is a template or a function of a row; got 3."),
         ({"prompt": waits}, "`prompt` must be a plain function"),
         ({"prompt": no_row}, "`prompt` must be a function of one parameter, the row"),
+        ({"prompt": ""}, "`prompt` is an empty text; nothing would be asked."),
+        ({"instructions": ""}, "`instructions` is an empty text; leave it out."),
+        ({"variants": {"a": {"instructions": ""}}}, "`instructions` is an empty text"),
         ({"instructions": "{}"}, "`instructions`: The template holds {}, which names no field."),
         ({"output": "json"}, "`output`: it is None or str for text, a type, a function, a list"),
         ({"output": no_row}, "`output`: an output function makes the output of its parameters"),
@@ -62,6 +65,18 @@ def only_context(ctx: RunContext[None]) -> str:
         ({"output_validators": [1]}, "`output_validators` is a list of functions; 1 is none."),
         ({"output_validators": [no_row]}, "must take (value) or (ctx, value)."),
         ({"output_retries": -1}, "`output_retries` is a whole number from 0; got -1."),
+        ({"output_retries": 10**30}, "`output_retries` is 1_000_000_000 at most."),
+        ({"output_retries": float("inf")}, "`output_retries` is a whole number from 0; got inf."),
+        ({"output": ToolOutput(int, name=5)}, "`name` of ToolOutput is a text; got 5."),  # type: ignore[arg-type]
+        ({"output": ToolOutput(int, max_retries=10**30)}, "from 0 to 1_000_000_000; got 1000"),
+        ({"output": NativeOutput(int, description=5)}, "`description` of NativeOutput is a text"),  # type: ignore[arg-type]
+        ({"output": NativeOutput(int, strict=5)}, "`strict` of NativeOutput is True, False or"),  # type: ignore[arg-type]
+        ({"row_type": BaseModel}, "`row_type` is a class of your own that inherits from"),
+        ({"max_cost": 10**400}, "`max_cost` is an amount in US dollars"),
+        ({"max_cost": float("inf")}, "`max_cost` is an amount in US dollars; got inf."),
+        ({"max_turns": float("nan")}, "`max_turns` is a whole number from 1; got nan."),
+        ({"max_turns": 10**30}, "`max_turns` is 1_000_000_000 at most."),
+        ({"samples": float("nan")}, "`samples` is a whole number from 1; got nan."),
         ({"max_turns": 0}, "`max_turns` is a whole number from 1; got 0."),
         ({"max_turns": True}, "`max_turns` is a whole number from 1; got True."),
         ({"tools": ["search"]}, "`tools` is a list of functions; 'search' is none."),

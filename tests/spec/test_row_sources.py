@@ -25,6 +25,8 @@ def test_sources_are_values() -> None:
         (lambda: rows.inline({"a": 1}), "takes a list of mappings. Got {'a': 1}."),  # type: ignore[arg-type]
         (lambda: rows.inline([{"id": 1}, "b"]), "row 2 is none. Got 'b'."),  # type: ignore[list-item]
         (lambda: rows.csv(3), "`rows.csv` takes a path. Got 3."),  # type: ignore[arg-type]
+        (lambda: rows.csv("a\0"), "takes a path, and no file can be called so. Got 'a\\x00'."),
+        (lambda: rows.files("\ud83d"), "takes a path, and no file can be called so. Got '\\ud83d"),
         (lambda: rows.csv("a", delimiter=";;"), "`delimiter` must be one character. Got ';;'."),
         (lambda: rows.csv("a", encoding="utf-16"), "`encoding` must be a text encoding"),
         (lambda: rows.csv("a", encoding="rot13"), "that keeps ASCII, like utf-8. Got 'rot13'."),

@@ -6,6 +6,10 @@ import pytest
 
 from batchspec.spec.settings import body_settings, setting_problems
 
+NAN = float("nan")
+LOOP: list[Any] = []
+LOOP.append(LOOP)
+
 
 @pytest.mark.parametrize(
     ("settings", "told"),
@@ -21,6 +25,11 @@ from batchspec.spec.settings import body_settings, setting_problems
         ({"model": "x"}, "'model' is not a setting: set `model` of the Job."),
         ({"seed": 1, "extra_body": {"seed": 2}}, "'seed' is set twice"),
         ({"extra_body": []}, "extra_body: Input should be a valid dictionary"),
+        ({"extra_body": {"a": [0, NAN]}}, "extra_body.a[1] cannot be sent as JSON: Out of range"),
+        ({"extra_body": {"a": object()}}, "extra_body.a cannot be sent as JSON: Object of type"),
+        ({"extra_body": {"a": {"b": 1, 2: 3}}}, "extra_body.a cannot be sent as JSON: '<' not"),
+        ({"extra_body": {"a": LOOP}}, "cannot be sent as JSON: it is nested too deeply, or"),
+        ({"tool_choice": {"a": NAN}}, "tool_choice.a cannot be sent as JSON"),
     ],
 )
 def test_a_wrong_setting_is_told(settings: dict[str, Any], told: str) -> None:

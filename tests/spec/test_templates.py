@@ -112,6 +112,7 @@ def test_a_row_that_does_not_fit_is_told(template: str, row: Any, told: str) -> 
         ("{a..b}", "The template holds {a..b}, which names no field."),
         ("{a[}", "cannot be read: expected '}'"),
         ("{a:{width}}", "A format spec cannot hold a field: '{width}'."),
+        ("{a:>10000000000}", "cannot make a text of more than 10_485_760 characters: '>1000"),
     ],
 )
 def test_a_template_that_is_none_is_told(template: str, told: str) -> None:
@@ -181,6 +182,18 @@ def test_what_a_prompt_function_may_return(result: Any, messages: Any) -> None:
     assert as_messages(result, Attaching(".")) == messages
 
 
+CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+def calling(calls: Any) -> list[Any]:
+    return [{"role": "assistant", "content": "a", "tool_calls": calls}]
+
+
+def test_calls_of_tools_and_their_answers_may_be_in_a_prompt() -> None:
+    messages = [*calling([CALL]), {"role": "tool", "content": "1", "tool_call_id": "a"}]
+    assert as_messages(messages, Attaching(".")) == messages
+
+
 @pytest.mark.parametrize(
     ("result", "told"),
     [
@@ -193,6 +206,17 @@ def test_what_a_prompt_function_may_return(result: Any, messages: Any) -> None:
         ([{"role": "robot", "content": ""}], "The role of a message is one of system, user"),
         ([{"role": "user", "contents": ""}], "A message has no field 'contents'. Did you mean"),
         ([{"role": "user", "content": 3}], "The content of a message is a text or a list of parts"),
+        ([{"role": "user", "content": "a", "tool_call_id": 5}], "a text; got 5."),
+        ([{"role": "tool", "content": "a"}], "names the call it answers: set `tool_call_id`."),
+        ([{"role": "assistant", "content": "a", "refusal": 5}], "`refusal` is a text; got 5."),
+        ([{"role": "user", "content": "a", "tool_calls": []}], "of messages of the assistant"),
+        (calling(5), "`tool_calls` is a list of calls such as"),
+        (calling([5]), "A call in `tool_calls` is a dict such as"),
+        (calling([{"id": "a"}]), "A call in `tool_calls` is a dict such as"),
+        (calling([CALL | {"id": 1}]), "The id of a call in `tool_calls` is a text; got 1."),
+        (calling([CALL | {"type": "custom"}]), "The type of a call in `tool_calls` is"),
+        (calling([CALL | {"function": {}}]), "The name of a called function is a text; got None."),
+        (calling([CALL | {"function": {"name": "f"}}]), "JSON as text, see `json.dumps`; got None"),
     ],
 )
 def test_what_a_prompt_function_may_not_return(result: Any, told: str) -> None:

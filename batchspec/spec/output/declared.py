@@ -15,6 +15,7 @@ from batchspec.spec.output.markers import (
     ToolOutput,
 )
 from batchspec.spec.output.members import is_function, is_several
+from batchspec.spec.shapes import LARGEST
 
 _ONE = "write output=[ToolOutput(A), ToolOutput(B)] for a tool each"
 
@@ -88,6 +89,7 @@ def _shown(output: Any) -> str:
 
 
 def _of_schema(output: NativeOutput | PromptedOutput) -> Iterator[str]:
+    yield from _words(output)
     members = output.type if is_several(output.type) else [output.type]
     if not members:
         yield "a list of outputs cannot be empty."
@@ -105,14 +107,29 @@ def _of_schema(output: NativeOutput | PromptedOutput) -> Iterator[str]:
         yield "`template` of PromptedOutput needs `{schema}` in it."
 
 
+def _words(output: NativeOutput | PromptedOutput | ToolOutput) -> Iterator[str]:
+    kind = type(output).__name__
+    for name in ("name", "description", "template"):
+        text: object = getattr(output, name, None)
+        if text is not None and not isinstance(text, str):
+            yield f"`{name}` of {kind} is a text; got {text!r:.80}."
+    strict: object = getattr(output, "strict", None)
+    if strict is not None and not isinstance(strict, bool):
+        yield f"`strict` of {kind} is True, False or None; got {strict!r:.80}."
+
+
 def _of_tool(output: ToolOutput) -> Iterator[str]:
+    yield from _words(output)
     if is_several(output.type):
         yield f"ToolOutput takes one type; {_ONE}."
     else:
         yield from _type(output.type)
     most: object = output.max_retries
-    if most is not None and (type(most) is not int or most < 0):
-        yield f"`max_retries` of ToolOutput is a whole number from 0; got {most!r:.80}."
+    if most is not None and (type(most) is not int or not 0 <= most <= LARGEST):
+        yield (
+            f"`max_retries` of ToolOutput is a whole number from 0 to {LARGEST:_}; got"
+            f" {most!r:.80}."
+        )
 
 
 def _type(output: Any) -> Iterator[str]:
