@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -59,12 +59,23 @@ def each(names: str, cases: Mapping[Check, Sequence[object]]) -> pytest.MarkDeco
 
 
 def every() -> Sequence[Check]:
-    """Return all checks, in the order of their files."""
+    """Return all checks, in the order of their files, whichever of them was imported first."""
     package = importlib.import_module(__package__ or "")
+    found: dict[str, Check] = {}
     for module in pkgutil.iter_modules(package.__path__):
         if module.name.startswith("test_"):
-            importlib.import_module(f"{package.__name__}.{module.name}")
-    return list(_declared.values())
+            loaded = importlib.import_module(f"{package.__name__}.{module.name}")
+            marks = (m for test in vars(loaded).values() for m in getattr(test, "pytestmark", ()))
+            found |= {one.id: one for mark in marks for one in _marked(mark)}
+    return list(found.values())
+
+
+def _marked(mark: pytest.Mark) -> Iterator[Check]:
+    if mark.name == "conformance":
+        yield mark.args[0]
+    elif mark.name == "parametrize":
+        inner = [one.mark for case in mark.args[1] for one in getattr(case, "marks", ())]
+        yield from (found for one in inner for found in _marked(one))
 
 
 def _mark(declared: Check) -> pytest.MarkDecorator:

@@ -2,6 +2,8 @@
 
 import inspect
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -200,3 +202,16 @@ def test_checks_say_what_they_expect_and_why(each: Check) -> None:
     assert each.reason.endswith(".")
     assert len(each.reason) <= 100
     assert each.source
+
+
+@pytest.mark.parametrize("first", ["test_client", "test_validation"])
+def test_the_order_of_checks_is_that_of_their_files(first: str) -> None:
+    """Whatever else of the suite a process has imported by then."""
+    code = (
+        f"import batchspec.conformance.{first}\n"
+        "from batchspec.conformance import checks\n"
+        "print(*[check.id for check in checks.every()])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == [check.id for check in checks.every()]
+    assert len(run.stdout.split()) == len(checks._declared)
