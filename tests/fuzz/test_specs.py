@@ -71,5 +71,5 @@ def test_whatever_is_written_is_applied_or_told(tmp_path: Path, told: list[str])
         if not patience:
             break
     told.append(f"odd specs, from seed {SEED}: {seen}")
-    # Both must be met often, or the oddities have grown dull.
-    assert min(seen.values()) > sum(seen.values()) / 10
+    # Both must be met, or the oddities have grown dull.
+    assert all(seen.values())
