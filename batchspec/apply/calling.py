@@ -61,10 +61,12 @@ def prepare(  # noqa: PLR0911 - each way a call can end before it is made
     """Say which function is to be called with what, or what becomes of the call without that."""
     if local is None:
         return Ended(
-            failed=True, text=f"job {job} is not in the specs any more, so its tools cannot run"
+            failed=True,
+            text=f"job {job} is not in the specs any more, so its tools cannot run",
+            attempts=call.attempts,
         )
     if turn.key is None:
-        return Ended(failed=True, text="no row wants it any more")
+        return Ended(failed=True, text="no row wants it any more", attempts=call.attempts)
     tool = local.desired.tools.get(call.name)
     if tool is None:
         offered = [*local.desired.tools, *(tool.name for tool in local.desired.output.tools)]

@@ -57,6 +57,10 @@ def _verdict(world: World, local: LocalJob, stored: FinalReply, reply: Reply) ->
                 told = for_people(settlement.feedback)
                 outcome = "failed"
                 reason = shortened(f"The output is not accepted any more: {told}")
+        case CallTools(_, answers) if stored.outcome == "succeeded" and answers:
+            resumable, outcome = REPLY, "failed"
+            told = " ".join(dict.fromkeys(for_people(answer.content) for answer in answers))
+            reason = shortened(f"The output is not accepted any more: {told}")
         case CallTools() if resumable in {FIRST, BOUND}:
             resumable = REPLY
         case _:
@@ -64,5 +68,5 @@ def _verdict(world: World, local: LocalJob, stored: FinalReply, reply: Reply) ->
     if outcome == "succeeded":
         resumable = FIRST
     elif stored.resumable == TURN:  # what was judged is the reply of the turn before
-        resumable = TURN
+        outcome, reason, resumable = stored.outcome, stored.reason, TURN
     return Verdict(outcome, reason, resumable, stored.conversation)

@@ -7,6 +7,7 @@ from math import ceil
 
 from batchspec.messages import Usage
 from batchspec.plan.changes import Estimate
+from batchspec.state.stored import LastTurn
 from batchspec.state.tokens import BYTES_PER_TOKEN, ENVELOPE
 
 TOOL_RESULT_TOKENS = 200
@@ -96,14 +97,16 @@ def _usages(load: Load, size: int, reply: int) -> list[Usage]:
     ]
 
 
-def further(load: Load, turn: int, lengths: Lengths = USUAL) -> Load:
-    """Return what goes on after a turn: the requests of that turn, grown by one reply.
+def further(load: Load, last: LastTurn, lengths: Lengths = USUAL) -> Load:
+    """Return what goes on from a turn: its requests, grown by one reply where it was answered.
 
     Args:
         load: The requests of that turn, and the turns an item may take in all.
-        turn: Which one it was, from 1.
+        last: Which turn it was; one that was not answered is sent again itself.
         lengths: Of a reply where the job sets no `max_tokens`.
     """
+    if not last.answered:
+        return replace(load, turns=max(1, load.turns - last.number + 1))
     reply, longest = lengths.assumed, max(lengths.assumed, lengths.longest)
     if load.max_tokens is not None:
         reply = longest = load.max_tokens
@@ -112,7 +115,7 @@ def further(load: Load, turn: int, lengths: Lengths = USUAL) -> Load:
         load,
         bytes=load.bytes + ceil((reply + TOOL_RESULT_TOKENS) * each),
         most=load.bytes + ceil((longest + TOOL_RESULT_TOKENS) * each),
-        turns=max(1, load.turns - turn),
+        turns=max(1, load.turns - last.number),
     )
 
 

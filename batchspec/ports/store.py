@@ -35,6 +35,7 @@ from batchspec.state.stored import (
     FinalReply,
     Fresh,
     Judged,
+    LastTurn,
     Member,
     RecordedRow,
     Spent,
@@ -131,8 +132,8 @@ class Draft(Protocol):
         """Return the different requests a job would send."""
         ...
 
-    def resumed(self, job: JobAddress) -> Mapping[int, DraftTotals]:
-        """Return what goes on from turns that were answered, by the number of the last turn."""
+    def resumed(self, job: JobAddress) -> Mapping[LastTurn, DraftTotals]:
+        """Return what goes on from turns that were answered: its last requests, by their turn."""
         ...
 
     def record(self, ref: RecordRef) -> tuple[bytes, bytes]:

@@ -13,7 +13,7 @@ from batchspec.ports import Provider, Reader
 from batchspec.results.read import Answers, Item
 from batchspec.spec.rows import DerivedSource
 from batchspec.state.resumption import Limits
-from batchspec.state.stored import DraftTotals, Fresh
+from batchspec.state.stored import DraftTotals, Fresh, LastTurn
 
 
 def max_tokens(job: DesiredJob) -> int | None:
@@ -41,14 +41,14 @@ def limits(job: DesiredJob) -> Limits:
 
 
 def loads_of(
-    job: DesiredJob, totals: DraftTotals, resumed: Mapping[int, DraftTotals], lengths: Lengths
+    job: DesiredJob, totals: DraftTotals, resumed: Mapping[LastTurn, DraftTotals], lengths: Lengths
 ) -> list[Load]:
     """Return what a job would send: first turns, then what goes on after each turn.
 
     Args:
         job: Whose requests they are.
         totals: Of first turns.
-        resumed: Requests of a turn that was answered, by its number.
+        resumed: The last requests of what goes on, by their turn.
         lengths: Of a reply where the job sets no bound.
     """
 
@@ -60,7 +60,7 @@ def loads_of(
             turns=most_turns(job),
         )
 
-    return [load(totals), *(further(load(again), n, lengths) for n, again in resumed.items())]
+    return [load(totals), *(further(load(again), turn, lengths) for turn, again in resumed.items())]
 
 
 def derived_rows(

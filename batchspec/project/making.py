@@ -92,20 +92,8 @@ def _notes(project: "OpenedProject", planner: Planner, reader: StateReader) -> t
     return (
         *lone_notes(planner.lanes, project.providers),
         *canary_notes(planner.lanes, project.providers, proven),
-        *_resumable(planner),
+        *planner.standing.sentences(),
     )
-
-
-def _resumable(planner: Planner) -> list[str]:
-    """Say which failed items need not begin anew, and how they go on."""
-    groups: dict[JobAddress, int] = {}
-    for job, items in planner.resumable.items():
-        groups[group_of(job)] = groups.get(group_of(job), 0) + items
-    return [
-        f"{items} failed {'item' if items == 1 else 'items'} of {job} can go on from the turns "
-        f"that are paid: `batchspec plan --failed --target {job}`."
-        for job, items in groups.items()
-    ]
 
 
 def _jobs(planner: Planner, reader: StateReader) -> dict[JobAddress, JobPlan]:

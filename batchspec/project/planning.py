@@ -30,10 +30,10 @@ from batchspec.project.jobs import derived_rows, loads_of, max_tokens, most_turn
 from batchspec.project.known import Known, known_rows
 from batchspec.project.rowpass import RowPass
 from batchspec.project.sizes import waiting_sizes
+from batchspec.project.standing import Standing
 from batchspec.project.widths import Widths
 from batchspec.spec.rows import Collect, DerivedSource
 from batchspec.state.events import PlanAgreed
-from batchspec.state.resumption import LOST
 from batchspec.state.stored import DraftTotals, Fresh
 from batchspec.store.draft import SqliteDraft
 
@@ -70,8 +70,7 @@ class Planner:
         unknown: Jobs the state holds no items of.
         constraint: The saved plan beyond which nothing is done; None: there is none.
         expanding: Whether rows are planned in the middle of a run that agreed to them unseen.
-        resumable: Failed items of each job that could go on from turns they paid for, and are not
-            asked to.
+        standing: Failed items that are left as they are.
         facts_changed: Whether agreeing has to record how replies are to be judged, that what
             ended goes on, or that a job is protected or not any more.
     """
@@ -91,7 +90,7 @@ class Planner:
     hook: PlanHook = _quiet
     expanding: bool = False
     facts_changed: bool = False
-    resumable: dict[JobAddress, int] = field(default_factory=dict[JobAddress, int])
+    standing: Standing = field(default_factory=Standing)
     _protected: Mapping[JobAddress, bool] | None = None
     _outstanding: Mapping[JobAddress, DraftTotals] | None = None
     problems: list[Diagnostic] = field(default_factory=list[Diagnostic])
@@ -169,11 +168,6 @@ class Planner:
                 at=self.now,
             )
         )
-
-    def note_resumable(self, job: JobAddress, how: int) -> None:
-        """Count an item that could go on, unless a call of it must not run twice."""
-        if how != LOST:
-            self.resumable[job] = self.resumable.get(job, 0) + 1
 
     def _finish(self, job: DesiredJob, tally: Tally) -> JobPlan:
         removed = 0 if self.problems else self._gone(job, tally)

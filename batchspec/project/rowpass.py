@@ -1,5 +1,6 @@
 """One pass over the rows of a job: each is looked up in the state, classified, and put down."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from operator import attrgetter
@@ -15,9 +16,10 @@ from batchspec.plan.planfile import DONE
 from batchspec.ports.providers import line_overhead
 from batchspec.project.constraint import Constraint
 from batchspec.project.jobs import limits
+from batchspec.project.standing import How
 from batchspec.project.widths import Widths
 from batchspec.spec.rows import Collect
-from batchspec.state.resumption import goes_on
+from batchspec.state.resumption import LOST, goes_on
 from batchspec.state.stored import Duplicate, RecordedRow
 from batchspec.state.tokens import data_bytes, largest_line, prompt_tokens
 
@@ -57,6 +59,8 @@ class RowPass:
         named = [keys for keys in (self._only, self._replaced) if isinstance(keys, frozenset)]
         self._constraint = planner.constraint
         self._limits = limits(job)
+        # Its replies are judged again once the plan is agreed to, before anything of them is paid.
+        self._other_rules = planner.reader.judged_by(job.address) not in {None, job.policy}
         # Of a saved plan rows may drop out; what rows answers make was not known.
         lenient = self._constraint is not None or planner.expanding
         self._missing = set[str]() if lenient else set[str]().union(*named)
@@ -149,16 +153,20 @@ class RowPass:
     ) -> Verdict:
         """Say what happens to a row, why, and where its request differs."""
         resumes = bool(recorded.resumable) and self._resumes(recorded)
+        stays = None if anew or not failed_again else self._stays(recorded, resumes=resumes)
         kind, code = classify(
             row,
             recorded,
             known_job=self._known,
             replace_it=anew,
-            failed_again=failed_again,
+            failed_again=failed_again and stays is None,
             resumes=resumes,
         )
+        standing = self._planner.standing
         if kind is Kind.KEEP and recorded.outcome in _FAILED and resumes:
-            self._planner.note_resumable(self._job.address, recorded.resumable)
+            standing.note(self._job.address, "resumable")
+        elif kind is Kind.KEEP and stays is not None:
+            standing.note(self._job.address, stays)
         if code != "ROW_CHANGED":
             return kind, code, None
         if self._ignored(row, recorded):
@@ -180,9 +188,24 @@ class RowPass:
         tally.resumed += done is Kind.CONTINUE
         return done
 
+    def _stays(self, recorded: RecordedRow, *, resumes: bool) -> How | None:
+        """Say why an item that failed is left as it is though what failed is asked for."""
+        if recorded.outcome not in _FAILED:
+            return None
+        if self._lost(recorded):
+            return "once"
+        return "judged" if self._other_rules and recorded.replied and not resumes else None
+
+    def _lost(self, recorded: RecordedRow) -> bool:
+        """Tell whether a call of an item began that must not run again."""
+        if recorded.resumable != LOST:
+            return False
+        tools, names = self._job.tools, json.loads(recorded.begun or "[]")
+        return any(name in tools and tools[name].once for name in names)
+
     def _resumes(self, recorded: RecordedRow) -> bool:
         """Tell whether an item that ended would go on from turns that were paid."""
-        return goes_on(
+        return not self._lost(recorded) and goes_on(
             recorded.resumable,
             recorded.outcome,
             turn=recorded.turn,

@@ -34,7 +34,12 @@ class RecordedRow(NamedTuple):
     """How it goes on when it is sent again, see `state.resumption`."""
     turn: int = 1
     asked: int = 0
-    """How often the model was asked again because of its output."""
+    """How often the model had been asked again before its last reply."""
+    replied: bool = False
+    """Whether there is a reply."""
+    begun: str | None = None
+    """Names of tools with calls that began and have no answer, a JSON array, where one of them was
+    `once`."""
     same: ConversationId | None = None
     """A conversation, of any job, with the wanted request."""
     same_phase: ConversationPhase | None = None
@@ -66,6 +71,13 @@ class DraftTotals:
     def prompt(self) -> int:
         """Return the bytes that count as prompt."""
         return self.bytes - self.data
+
+
+class LastTurn(NamedTuple):
+    """The turn of the last request of a conversation, from 1, and whether it was answered."""
+
+    number: int
+    answered: bool
 
 
 class MadeOf(NamedTuple):
@@ -154,7 +166,7 @@ class FinalReply(NamedTuple):
     outcome: Outcome
     reason: str | None
     output_retries: int
-    """How often the model had been asked again."""
+    """How often the model had been asked again before it."""
     endpoint: str
     """Of the request it answers."""
     resumable: int = FIRST

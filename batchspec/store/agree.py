@@ -9,7 +9,7 @@ import sqlite3
 from batchspec.errors import RefusedError
 from batchspec.state.machine import conversation_phase
 from batchspec.state.resumption import REPLY, TOOLS
-from batchspec.store.rows import SERIAL
+from batchspec.store.rows import COUNTED, SERIAL
 from batchspec.store.wanted import LET_GO
 
 _STATEMENTS = (
@@ -81,7 +81,7 @@ _STATEMENTS = (
     # bound lets go on, and a call that must not run twice, begin anew where a person wants that.
     f"""
     CREATE TEMP TABLE resumed AS
-    SELECT c.id, c.turn, c.since, MAX(w.job) AS owner
+    SELECT c.id, c.turn, c.since, MAX(w.job) AS owner, {COUNTED} AS judged
     FROM draft.rows r JOIN wanted w ON w.number = r.job
     JOIN conversations c ON c.fingerprint = r.fingerprint
     WHERE r.kind IN ('-/+', '>>') AND c.phase = 'final' AND c.resumable > 0 AND tainted <= tries
@@ -98,11 +98,12 @@ _STATEMENTS = (
         AND r.since = tool_calls.since)
       AND conversation IN (SELECT id FROM resumed)
     """,
+    # An output beside calls may be accepted by now: it is judged before they run.
     f"""
     UPDATE conversations SET phase = CASE WHEN resumable >= {TOOLS}
         THEN '{conversation_phase("final", "Resumed")}'
         ELSE '{conversation_phase("final", "Reopened")}' END,
-      resumable = {REPLY} * (resumable >= {REPLY}),
+      resumable = {REPLY} * (resumable >= {REPLY} OR (resumable >= {TOOLS} AND judged)),
       attempts = 0, ready_at = 0, stopped = 0, outcome = NULL, reason = NULL, job = r.owner
     FROM resumed r WHERE r.id = conversations.id
     """,  # noqa: S608 - constants

@@ -22,9 +22,11 @@ from batchspec.ports import (
 )
 from batchspec.state.kinds import Kind
 from batchspec.state.records import ConversationPhase
+from batchspec.state.resumption import LOST
 from batchspec.state.stored import (
     DraftTotals,
     Duplicate,
+    LastTurn,
     RecordedRow,
     StoredItem,
 )
@@ -33,6 +35,7 @@ from batchspec.store import agreed, drafted, leaving, reused
 from batchspec.store.agreed import Allowed
 from batchspec.store.drafted import SCHEMA, compare
 from batchspec.store.reader import StateReader
+from batchspec.store.rows import ASKED
 from batchspec.store.schema import explain
 from batchspec.store.segments import SegmentWriter
 
@@ -40,7 +43,8 @@ _Item = tuple[Any, ...]
 _Same = tuple[ConversationId, ConversationPhase, Outcome | None, bool, bool, bool]
 _STORED = frozenset({Kind.SUBMIT, Kind.RESUBMIT, Kind.REUSE, Kind.UPDATE, Kind.CONTINUE})
 _NOTHING = RecordedRow()
-_NO_ITEM, _NO_SAME = (*(None,) * 6, *(False,) * 3, 0, 1, 0), (*(None,) * 3, *(False,) * 3)
+_NO_ITEM = (*(None,) * 6, *(False,) * 3, 0, 1, 0, False, None)
+_NO_SAME = (*(None,) * 3, *(False,) * 3)
 _BLOBS = 500
 _SAME = (
     "SELECT fingerprint, id, phase, outcome, phase = 'final' AND tainted > 0, "  # noqa: S608 - placeholders
@@ -53,14 +57,17 @@ _PUT = (
     "INSERT OR IGNORE INTO rows (job, key, line, kind, fingerprint, body, size, digest, "
     "data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_ITEMS = """
+_ITEMS = f"""
 SELECT i.key, c.fingerprint, c.phase, c.outcome, c.contract, i.row, i.digest,
   c.tainted > 0,
   c.outcome = 'lost' AND (SELECT b.phase = 'lost' FROM batches b WHERE b.number = c.batch),
-  c.stopped, c.resumable, c.turn, c.output_retries
+  c.stopped, c.resumable, c.turn, {ASKED}, c.reply IS NOT NULL,
+  CASE WHEN c.resumable = {LOST} THEN (SELECT json_group_array(t.name) FROM tool_calls t
+    WHERE t.conversation = c.id AND t.since = c.since AND t.turn = c.turn AND t.status <> 'done'
+      AND t.attempts > 0) END
 FROM json_each(?) k CROSS JOIN items i ON i.job = ? AND i.key = k.value
 JOIN conversations c ON c.id = i.conversation
-"""
+"""  # noqa: S608 - constants
 
 
 class SqliteDraft:
@@ -268,8 +275,8 @@ class SqliteDraft:
         """Return the different requests a job would send, without those of jobs before it."""
         return drafted.totals(self.db, self._numbers[job])
 
-    def resumed(self, job: JobAddress) -> Mapping[int, DraftTotals]:
-        """Return what goes on from turns that were answered, by the number of the last turn."""
+    def resumed(self, job: JobAddress) -> Mapping[LastTurn, DraftTotals]:
+        """Return what goes on from turns that were answered: its last requests, by their turn."""
         return drafted.resumed(self.db, self._reader.db, self._numbers[job])
 
     def record(self, ref: RecordRef) -> tuple[bytes, bytes]:

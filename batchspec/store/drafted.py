@@ -8,7 +8,8 @@ from typing import Any
 from batchspec.fingerprint import row_digest
 from batchspec.ids import JobAddress
 from batchspec.ports import PlannedRow
-from batchspec.state.stored import DraftTotals
+from batchspec.state.resumption import TURN
+from batchspec.state.stored import DraftTotals, LastTurn
 from batchspec.store import leaving
 
 SCHEMA = """
@@ -57,8 +58,8 @@ SELECT DISTINCT fingerprint FROM rows r WHERE job = ? AND kind = '>>' AND finger
 """
 _CHUNK = 500
 _SIZES = f"""
-SELECT turn, COUNT(*), SUM(size), SUM(data) FROM conversations
-WHERE fingerprint IN ({",".join("?" * _CHUNK)}) GROUP BY turn
+SELECT turn, resumable <> {TURN}, COUNT(*), SUM(size), SUM(data) FROM conversations
+WHERE fingerprint IN ({",".join("?" * _CHUNK)}) GROUP BY 1, 2
 """  # noqa: S608 - marks
 Found = Mapping[str, Sequence[Any]]
 """Of items by key: fingerprint, phase, outcome, …, and seventh whether they are tainted."""
@@ -100,9 +101,9 @@ def totals(draft: sqlite3.Connection, number: int) -> DraftTotals:
 
 def resumed(
     draft: sqlite3.Connection, state: sqlite3.Connection, job: int
-) -> dict[int, DraftTotals]:
+) -> dict[LastTurn, DraftTotals]:
     """Return the last requests of what goes on, without those of jobs before it, by their turn."""
-    found: dict[int, DraftTotals] = {}
+    found: dict[LastTurn, DraftTotals] = {}
     query = "SELECT EXISTS (SELECT 1 FROM rows WHERE job = ? AND kind = '>>')"
     if draft.execute(query, (job,)).fetchone()[0]:
         draft.execute(leaving.INDEX)
@@ -110,7 +111,8 @@ def resumed(
     while more:
         some = [f for (f,) in draft.execute(_RESUMED, (job, after, _CHUNK))]
         marks = [*some, *[b""] * (_CHUNK - len(some))]
-        for turn, requests, size, data in state.execute(_SIZES, marks):
+        for number, answered, requests, size, data in state.execute(_SIZES, marks):
+            turn = LastTurn(number, bool(answered))
             old = found.get(turn, DraftTotals(0, 0))
             new = old.requests + requests, old.bytes + size, old.data + data
             found[turn] = DraftTotals(*new)

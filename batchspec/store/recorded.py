@@ -24,7 +24,7 @@ from batchspec.store.reader import (
     read_lanes,
 )
 from batchspec.store.refingerprint import version_of
-from batchspec.store.rows import BATCH_COLUMNS, batch_record
+from batchspec.store.rows import ASKED, BATCH_COLUMNS, batch_record
 from batchspec.store.untidy import untidy
 
 _BACKLOG = """
@@ -179,7 +179,7 @@ class RecordedState(LeasedState, RecordedJobs):
     def final_replies(self, job: JobAddress) -> Iterator[FinalReply]:
         """Yield the replies that gave items their outcome."""
         rows = self.db.execute(
-            "SELECT c.id, reply, turn, outcome, reason, output_retries, l.endpoint, resumable "
+            f"SELECT c.id, reply, turn, outcome, reason, {ASKED}, l.endpoint, resumable "  # noqa: S608 - constant
             "FROM conversations c JOIN lanes l ON l.id = c.lane WHERE phase = 'final' "
             "AND outcome IN ('succeeded', 'failed', 'exhausted') AND reply IS NOT NULL "
             "AND job = (SELECT id FROM jobs WHERE address = ?)",

@@ -8,6 +8,7 @@ from batchspec.ids import JobAddress
 from batchspec.state.machine import conversation_phase
 from batchspec.state.stored import Verdict
 from batchspec.store.rows import SERIAL
+from batchspec.store.toollog import drop_unrun
 
 _CHUNK = 1000
 _DIFFERS = "(c.outcome IS NOT v.outcome OR c.reason IS NOT v.reason)"
@@ -64,5 +65,6 @@ def record_verdicts(db: sqlite3.Connection, job: JobAddress) -> int:
     changed: int = db.execute(_DIFFERENT).fetchone()[0]
     db.execute(_RECORD)
     db.execute(_UNTAINT)
+    drop_unrun(db, "SELECT id FROM verdicts")
     db.execute("UPDATE jobs SET judged = policy WHERE address = ?", (job,))
     return changed

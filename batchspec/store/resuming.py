@@ -8,11 +8,11 @@ from batchspec.state.machine import conversation_phase
 from batchspec.state.resumption import BOUND, REPLY
 from batchspec.state.settlement import Answered, AskAgain, CallTools
 from batchspec.state.stored import Resumed, StoredReply
-from batchspec.store.rows import SERIAL
-from batchspec.store.toollog import note_calls
+from batchspec.store.rows import ASKED, SERIAL
+from batchspec.store.toollog import cut_short, drop_unrun, note_calls
 
 _REPLIES = f"""
-SELECT c.id, c.request, c.reply, c.turn, c.output_retries, c.contract, l.endpoint
+SELECT c.id, c.request, c.reply, c.turn, {ASKED}, c.contract, l.endpoint
 FROM lanes l JOIN conversations c ON c.lane = l.id AND c.phase = 'tools'
 WHERE c.resumable = {REPLY} AND c.job = (SELECT id FROM jobs WHERE address = ?) LIMIT ?
 """  # noqa: S608 - constants
@@ -24,11 +24,11 @@ WHERE id = ?
 """  # noqa: S608 - constants
 _TOOLS = f"""
 UPDATE conversations SET phase = '{conversation_phase("tools", "ToolsCalled")}', resumable = 0,
-  output_retries = output_retries + ? WHERE id = ?
+  output_retries = ? WHERE id = ?
 """  # noqa: S608 - constants
 _CONTINUED = f"""
 UPDATE conversations SET phase = '{conversation_phase("tools", "Continued")}', resumable = 0,
-  turn = turn + 1, attempts = 0, output_retries = output_retries + 1, request = ?, size = ?
+  turn = turn + 1, attempts = 0, output_retries = ?, request = ?, size = ?
 WHERE id = ?
 """  # noqa: S608 - constants
 
@@ -45,11 +45,15 @@ def resume(db: sqlite3.Connection, resumed: Sequence[Resumed]) -> None:
         match settlement:
             case CallTools():
                 note_calls(db, conversation, stored.turn, settlement)
-                db.execute(_TOOLS, (bool(settlement.answers), conversation))
+                asked = stored.output_retries + bool(settlement.answers)
+                db.execute(_TOOLS, (asked, conversation))
             case AskAgain():
-                db.execute(_CONTINUED, (body, size, conversation))
+                asked = stored.output_retries + 1
+                db.execute(_CONTINUED, (asked, body, size, conversation))
             case Answered(outcome, reason):
                 again = BOUND * (outcome == "exhausted")
                 db.execute(_ANSWERED, (outcome, reason, body, again, outcome, conversation))
+                cut_short(db, [conversation])
+                drop_unrun(db, "?", (conversation,))
             case _:
                 raise TypeError(settlement)

@@ -12,6 +12,15 @@ SERIAL = "(SELECT value FROM meta WHERE key = 'serial')"
 """The counter of changes, as the transaction that asks found it."""
 PRESENT = "since = (SELECT c.since FROM conversations c WHERE c.id = conversation)"
 """Of turns and tool calls: what belongs to the answer a conversation has or waits for."""
+COUNTED = (
+    "(c.output_retries > 0 AND EXISTS (SELECT 1 FROM tool_calls t "
+    "WHERE t.conversation = c.id AND t.since = c.since AND t.turn = c.turn "
+    "AND t.status = 'done' AND t.attempts = 0 AND NOT t.wrong AND NOT t.reused))"
+)
+"""Whether the last reply of a conversation `c` has calls that its judgement answered, with why an
+output was not accepted: the turn that tells the model so is counted though it was not sent."""
+ASKED = f"c.output_retries - {COUNTED}"
+"""How often the model of a conversation `c` was asked again before its last reply."""
 BATCH_COLUMNS = (
     "id, lane, phase, members, bytes, jobs, intended_at, input_file_id, create_at, creates, "
     "remote_id, status, total, completed, failed, submitted_at, output_file_id, error_file_id, "

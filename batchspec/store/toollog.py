@@ -58,6 +58,17 @@ _FAILED = (
     "outcome = ?, reason = ?, resumable = ? WHERE id = ?"
 )
 
+# Calls that began before and were to run again: their item has ended without that.
+_CUT_SHORT = f"""
+UPDATE tool_calls SET status = 'failed', result = COALESCE(result,
+  'tool "' || name || '" was cut short, and its item ended before it could run again')
+WHERE {PRESENT} AND conversation = ? AND status = 'running'
+"""  # noqa: S608 - constants
+_UNRUN = """
+DELETE FROM tool_calls WHERE status = 'waiting' AND (conversation, since, turn) IN (
+  SELECT c.id, c.since, c.turn FROM conversations c WHERE c.outcome = 'succeeded' AND c.id IN ({}))
+"""
+
 
 def tool_turns(
     db: sqlite3.Connection, job: JobAddress, limit: int, but: Iterable[ConversationId] = ()
@@ -144,3 +155,22 @@ def continue_turns(db: sqlite3.Connection, turns: Sequence[NextTurn]) -> None:
             if t.outcome is not None
         ],
     )
+    cut_short(db, [t.conversation for t in turns if t.outcome is not None])
+
+
+def cut_short(db: sqlite3.Connection, ended: Iterable[ConversationId]) -> None:
+    """Close calls of conversations that ended which began before and were to run again."""
+    db.executemany(_CUT_SHORT, [(conversation,) for conversation in ended])
+
+
+def drop_unrun(db: sqlite3.Connection, conversations: str, values: Sequence[object] = ()) -> None:
+    """Drop the calls that never began beside a reply which is accepted by now.
+
+    They are not run, as where such a reply is accepted when it comes. Inside a transaction.
+
+    Args:
+        db: The state.
+        conversations: Those that were judged again: their ids, or a query for them.
+        values: Of its marks.
+    """
+    db.execute(_UNRUN.format(conversations), values)

@@ -35,6 +35,7 @@ def look(n: int) -> int:
 j = Job(model="openai:gpt-5-mini", rows=rows.inline([{{"id": k}} for k in {keys!r}]),
         prompt="do {{id}}", tools=[fine, look]{more})
 """
+NEVER_TWICE = ", and a tool marked `once` never runs twice"
 BROKEN = "raise ValueError('bug')"
 
 
@@ -127,13 +128,48 @@ def test_a_call_that_may_run_once_stays_as_it_ended(world: World, model: Model) 
     assert result.jobs[0].resumable == 0
     spec(world, marks=", once=True", keys="a")
     assert plan(world).notes == ()
+    assert again(world).exit_code == ExitCode.FAILED_ITEMS
     for _ in range(2):
+        proposed = plan(world, failed=True)
+        assert (proposed.counts, proposed.requests) == ({Kind.KEEP: 1}, 0)
+        (told,) = proposed.notes
+        assert told == (
+            "1 failed item of m.j stays as it is: a call of a tool marked `once` began, and never "
+            "runs twice. Only `--replace` asks for it anew."
+        )
         assert again(world).exit_code == ExitCode.FAILED_ITEMS
-    ended = "raised ValueError: bug, and a tool marked `once` never runs twice"
-    assert world.items()["a"].reason == f"tool 'look' {ended}"
+    assert world.items()["a"].reason == "tool 'look' raised ValueError: bug"
     assert (model.asked, log(world).count("look 1")) == ([1], 1)
     assert wanting(world, replace=["m.j"]).exit_code == ExitCode.DONE
     assert model.asked == [1, 1, 2]
+
+
+def test_calls_beside_one_that_may_run_once_end_with_it(world: World, model: Model) -> None:
+    """Both ran when the process died; the other one is not left as if it ran for ever."""
+    spec(world, BROKEN, marks=", once=True", keys="a")
+    world.apply()
+    with closing(sqlite3.connect(world.state / "batchspec.db")) as db, db:
+        db.execute("UPDATE tool_calls SET status = 'running', result = NULL")
+        db.execute(
+            "UPDATE conversations SET phase = 'tools', outcome = NULL, reason = NULL, resumable = 0"
+        )
+    assert world.apply().exit_code == ExitCode.FAILED_ITEMS
+    with world.open() as project:
+        (turn,) = project.turns('m.j["a"]')
+    assert [(call.failed, call.result) for call in turn.tool_calls] == [
+        (True, 'tool "fine" was cut short, and its item ended before it could run again'),
+        (True, f"tool 'look' may have run before an interruption{NEVER_TWICE}"),
+    ]
+    assert log(world) == ["fine 1", "look 1"]
+
+
+def test_a_call_of_a_tool_that_is_not_once_any_more_runs_again(world: World, model: Model) -> None:
+    spec(world, BROKEN, marks=", once=True", keys="a")
+    world.apply()
+    spec(world, keys="a")
+    assert plan(world, failed=True).counts == {Kind.CONTINUE: 1}
+    assert again(world).exit_code == ExitCode.DONE
+    assert (model.asked, log(world).count("look 1")) == ([1, 2], 2)
 
 
 def test_a_call_that_never_began_runs_though_it_may_run_once(world: World) -> None:
@@ -245,6 +281,29 @@ def test_a_reply_that_is_accepted_by_now_costs_nothing_more(world: World) -> Non
     world.spec(CHECKED.format(least=2, more=", output_retries=3"))
     assert again(world).exit_code == ExitCode.DONE
     assert (counting.asked, world.items()["a"].output.n) == ([1, 2], 2)
+
+
+def test_what_failed_by_other_rules_is_judged_again_before_it_is_asked_for_anew(
+    world: World,
+) -> None:
+    """Its turns are paid; only what still fails may cost anything."""
+    world.model = counting = Counting()
+    world.spec(CHECKED.format(least=4, more=""))
+    world.apply()
+    for least, outcome in ((3, "failed"), (2, "succeeded")):
+        world.spec(CHECKED.format(least=least, more=""))
+        proposed = plan(world, failed=True)
+        assert (proposed.counts[Kind.UPDATE], proposed.requests) == (1, 0)
+        (told,) = proposed.notes
+        assert told == (
+            "1 failed item of m.j is judged again first, free: if it still fails then, "
+            "`batchspec plan --failed --target m.j` asks for it anew."
+        )
+        again(world)
+        assert (world.outcomes(), counting.asked) == ({"a": outcome}, [1, 2])
+        if outcome == "failed":
+            assert plan(world, failed=True).counts == {Kind.RESUBMIT: 1}
+    assert plan(world, failed=True).counts == {Kind.KEEP: 1}
 
 
 def test_an_output_that_is_not_accepted_any_more_is_asked_for_in_a_further_turn(

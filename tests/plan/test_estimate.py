@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from batchspec.ids import JobAddress
 from batchspec.messages import Usage
 from batchspec.plan.changes import Estimate, JobPlan, Kind, Plan
-from batchspec.plan.estimate import ENVELOPE, Load, batches, estimate
+from batchspec.plan.estimate import ENVELOPE, Load, batches, estimate, further
+from batchspec.state.stored import LastTurn
 
 LOAD = Load(requests=10, bytes=10 * (ENVELOPE + 400), max_tokens=50, turns=1)
 
@@ -47,6 +48,14 @@ def test_further_turns_carry_the_replies_before_them() -> None:
     found = estimate(replace(LOAD, turns=3), price)
     assert found.cost == Decimal(2000)
     assert found.cost_of_all_turns == found.cost_at_most == Decimal(2000 + 4500 + 7000)
+
+
+def test_what_goes_on_grows_by_a_reply_only_where_its_last_turn_was_answered() -> None:
+    load = replace(LOAD, turns=3)
+    answered = estimate(further(load, LastTurn(2, answered=True)), price)
+    assert answered.cost == answered.cost_at_most == Decimal(4500)
+    waiting = estimate(further(load, LastTurn(2, answered=False)), price)
+    assert (waiting.cost, waiting.cost_at_most) == (Decimal(2000), Decimal(2000 + 4500))
 
 
 def test_an_unknown_price_is_never_zero() -> None:
