@@ -168,7 +168,7 @@ class Life(Walk):
         self._loads = True
         self._next: Project | None = None
         self._stopped = False
-        self._idle = False
+        self._idle = self._leads = False
         self._until = 0.0
         self._hours = 0
         self._allowed: set[str] = set()
@@ -222,9 +222,10 @@ class Life(Walk):
         if project is None:
             project, plans = self.world.open(), False
             project.pin(specs=False)
-        self._idle = False
+        self._idle = self._leads = False
         with project:
             engine = Engine(
+                leads=self._takes_over,
                 project=project,
                 consent=self.consent,
                 hook=self.diary,
@@ -262,6 +263,9 @@ class Life(Walk):
             return None
         return project
 
+    def _takes_over(self) -> None:
+        self._leads = True
+
     def _rests(self, until: float | None) -> None:
         self._idle, self._until = True, until or float("inf")
 
@@ -283,10 +287,11 @@ class Life(Walk):
             if now != seen:
                 seen, since = now, monotonic()
             assert monotonic() - since < _STUCK, f"it hangs: {self.diary.last}"
-            # Where replies wait for specs that load, the loop waits for nothing it knows.
-            waits = monotonic() - since > _WAITS and _at_rest(engine)
+            # Where replies wait for specs that load, the loop waits for nothing it knows. And a
+            # lease that could not be given back, on a full disk, is waited for in real time.
+            waits = monotonic() - since > _WAITS and (_at_rest(engine) or not self._leads)
             if waits or (self._idle and self._until > moment):
-                await clock.sleep_until(moment)
+                await clock.sleep_until(moment if self._leads else min(moment, now + 60.0))
             else:
                 await anyio.sleep(0.001)
 
