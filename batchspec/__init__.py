@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from batchspec.spec import rows
     from batchspec.spec.context import RunContext
     from batchspec.spec.embedding import EmbeddingJob
+    from batchspec.spec.hooks import Command, JobError, JobFinal
     from batchspec.spec.job import Job
     from batchspec.spec.output import NativeOutput, PromptedOutput, TextOutput, ToolOutput
     from batchspec.spec.parts import Document, Image
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
     from batchspec.spec.variants import matrix
 
 __all__ = [
+    "Command",
     "Document",
     "EmbeddingJob",
     "Image",
     "Job",
+    "JobError",
+    "JobFinal",
     "Message",
     "ModelRetry",
     "NativeOutput",
@@ -41,10 +45,13 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
+        "Command": "batchspec.spec.hooks:Command",
         "Document": "batchspec.spec.parts:Document",
         "EmbeddingJob": "batchspec.spec.embedding:EmbeddingJob",
         "Image": "batchspec.spec.parts:Image",
         "Job": "batchspec.spec.job:Job",
+        "JobError": "batchspec.spec.hooks:JobError",
+        "JobFinal": "batchspec.spec.hooks:JobFinal",
         "Message": "batchspec.messages:Message",
         "ModelRetry": "batchspec.errors:ModelRetry",
         "NativeOutput": "batchspec.spec.output:NativeOutput",

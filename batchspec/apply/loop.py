@@ -13,7 +13,9 @@ import anyio.to_thread
 from batchspec.apply.adopt import do_adopt
 from batchspec.apply.cancel import cancel_unneeded, do_cancel
 from batchspec.apply.collect import do_collect
+from batchspec.apply.errors import Errors
 from batchspec.apply.expand import do_expand, fresh_jobs
+from batchspec.apply.hooks import do_hooks, hooks_due
 from batchspec.apply.packing import do_pack
 from batchspec.apply.rejudge import do_rejudge
 from batchspec.apply.resting import Resting
@@ -32,6 +34,7 @@ from batchspec.reconcile.actions import (
     Pack,
     Poll,
     Rejudge,
+    RunHooks,
     RunTools,
     Subject,
     Submit,
@@ -42,6 +45,8 @@ from batchspec.state.records import BatchRecord, JobProgress
 
 HEARTBEAT = 10.0
 """Seconds between two heartbeats of the lease."""
+HOOKS_WAIT = 120.0
+"""Seconds a run waits for hooks that fail, once nothing else is left to do."""
 _ABOUT: Mapping[type[Action], Callable[[World, BatchId], Awaitable[None]]] = {
     Submit: do_submit,
     Adopt: do_adopt,
@@ -93,10 +98,17 @@ class Loop:
     _due: set[RemoteId] = field(default_factory=set[RemoteId])
     """Batches the provider has said something about, to be looked at before their time."""
     _changed: anyio.Event = field(default_factory=anyio.Event)
+    _errors: Errors = field(init=False)
+    _busy_at: float = 0.0
+    """When something else was done last than waiting to tell hooks once more."""
     _failure: BaseException | None = None
     """Ends the run once the calls of tools that run have ended."""
     _reported: float = 0.0
     _counting: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._errors = Errors(self.world)
+        self.world.wrong = self._errors.event
 
     async def run(self) -> None:
         """Run until every job is final, everything is sent (`detach`), or an interrupt.
@@ -130,7 +142,7 @@ class Loop:
         self._changed.set()
 
     async def _reconcile(self, group: anyio.abc.TaskGroup) -> None:
-        self._reported = self.world.clock.now()
+        self._reported = self._busy_at = self.world.clock.now()
         if not self.once:
             await cancel_unneeded(self.world)
         # Who tells events learns first how the provider calls the batches that exist already.
@@ -144,10 +156,31 @@ class Loop:
             for action in step.actions:
                 self._start(group, action)
             await self._report(snapshot.batches, now)
-            if not self.running and (step.done or self._all_sent(step.actions, snapshot)):
+            over = step.done or self._all_sent(step.actions, snapshot)
+            if self._hooks_can_wait(snapshot, now) or (over and not self.running):
                 await self._report(snapshot.batches, now, last=True)
+                if self.world.hooked:
+                    await self.world.db(self.world.store.keep_looked)
                 return
             await self._wait(self._rested(step.wake_at, now))
+
+    def _hooks_can_wait(self, snapshot: Snapshot, now: float) -> bool:
+        """Tell whether all that is left is to tell hooks once more, which has failed for long.
+
+        Another run does that; one that goes on for weeks is that run itself.
+        """
+        others = decide(replace(snapshot, hooks={}), now)
+        if not others.done or any(kind is not RunHooks for kind in self.running.values()):
+            self._busy_at = now
+        if self.resting is not None or self.running or not snapshot.hooks:
+            return False
+        if now - max(self._busy_at, self.world.told_at) < HOOKS_WAIT:
+            return False
+        self.world.hook.warning(
+            f"Hooks of {', '.join(snapshot.hooks)} could not be told everything; the next "
+            "`batchspec apply` or `batchspec watch` tries again."
+        )
+        return True
 
     def _rested(self, wake_at: float | None, now: float) -> float | None:
         """Return when to look again: also when something has rested."""
@@ -185,6 +218,7 @@ class Loop:
                 waiting=dict(world.waiting),
                 fresh=fresh_jobs(world),
                 unfinished=frozenset(store.unfinished()) if world.waiting else frozenset(),
+                hooks=hooks_due(world) if world.hooked and not draining else {},
                 draining=draining,
             )
 
@@ -252,11 +286,15 @@ class Loop:
                     await do_rejudge(world, action.job)
                 case Expand():
                     await do_expand(world, action)
+                case RunHooks():
+                    await do_hooks(world, action.job, self._draining)
                 case _:
                     assert_never(action)
+            await self._errors.went_well(action)
             if self.resting is not None:
                 await self.resting.went_well(world, action)
         except* (SpecError, ProviderError, RefusedError) as errors:
+            await self._errors.tell(action, first_of(errors), last=self.resting is None)
             if self.resting is None:
                 self._fail(first_of(errors), action)
             else:
@@ -269,15 +307,15 @@ class Loop:
         return self._drained or bool(self.signals) or self._failure is not None
 
     def _fail(self, error: BaseException, action: Action) -> None:
-        """End the run, at once unless calls of tools run: one that is cut short may be lost."""
-        others = [kind for subject, kind in self.running.items() if subject != action.subject]
-        if RunTools not in others:
+        """End the run, at once unless users' functions run: one that is cut short may be lost."""
+        others = {kind for subject, kind in self.running.items() if subject != action.subject}
+        if others.isdisjoint({RunTools, RunHooks}):
             raise error
         if self._failure is None:
             self._failure = error
             self.world.hook.warning(
-                "Stopping because of an error: running calls of tools end first. Interrupt twice "
-                "to stop at once."
+                "Stopping because of an error: running calls of tools and hooks end first. "
+                "Interrupt twice to stop at once."
             )
 
     async def _wait(self, wake_at: float | None) -> None:

@@ -12,6 +12,7 @@ from batchspec.reconcile.actions import (
     Pack,
     Poll,
     Rejudge,
+    RunHooks,
     RunTools,
     Subject,
     Submit,
@@ -52,7 +53,7 @@ class Resting:
         match action:
             case Submit(batch=batch):
                 subject = self._lanes.get(batch, action.subject)
-            case Pack() | RunTools() | Expand() | Rejudge():
+            case Pack() | RunTools() | Expand() | Rejudge() | RunHooks():
                 subject = action.subject
             case _:
                 return False
@@ -80,7 +81,7 @@ class Resting:
             self.well(subject)
 
     async def _subject(self, world: World, action: Action) -> Subject:
-        if isinstance(action, Pack | RunTools | Expand | Rejudge):
+        if isinstance(action, Pack | RunTools | Expand | Rejudge | RunHooks):
             return action.subject
         record = await world.db(world.store.batch, action.batch)
         subject: Subject = ("lane", str(record.lane))

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import anyio
@@ -12,7 +13,7 @@ from pydantic_core import from_json
 from batchspec.apply.here import Here
 from batchspec.desired.graph import DesiredJob
 from batchspec.errors import ProviderError
-from batchspec.ids import BatchId, JobAddress, LaneId, RecordRef
+from batchspec.ids import BatchId, JobAddress, LaneId, RecordRef, RowKey
 from batchspec.messages import JsonObject
 from batchspec.ports import (
     Clock,
@@ -23,6 +24,7 @@ from batchspec.ports import (
 )
 from batchspec.reconcile.observe import Pace
 from batchspec.reconcile.settle import Judge
+from batchspec.spec.hooks import HookKind, Target
 from batchspec.state.events import BatchDoubled, BatchEvent
 from batchspec.state.records import BatchRecord, Lane, LaneRecord, Via
 from batchspec.state.stored import Fresh
@@ -44,6 +46,23 @@ class LocalJob:
     """Returns what the job's factory made, once per run; for worker threads of the loop."""
     deps_here: Callable[[], Awaitable[Any]]
     """The same, for its tasks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalHooks:
+    """The hooks of a job.
+
+    Attributes:
+        targets: What is called or executed, by the kind of hook.
+        read: Returns items by their keys, as results give them; blocking.
+        document: Returns an item as a JSON object; runs functions of the spec.
+        folder: Where commands run.
+    """
+
+    targets: Mapping[HookKind, Target]
+    read: Callable[[Sequence[RowKey]], Mapping[RowKey, Any]]
+    document: Callable[[Any], bytes]
+    folder: Path
 
 
 def lane_of(job: LocalJob) -> tuple[str, str, str]:
@@ -118,6 +137,10 @@ class Silence:
         return self.tries >= _TRIES or (since is not None and now - since >= _UNCONNECTED)
 
 
+async def _nothing_wrong(_event: BatchEvent | BatchDoubled) -> None:
+    """Tell nobody."""
+
+
 @dataclass(slots=True, kw_only=True)
 class World:
     """Everything the loop touches, each behind a port.
@@ -175,6 +198,12 @@ class World:
     silences: dict[BatchId, Silence] = field(default_factory=dict[BatchId, Silence])
     """Of batches whose provider has not answered yet."""
 
+    hooked: Mapping[JobAddress, LocalHooks] = field(default_factory=dict[JobAddress, LocalHooks])
+    """Jobs that have hooks."""
+    told_at: float = 0.0
+    """When one of them was told something last."""
+    wrong: Callable[[BatchEvent | BatchDoubled], Awaitable[None]] = field(default=_nothing_wrong)
+    """Has hooks told of an event that is about an error, before that is recorded."""
     connected: frozenset[str] | None = None
     """Names of the providers that can be asked in this run; None: all."""
 
@@ -197,6 +226,8 @@ class World:
 
     async def commit(self, *events: BatchEvent | BatchDoubled) -> None:
         """Record what became of a batch, in one transaction, and tell it."""
+        for event in events if self.hooked else ():
+            await self.wrong(event)
         await self.db(self.store.commit, *events)
         for event in events:
             self.hook.event(event)

@@ -37,6 +37,7 @@ def status(scope: Scope, *, address: str | None, as_json: bool) -> ExitCode:
                 batches=tuple(b for b in found.batches if any(j.address in b.jobs for j in jobs)),
                 waiting=tuple(t for t in found.waiting if any(j.address in t for j in jobs)),
                 missing=tuple(m for m in found.missing if any(j.address == m.job for j in jobs)),
+                hooks=tuple(h for h in found.hooks if any(j.address == h.job for j in jobs)),
             )
     if as_json:
         show_status_json(found)

@@ -13,6 +13,7 @@ from batchspec.ids import JobAddress, group_of
 from batchspec.load.derived import derived_problems
 from batchspec.load.errors import relative, shortened
 from batchspec.load.fields import template_problems, unfinished
+from batchspec.load.hooks import hook_problems
 from batchspec.load.judges import judges_of, with_rows
 from batchspec.load.judges import problems as judge_problems
 from batchspec.load.members import told_once
@@ -342,6 +343,7 @@ class _Builder:
         for summary, detail in (
             *template_problems(job, self.root, many=many),
             *derived_problems(job, self.root, self._upstream, many=many),
+            *hook_problems(job, self.root),
         ):
             self._tell(desired.address, summary, detail)
 

@@ -17,6 +17,7 @@ from batchspec.ids import (
     RowKey,
 )
 from batchspec.messages import Contract
+from batchspec.ports.hooklog import HookLog
 from batchspec.ports.jobs import Jobs
 from batchspec.ports.toollog import ToolLog
 from batchspec.state.events import BatchRejected, CancelWanted, Event
@@ -268,7 +269,7 @@ class Collection(Protocol):
         ...
 
 
-class Store(Jobs, ToolLog, Protocol):
+class Store(Jobs, ToolLog, HookLog, Protocol):
     """The writing side of the state, held by one process at a time.
 
     Every method may be called from any thread, by one thread at a time. Each raises `StateError`

@@ -34,6 +34,7 @@ from batchspec.project.budget import Ceiling, RunBudget, of_jobs
 from batchspec.project.constraint import contract_digest
 from batchspec.project.expanding import AS_RECORDED, Expanding
 from batchspec.project.grading import graded
+from batchspec.project.hooking import hooked_jobs, kinds_of
 from batchspec.project.jobs import max_tokens
 from batchspec.project.values import ApplyResult
 from batchspec.project.wiring import Connections
@@ -220,6 +221,7 @@ class Applying:
         """
         planner = self._project.take_draft(self._plan)
         if not self.consented:
+            self._begin_hooks()
             self._expanding.prune = False
             if planner is not None:
                 planner.draft.discard()
@@ -239,6 +241,7 @@ class Applying:
                     "The state changed since the plan was made: another apply ran meanwhile. "
                     "Nothing was sent; plan and apply again."
                 )
+        self._begin_hooks()
         changes = {k for k, n in self._plan.counts.items() if n} - AS_RECORDED
         # What is put together already may hold rows the plan changes.
         if changes:
@@ -250,6 +253,11 @@ class Applying:
         self._await_rows(store)
         if self.bindings:
             store.commit(*self.bindings)
+
+    def _begin_hooks(self) -> None:
+        """Let new hooks be told of what becomes final from now on, before rows are recorded."""
+        jobs = (*self._desired.jobs, *self._desired.paused)
+        self._project.store().begin_hooks(kinds_of(jobs))
 
     def _await_rows(self, store: StateStore) -> None:
         """Record which jobs were agreed to whose rows are not known yet."""
@@ -292,6 +300,7 @@ class Applying:
             expand=self._expanding,
             budget=self._budget(store),
             here=here,
+            hooked=hooked_jobs(project, (*self._desired.jobs, *self._desired.paused)),
         )
 
     def _budget(self, store: StateStore) -> RunBudget | None:

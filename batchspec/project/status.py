@@ -32,6 +32,7 @@ def status_of(
         spent=reader.spent(),
         missing=tuple(reader.missing()),
         conditions=tuple(reader.conditions()),
+        hooks=tuple(reader.hooks()),
         waiting=(
             *(_batch(batch, now) for batch in batches),
             *(text for batch in batches if (text := expiring(batch, now)) is not None),

@@ -8,6 +8,7 @@ from typing import Any
 from batchspec.errors import Diagnostic, ExitCode, Source
 from batchspec.ids import JobAddress
 from batchspec.plan.changes import Plan
+from batchspec.state.hooks import HookRecord
 from batchspec.state.missing import Missing
 from batchspec.state.records import BatchRecord, JobProgress, LaneRecord, LeaseRecord
 from batchspec.state.watching import Condition
@@ -59,6 +60,9 @@ class Status:
     """What a watcher says of the project and of its jobs."""
     pending: tuple[Plan, ...] = ()
     """Plans that a watcher holds back until somebody approves them."""
+
+    hooks: tuple[HookRecord, ...] = ()
+    """How far every hook is."""
 
     @property
     def done(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from batchspec.ids import BatchId, JobAddress, LaneId
 
-Subject = tuple[Literal["lane", "batch", "tools", "job"], str]
+Subject = tuple[Literal["lane", "batch", "tools", "job", "hooks"], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,4 +131,17 @@ class Rejudge:
         return ("job", self.job)
 
 
-Action = Pack | Submit | Adopt | Cancel | Poll | Collect | Tidy | RunTools | Expand | Rejudge
+@dataclass(frozen=True, slots=True)
+class RunHooks:
+    """Tell a job's hooks what they have not been told."""
+
+    job: JobAddress
+
+    @property
+    def subject(self) -> Subject:
+        return ("hooks", self.job)
+
+
+Action = (
+    Pack | Submit | Adopt | Cancel | Poll | Collect | Tidy | RunTools | Expand | Rejudge | RunHooks
+)

@@ -17,6 +17,7 @@ from batchspec.reconcile.actions import (
     Pack,
     Poll,
     Rejudge,
+    RunHooks,
     RunTools,
     Submit,
     Tidy,
@@ -42,6 +43,7 @@ class Snapshot:
         coming: Provider, endpoint and model of each waiting job.
         unjudged: Jobs whose stored replies are to be judged again.
         unfinished: Jobs with an item that is not final.
+        hooks: Jobs whose hooks are to be told something, and when, in unix seconds.
         draining: True after an interrupt: nothing new is begun.
     """
 
@@ -61,6 +63,7 @@ class Snapshot:
     )
     unjudged: Sequence[JobAddress] = ()
     unfinished: frozenset[JobAddress] = frozenset()
+    hooks: Mapping[JobAddress, float] = field(default_factory=dict[JobAddress, float])
     draining: bool = False
 
 
@@ -99,6 +102,9 @@ def decide(snapshot: Snapshot, now: float) -> Step:
     actions += [RunTools(tools.job) for tools in snapshot.tools]
     actions += _expansions(snapshot)
     _packs(snapshot, now, actions, times)
+    # Last: requests wait for nobody who is told what became of others.
+    for job, at in snapshot.hooks.items():
+        _due(RunHooks(job), at, now, actions, times)
     return Step(tuple(actions), min(times, default=None))
 
 

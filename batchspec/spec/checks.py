@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from batchspec.fingerprint import canonical_json
 from batchspec.spec import rows as row_sources
+from batchspec.spec.hooks import HOOKS, hook_check
 from batchspec.spec.model import parse_model
 from batchspec.spec.output.declared import output_problems
 from batchspec.spec.prompt import PromptInvalid, Template, refuse_long
@@ -294,6 +295,7 @@ _CHECKS: Mapping[str, Check] = {
     "triggers": _triggers,
     "metadata": _metadata,
     "completion_window": _window,
+    **{name: hook_check(name, positional) for name in HOOKS.values()},
 }
 
 JOB = Signature(
@@ -313,6 +315,7 @@ _SHARED = (
     "triggers",
     "metadata",
     "completion_window",
+    *HOOKS.values(),
 )
 SHARED: Mapping[str, Check] = {name: _CHECKS[name] for name in _SHARED}
 """Arguments that mean the same for every kind of job."""

@@ -107,6 +107,9 @@ class EmbeddingJob(Job):
         triggers: JSON values by name, never sent: where one changes, every row is asked again.
         metadata: For the provider's batches: up to 14 short texts.
         completion_window: How long a batch may take.
+        on_item_final: Is told of each item that is final; see `Job`.
+        on_job_final: Is told a `JobFinal` once all items are final.
+        on_error: Is told a `JobError` when something stops what is done for the job.
 
     Raises:
         SpecError: An argument is unknown or of the wrong kind; the diagnostic names the line.

@@ -14,6 +14,7 @@ from batchspec.fingerprint import canonical_json
 from batchspec.spec import checks
 from batchspec.spec.collect import refuse, warn
 from batchspec.spec.context import takes_context
+from batchspec.spec.hooks import Command
 from batchspec.spec.model import is_embedding_model
 from batchspec.spec.origin import call_site, calling_module
 from batchspec.spec.output import OutputMode, output_mode
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 PromptFunction = Callable[[Any], Any]
 """From a row (a dict, or the `row_type`) to a text or a list of messages."""
+Hooked = Callable[..., Any] | Command | Sequence[str] | None
+"""A function, or a command: `Command([…])`, or its words."""
 
 
 class Declared(type):
@@ -98,6 +101,10 @@ class Job(metaclass=Declared):
         triggers: JSON values by name, never sent: where one changes, every row is asked again.
         metadata: For the provider's batches: up to 14 short texts.
         completion_window: How long a batch may take.
+        on_item_final: Is told of each item that is final: a function `(item)` or `(ctx, item)`, or
+            a command; at least once, with retries, and never in the way of the run.
+        on_job_final: Is told a `JobFinal` once all items are final.
+        on_error: Is told a `JobError` when something stops what is done for the job.
 
     Raises:
         SpecError: An argument is unknown or of the wrong kind; the diagnostic names the line.
@@ -131,6 +138,9 @@ class Job(metaclass=Declared):
     triggers: Mapping[str, Any] | None = None
     metadata: Mapping[str, str] | None = None
     completion_window: str = "24h"
+    on_item_final: Hooked = None
+    on_job_final: Hooked = None
+    on_error: Hooked = None
     source: Source = field(init=False, repr=False)
     """Where the job is made."""
     module_file: str = field(init=False, repr=False)

@@ -46,6 +46,8 @@ UPDATE OR IGNORE conversations SET scope = :new, fingerprint = :fingerprint WHER
 def move_job(db: sqlite3.Connection, old: JobAddress, new: JobAddress) -> None:
     """Give a job another address; inside a transaction."""
     db.execute("UPDATE jobs SET address = ? WHERE address = ?", (new, old))
+    for table in ("hooks", "deliveries"):
+        db.execute(f"UPDATE OR REPLACE {table} SET job = ? WHERE job = ?", (new, old))  # noqa: S608 - constants
     db.execute(_MOVE_BATCHES, {"old": f'$."{old}"', "new": f'$."{new}"'})
 
 

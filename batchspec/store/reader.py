@@ -12,6 +12,7 @@ from typing import Any, Self
 from batchspec.errors import StateError
 from batchspec.ids import BatchId, JobAddress, LaneId, RecordRef, RowKey
 from batchspec.messages import Contract, Usage
+from batchspec.state.hooks import HookRecord
 from batchspec.state.missing import Missing
 from batchspec.state.records import (
     BatchRecord,
@@ -24,6 +25,7 @@ from batchspec.state.watching import Condition
 from batchspec.store import wanted, watching
 from batchspec.store.accounts import read_accounts
 from batchspec.store.fresh import where_fresh
+from batchspec.store.hooklog import read_hooks
 from batchspec.store.jobs import RecordedJobs
 from batchspec.store.missing import find_missing
 from batchspec.store.rows import BATCH_COLUMNS, batch_record
@@ -151,6 +153,10 @@ class StateReader(RecordedJobs):
     def conditions(self) -> Sequence[Condition]:
         """Return what a watcher says of the project and of its jobs."""
         return watching.read_conditions(self.db)
+
+    def hooks(self) -> Sequence[HookRecord]:
+        """Return how far every hook is."""
+        return read_hooks(self.db)
 
     def batches(self, *, open_only: bool = False) -> Sequence[BatchRecord]:
         """Return batches in the order of their intents."""

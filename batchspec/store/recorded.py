@@ -15,8 +15,8 @@ from batchspec.state.stored import (
 )
 from batchspec.state.tokens import ENVELOPE
 from batchspec.store.accounts import read_accounts
+from batchspec.store.hooklog import RecordedHooks
 from batchspec.store.jobs import RecordedJobs
-from batchspec.store.leased import LeasedState
 from batchspec.store.reader import (
     StateReader,
     read_contract,
@@ -53,7 +53,7 @@ SELECT EXISTS (
 """
 
 
-class RecordedState(LeasedState, RecordedJobs):
+class RecordedState(RecordedHooks, RecordedJobs):
     """What the loop and the planner look up."""
 
     def reader(self) -> StateReader:

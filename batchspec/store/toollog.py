@@ -14,7 +14,7 @@ from batchspec.state.stored import (
     ToolTurn,
 )
 from batchspec.store.memo import remember
-from batchspec.store.rows import PRESENT
+from batchspec.store.rows import PRESENT, SERIAL
 
 _CALL = (
     "INSERT OR IGNORE INTO tool_calls "
@@ -55,7 +55,7 @@ _CONTINUED = (
 )
 _FAILED = (
     f"UPDATE conversations SET phase = '{conversation_phase('tools', 'Answered')}', "  # noqa: S608 - constants
-    "outcome = ?, reason = ?, resumable = ? WHERE id = ?"
+    f"outcome = ?, reason = ?, resumable = ?, settled = {SERIAL} WHERE id = ?"
 )
 
 # Calls that began before and were to run again: their item has ended without that.

@@ -3,6 +3,7 @@
 import sqlite3
 
 from batchspec.state.records import TIDY_TRIES, BatchRecord
+from batchspec.store.hooklog import untold
 from batchspec.store.rows import BATCH_COLUMNS, batch_record
 
 _UNTIDY = f"""
@@ -19,11 +20,11 @@ def untidy(db: sqlite3.Connection, limit: int) -> list[BatchRecord]:
 
 
 def chores(db: sqlite3.Connection) -> int:
-    """Count what is to be brought to an end at the provider, whatever the rows are.
+    """Count what is to be brought to an end, whatever the rows are.
 
-    These are open batches, and files that are to be deleted.
+    These are open batches, files that are to be deleted, and hooks that are to be told something.
     """
     open_ = "SELECT COUNT(*) FROM batches WHERE phase IN ('intended', 'submitted', 'ended')"
     sql = f"SELECT ({open_}) + (SELECT COUNT(*) {_UNTIDY})"
     n: int = db.execute(sql).fetchone()[0]
-    return n
+    return n + untold(db)

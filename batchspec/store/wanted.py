@@ -6,6 +6,7 @@ from batchspec.ids import BatchId
 from batchspec.state.machine import conversation_phase, phases_before
 from batchspec.state.resumption import TOOLS, TURN
 from batchspec.state.stopped import CANCELLED
+from batchspec.store.rows import SERIAL
 
 _COUNTS = """
 SELECT b.id, b.members, (
@@ -38,7 +39,7 @@ UPDATE conversations SET phase = '{conversation_phase("pending", "Abandoned")}',
   outcome = CASE WHEN kept IS NULL THEN 'cancelled' ELSE 'succeeded' END,
   reason = CASE WHEN kept IS NULL THEN '{{}}' END, reply = COALESCE(kept, reply),
   resumable = CASE WHEN kept IS NOT NULL THEN 0 WHEN phase = 'tools' THEN MAX(resumable, {TOOLS})
-    ELSE {TURN} * (turn > 1) END, {_BACK}
+    ELSE {TURN} * (turn > 1) END, settled = {SERIAL}, {_BACK}
 """  # noqa: S608 - constants
 _END_STOPPED = f"{_ENDED.format(CANCELLED)} WHERE {_WAITING} AND stopped = 1"
 _ABANDON = f"""
@@ -76,7 +77,7 @@ LET_GO = (
 now, or ends."""
 _LOSE = f"""
 UPDATE conversations SET phase = '{conversation_phase("batched", "Answered")}', outcome = 'lost',
-  reason = ?, resumable = {TURN} * (turn > 1)
+  reason = ?, resumable = {TURN} * (turn > 1), settled = {SERIAL}
 WHERE phase = 'batched' AND batch = (SELECT number FROM batches WHERE id = ?)
 """  # noqa: S608 - constants
 

@@ -384,7 +384,7 @@ class Engine:
 
 
 def _job(subject: Subject) -> JobAddress | None:
-    return JobAddress(subject[1]) if subject[0] in {"job", "tools"} else None
+    return JobAddress(subject[1]) if subject[0] in {"job", "tools", "hooks"} else None
 
 
 def _camel(code: str) -> str:

@@ -15,6 +15,7 @@ from batchspec.reconcile.actions import (
     Pack,
     Poll,
     Rejudge,
+    RunHooks,
     RunTools,
     Submit,
 )
@@ -64,6 +65,19 @@ class Case:
 CASES = (
     Case("nothing is left", Snapshot()),
     Case("requests wait", Snapshot(lanes=[lane(3)]), (Pack(LaneId(1)),)),
+    Case("hooks are to be told", Snapshot(hooks={A: 0.0, B: NOW}), (RunHooks(A), RunHooks(B))),
+    Case("hooks are told again later", Snapshot(hooks={A: LATER, B: LATER + 1}), (), LATER),
+    Case(
+        "hooks are told beside requests that wait for nobody",
+        Snapshot(lanes=[lane(3)], hooks={A: 0.0}),
+        (Pack(LaneId(1)), RunHooks(A)),
+    ),
+    Case(
+        "one request waits for no hook that fails",
+        Snapshot(lanes=[lane(1)], minimum={LaneId(1): 2}, hooks={A: LATER}),
+        (Pack(LaneId(1), lone=True),),
+        LATER,
+    ),
     Case("an empty lane", Snapshot(lanes=[lane(0)])),
     Case("a lane is held", Snapshot(lanes=[lane(3, until=NOW + 60)]), (), NOW + 60),
     Case("an empty lane is held", Snapshot(lanes=[lane(0, until=NOW + 60)])),

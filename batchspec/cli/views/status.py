@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from batchspec.cli.views.documents import batch_document, lease_document, progress_document
+from batchspec.cli.views.hooks import hook_document, hook_lines
 from batchspec.cli.views.missing import missing_document, show_missing
 from batchspec.cli.views.resumable import show_resumable
 from batchspec.cli.views.sentences import waiting
@@ -31,6 +32,7 @@ def show_status(status: "Status", *, now: float, flags: str) -> None:
     show_resumable(status.jobs, flags)
     print_prose(console, _waiting(status))
     print_prose(console, watching_lines(status, now, flags))
+    print_prose(console, hook_lines(status.hooks, now))
     if status.lease:
         print_prose(console, [Text(), lease_line(status.lease, now, free=status.lease_free)])
 
@@ -48,6 +50,7 @@ def show_status_json(status: "Status") -> None:
             "waiting": list(status.waiting),
             "missing": [missing_document(one) for one in status.missing],
             "conditions": [condition_document(one) for one in status.conditions],
+            "hooks": [hook_document(one) for one in status.hooks],
             "pending": [pending_document(plan) for plan in status.pending],
             "lease": lease_document(status.lease) if status.lease else None,
             "lease_free": status.lease_free,

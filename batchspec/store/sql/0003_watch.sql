@@ -18,3 +18,31 @@ CREATE TABLE awaited (
 
 -- The plans of the last hour are looked up among all events.
 CREATE INDEX journal_granted ON journal (at) WHERE kind = 'PlanGranted';
+
+-- Up to where the hooks of a job were told of final items, in the order of `settled`, conversation
+-- and item; and what of it came to nothing.
+CREATE TABLE hooks (
+  job TEXT NOT NULL,              -- an address
+  kind TEXT NOT NULL,             -- 'item', 'job' or 'error'
+  settled INTEGER NOT NULL,
+  conversation INTEGER NOT NULL,
+  item INTEGER NOT NULL,
+  given_up INTEGER NOT NULL DEFAULT 0,
+  error TEXT,                     -- the last one, and since when it was not followed by a success
+  error_at REAL,
+  PRIMARY KEY (job, kind)
+) STRICT, WITHOUT ROWID;
+
+-- What hooks are still to be told although they are told of what comes after it: what failed once,
+-- and errors.
+CREATE TABLE deliveries (
+  id INTEGER PRIMARY KEY,
+  job TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  item INTEGER,                   -- of an item, unless it is gone by then
+  settled INTEGER NOT NULL,
+  payload TEXT,                   -- of anything else: JSON
+  attempts INTEGER NOT NULL,
+  next_at REAL NOT NULL
+) STRICT;
+CREATE INDEX deliveries_job ON deliveries (job, next_at);
