@@ -8,10 +8,10 @@ from typing import Any, Literal, cast
 
 from batchspec.desired.expand import Expander
 from batchspec.desired.graph import Desired, DesiredJob, cycles, in_order
-from batchspec.errors import Diagnostic, Source, SpecError
+from batchspec.errors import Diagnostic, SpecError
 from batchspec.ids import JobAddress, group_of
 from batchspec.load.derived import derived_problems
-from batchspec.load.errors import relative, shortened
+from batchspec.load.errors import place, relative, shortened
 from batchspec.load.fields import template_problems, unfinished
 from batchspec.load.hooks import hook_problems
 from batchspec.load.judges import judges_of, with_rows
@@ -70,7 +70,7 @@ def load_project(
             blamed = {group_of(JobAddress(error.address or "")) for error in errors}
             sound = [job for job in built if group_of(job.address) not in blamed]
             told = [problem for job in sound for problem in check_rows(job, root)]
-        raise SpecError(sorted(told_once([*errors, *told]), key=_place))
+        raise SpecError(sorted(told_once([*errors, *told]), key=place))
     warnings = tuple(d for d in found if d.severity == "warning")
     disabled = builder.disabled()
     with loaded.imports():
@@ -393,8 +393,3 @@ def _loose(mode: OutputMode) -> str:
     word = "ToolOutput" if isinstance(mode, ToolMode) else "NativeOutput"
     name = getattr(kind, "__name__", None) or ("…" if kind is None else str(kind))
     return f"{word}({name}, strict=False)"
-
-
-def _place(found: Diagnostic) -> tuple[str, int]:
-    source = found.source or Source("")
-    return source.file, source.line or 0

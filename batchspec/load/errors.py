@@ -49,3 +49,9 @@ def shortened(found: Diagnostic, root: Path) -> Diagnostic:
 
 def _diagnostic(summary: str, detail: str, source: Source) -> Diagnostic:
     return Diagnostic(summary=summary, detail=detail, source=source)
+
+
+def place(found: Diagnostic) -> tuple[str, int]:
+    """Return file and line of a problem, to sort by."""
+    source = found.source or Source("")
+    return source.file, source.line or 0

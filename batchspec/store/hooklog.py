@@ -11,30 +11,10 @@ from typing import Any
 
 from batchspec.ids import ItemId, JobAddress, RowKey
 from batchspec.spec.hooks import HookKind
-from batchspec.state.hooks import END, MOST_WAITING, Delivery, HookRecord, Position, Told
+from batchspec.state.hooks import END, MOST_WAITING, Delivery, Position, Told
+from batchspec.store.hooklooks import AFTER, NEWEST
 from batchspec.store.leased import LeasedState
 
-# In the order of the index; SQLite is not to begin with the items of the job, hence the `+`.
-_FINAL = """
-SELECT c.settled, c.id, i.id, i.key FROM conversations c CROSS JOIN items i ON i.conversation = c.id
-WHERE c.settled > 0 AND {} AND c.phase = 'final' AND +i.job = (
-  SELECT id FROM jobs WHERE address = :job)
-ORDER BY c.settled, c.id, i.id LIMIT :limit
-"""
-_AFTER = tuple(
-    _FINAL.format(which)
-    for which in (
-        "c.settled = :settled AND c.id = :conversation AND i.id > :item",
-        "c.settled = :settled AND c.id > :conversation",
-        "c.settled > :settled",
-    )
-)
-_NEWEST = """
-SELECT c.settled FROM conversations c CROSS JOIN items i ON i.conversation = c.id
-WHERE c.settled > 0 AND c.settled > :settled AND c.phase = 'final' AND +i.job = (
-  SELECT id FROM jobs WHERE address = :job)
-ORDER BY c.settled DESC LIMIT 1
-"""
 _OPEN = """
 SELECT EXISTS (SELECT 1 FROM lanes l CROSS JOIN conversations c ON c.lane = l.id
     AND c.phase = 'pending' CROSS JOIN items i ON i.conversation = c.id WHERE +i.job = j.id)
@@ -62,11 +42,6 @@ _BEHIND = "SELECT 1 FROM hooks WHERE job = ? AND kind = ? AND settled < ?"
 _WAITING = "SELECT COUNT(*) FROM deliveries WHERE job = ?"
 _FAILED = """
 UPDATE hooks SET given_up = given_up + ?, error = ?, error_at = ? WHERE job = ? AND kind = ?
-"""
-_RECORDS = """
-SELECT job, kind, given_up, error, error_at, (
-  SELECT COUNT(*) FROM deliveries d WHERE d.job = h.job AND d.kind = h.kind)
-FROM hooks h ORDER BY job, kind
 """
 
 
@@ -165,7 +140,7 @@ class RecordedHooks(LeasedState):
         if position is None:
             return
         serial, left = _serial(self.db), limit
-        for sql in _AFTER:
+        for sql in AFTER:
             rows = self.db.execute(sql, {**position._asdict(), "job": job, "limit": left})
             for settled, conversation, item, key in rows.fetchall():
                 left -= 1
@@ -184,7 +159,7 @@ class RecordedHooks(LeasedState):
             return None
         serial = _serial(self.db)
         values = {"settled": position.settled, "job": job}
-        newest = self.db.execute(_NEWEST, values).fetchone()
+        newest = self.db.execute(NEWEST, values).fetchone()
         if newest is None:
             self._looked[job, "job"] = Position(*_before(serial))
             return None
@@ -244,30 +219,3 @@ def _go_on(db: sqlite3.Connection, job: JobAddress, told: Told) -> None:
         db.execute(
             "UPDATE deliveries SET attempts = attempts + 1, next_at = ? WHERE id = ?", values
         )
-
-
-def read_hooks(db: sqlite3.Connection) -> list[HookRecord]:
-    """Return how far every hook is."""
-    return [
-        HookRecord(
-            job=JobAddress(job),
-            kind=kind,
-            waiting=waiting,
-            given_up=given_up,
-            error=error,
-            error_at=error_at,
-        )
-        for job, kind, given_up, error, error_at, waiting in db.execute(_RECORDS)
-    ]
-
-
-def untold(db: sqlite3.Connection) -> int:
-    """Count hooks that are to be told something."""
-    total: int = db.execute("SELECT COUNT(*) FROM deliveries").fetchone()[0]
-    for job, kind, *position in db.execute(
-        "SELECT job, kind, settled, conversation, item FROM hooks WHERE kind <> 'error'"
-    ).fetchall():
-        values = {**Position(*position)._asdict(), "job": job, "limit": 1}
-        looks = _AFTER if kind == "item" else [_NEWEST]
-        total += any(db.execute(sql, values).fetchone() for sql in looks)
-    return total

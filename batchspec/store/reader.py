@@ -25,7 +25,7 @@ from batchspec.state.watching import Condition
 from batchspec.store import wanted, watching
 from batchspec.store.accounts import read_accounts
 from batchspec.store.fresh import where_fresh
-from batchspec.store.hooklog import read_hooks
+from batchspec.store.hooklooks import read_hooks
 from batchspec.store.jobs import RecordedJobs
 from batchspec.store.missing import find_missing
 from batchspec.store.rows import BATCH_COLUMNS, batch_record

@@ -3,7 +3,7 @@
 import sqlite3
 
 from batchspec.state.records import TIDY_TRIES, BatchRecord
-from batchspec.store.hooklog import untold
+from batchspec.store.hooklooks import untold
 from batchspec.store.rows import BATCH_COLUMNS, batch_record
 
 _UNTIDY = f"""
