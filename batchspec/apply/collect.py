@@ -251,6 +251,7 @@ class _Settling:
             key=key or "",
             row={} if row is None else stored_row(self._world, row),
             turn=member.turn,
+            retry=member.output_retries,
         )
 
     def _next(self, member: Member, line: bytes, ask: AskAgain) -> tuple[Any, int]:

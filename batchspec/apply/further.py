@@ -6,7 +6,7 @@ from pydantic_core import from_json
 
 from batchspec.apply.world import LocalJob, World, stored_row
 from batchspec.fingerprint import canonical_json
-from batchspec.ids import ConversationId, RecordRef
+from batchspec.ids import RecordRef
 from batchspec.messages import Reply
 from batchspec.ports import Wire
 from batchspec.reconcile.converse import after_feedback
@@ -42,18 +42,17 @@ def judged_again(
         turn=stored.turn,
         attempts=0,
         output_retries=stored.output_retries,
-        context=partial(_context, world, local, stored.conversation, stored.turn),
+        context=partial(_context, world, local, stored),
     )
 
 
-def _context(
-    world: World, local: LocalJob, conversation: ConversationId, turn: int
-) -> RunContext[object]:
-    key, row = world.store.owner(conversation)
+def _context(world: World, local: LocalJob, stored: FinalReply | StoredReply) -> RunContext[object]:
+    key, row = world.store.owner(stored.conversation)
     return RunContext(
         deps=local.deps(),
         job=local.desired.address,
         key=key or "",
         row={} if row is None else stored_row(world, row),
-        turn=turn,
+        turn=stored.turn,
+        retry=stored.output_retries,
     )

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from pydantic_core import from_json, to_json
+
 from batchspec.apply.further import judged_again
 from batchspec.apply.world import LocalJob, World
 from batchspec.errors import shortened
@@ -10,7 +12,7 @@ from batchspec.messages import Reply
 from batchspec.spec.feedback import for_people
 from batchspec.state.events import Event, RepliesRejudged
 from batchspec.state.resumption import BOUND, FIRST, REPLY, TURN
-from batchspec.state.settlement import Answered, AskAgain, CallTools
+from batchspec.state.settlement import Answered, AskAgain, CallTools, Settlement
 from batchspec.state.stored import FinalReply, Verdict
 
 
@@ -21,6 +23,7 @@ async def do_rejudge(world: World, job: JobAddress) -> None:
 
 def _rejudge(world: World, job: JobAddress) -> Event:
     local = world.jobs.get(job)
+    accepted = world.store.open_segment("answers")
     replies = 0
 
     def changes(local: LocalJob) -> Iterator[Verdict]:
@@ -32,19 +35,41 @@ def _rejudge(world: World, job: JobAddress) -> Event:
             wire = provider.wire(stored.endpoint)
             result = wire.decode(world.store.body(stored.reply)).result
             if isinstance(result, Reply):
-                verdict = _verdict(world, local, stored, result)
-                if verdict[:3] != (stored.outcome, stored.reason, stored.resumable):
+                settlement = judged_again(world, local, stored, result)
+                verdict = _verdict(settlement, stored)
+                text = _other_text(world, local, stored, result, settlement)
+                if text is not None:
+                    verdict = verdict._replace(answer=accepted.append(to_json(text)))
+                if verdict[:3] != (stored.outcome, stored.reason, stored.resumable) or text:
                     yield verdict
 
     def event(changed: int) -> Event:
         return RepliesRejudged(job=job, replies=replies, changed=changed, at=world.clock.now())
 
-    return world.store.rejudge(job, () if local is None else changes(local), event)
+    return world.store.rejudge(job, () if local is None else changes(local), event, [accepted])
 
 
-def _verdict(world: World, local: LocalJob, stored: FinalReply, reply: Reply) -> Verdict:
+def _other_text(
+    world: World, local: LocalJob, stored: FinalReply, reply: Reply, settlement: Settlement
+) -> str | None:
+    """Return the text that is accepted now, None where it is what is kept.
+
+    A reply may hold several answers, of which another one may be the first that is accepted.
+    """
+    if not isinstance(settlement, Answered) or not settlement.text:
+        return None
+    output = local.judge.output
+    if stored.outcome == "succeeded":
+        if len(output.candidates(reply)) < 2:
+            return None
+        kept = output.read(reply) if stored.answer is None else world.store.body(stored.answer)
+        if settlement.text == (from_json(kept) if isinstance(kept, bytes) else kept):
+            return None
+    return settlement.text
+
+
+def _verdict(settlement: Settlement, stored: FinalReply) -> Verdict:
     """Return what a reply is by today's policy; nothing that would cost a turn is begun."""
-    settlement = judged_again(world, local, stored, reply)
     outcome, reason = stored.outcome, stored.reason
     resumable = stored.resumable
     match settlement:

@@ -389,6 +389,10 @@ class Store(Jobs, ToolLog, HookLog, Protocol):
         job: JobAddress,
         changes: Iterable[Verdict],
         event: Callable[[int], Event],
+        closing: Sequence[Body] = (),
     ) -> Event:
-        """Record new outcomes of old replies, and that the job is judged by its policy."""
+        """Record new outcomes of old replies, and that the job is judged by its policy.
+
+        `closing` is made durable before that.
+        """
         ...

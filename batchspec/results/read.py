@@ -126,7 +126,12 @@ class Answers:
             if self._checks:
                 row: dict[str, Any] = from_json(item.row_json)
                 context = RunContext[Any](
-                    deps=self._made(desired), job=self.address, key=item.key, row=row
+                    deps=self._made(desired),
+                    job=self.address,
+                    key=item.key,
+                    row=row,
+                    turn=item.turns,
+                    retry=item.output_retries,
                 )
                 value = validated(desired.job, finished(value, context), context)
         except Exception:  # noqa: BLE001 - users' validators may raise anything; see `value`

@@ -23,7 +23,8 @@ class RunContext(Generic[Deps]):
             validator.
         attempt: Number of the attempt at this call, from 1.
         retry: Turns in a row, up to this one, in which the model was told to call this tool in
-            another way; 0 in a validator.
+            another way; in an output validator and an output function, how often the model was
+            asked for its output again. It is that of the last turn once it equals `output_retries`.
     """
 
     deps: Deps

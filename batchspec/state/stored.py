@@ -170,6 +170,8 @@ class FinalReply(NamedTuple):
     endpoint: str
     """Of the request it answers."""
     resumable: int = FIRST
+    answer: RecordRef | None = None
+    """Where the accepted text is."""
 
 
 class Verdict(NamedTuple):
@@ -179,6 +181,8 @@ class Verdict(NamedTuple):
     reason: str | None
     resumable: int
     conversation: ConversationId
+    answer: RecordRef | None = None
+    """Where the text that is accepted now is; None: where it was, if there is one."""
 
 
 class StoredReply(NamedTuple):
@@ -317,3 +321,5 @@ class StoredItem(NamedTuple):
     """What the last reply line is of."""
     previous: bool = False
     """True when this is the old answer of an item whose new request is not answered yet."""
+    output_retries: int = 0
+    """How often the model was asked again because of its output."""

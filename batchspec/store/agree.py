@@ -112,7 +112,10 @@ _STATEMENTS = (
     """
     UPDATE conversations SET phase = 'pending', turn = 1, since = tries, attempts = 0,
       output_retries = 0, resumable = 0, stopped = 0, ready_at = 0, answer = NULL,
-      kept = CASE WHEN outcome = 'succeeded' THEN reply ELSE kept END, outcome = NULL,
+      kept = CASE WHEN outcome = 'succeeded' THEN reply ELSE kept END,
+      kept_answer = CASE WHEN outcome = 'succeeded' THEN answer ELSE kept_answer END,
+      kept_retries = CASE WHEN outcome = 'succeeded' THEN output_retries ELSE kept_retries END,
+      outcome = NULL,
       reason = NULL, request = r.body, size = r.size, data = r.data, job = r.owner
     FROM (
       SELECT r.fingerprint, MAX(r.body) AS body, MAX(r.size) AS size, MAX(r.data) AS data,

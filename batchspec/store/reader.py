@@ -28,7 +28,7 @@ from batchspec.store.fresh import where_fresh
 from batchspec.store.hooklooks import read_hooks
 from batchspec.store.jobs import RecordedJobs
 from batchspec.store.missing import find_missing
-from batchspec.store.rows import BATCH_COLUMNS, batch_record
+from batchspec.store.rows import ASKED, BATCH_COLUMNS, batch_record
 from batchspec.store.schema import open_database
 from batchspec.store.segments import SegmentReader
 from batchspec.store.shown import KEPT, OTHERS, SHOWN, TOOK, read_spent
@@ -42,10 +42,12 @@ SELECT i.id, i.key, i.row, c.phase,
   CASE WHEN {{kept}} THEN 'succeeded' ELSE c.outcome END,
   CASE WHEN c.id = wanted.id THEN c.reason ELSE wanted.reason END,
   CASE WHEN {{kept}} THEN c.kept ELSE c.reply END,
-  CASE WHEN c.phase = 'final' AND c.outcome = 'succeeded' THEN c.answer END,
+  CASE WHEN {{kept}} THEN c.kept_answer
+    WHEN c.phase = 'final' AND c.outcome = 'succeeded' THEN c.answer END,
   {TOOK},
   (SELECT endpoint FROM lanes WHERE id = c.lane),
-  c.id <> wanted.id OR {{kept}}
+  c.id <> wanted.id OR {{kept}},
+  CASE WHEN {{kept}} THEN c.kept_retries ELSE {ASKED} END
 {SHOWN} {OTHERS}
 WHERE {{chosen}} i.id > :after {{more}} GROUP BY i.id ORDER BY i.id LIMIT :limit
 """  # noqa: S608 - constants
@@ -277,6 +279,7 @@ class StateReader(RecordedJobs):
                 row[13],
                 row[14],
                 bool(row[15]),
+                row[16],
             )
 
     def _in_order(self, refs: Iterable[RecordRef | None]) -> dict[RecordRef, bytes]:

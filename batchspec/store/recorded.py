@@ -179,7 +179,7 @@ class RecordedState(RecordedHooks, RecordedJobs):
     def final_replies(self, job: JobAddress) -> Iterator[FinalReply]:
         """Yield the replies that gave items their outcome."""
         rows = self.db.execute(
-            f"SELECT c.id, reply, turn, outcome, reason, {ASKED}, l.endpoint, resumable "  # noqa: S608 - constant
+            f"SELECT c.id, reply, turn, outcome, reason, {ASKED}, l.endpoint, resumable, answer "  # noqa: S608 - constant
             "FROM conversations c JOIN lanes l ON l.id = c.lane WHERE phase = 'final' "
             "AND outcome IN ('succeeded', 'failed', 'exhausted') AND reply IS NOT NULL "
             "AND job = (SELECT id FROM jobs WHERE address = ?)",

@@ -11,11 +11,12 @@ from batchspec.store.rows import SERIAL
 from batchspec.store.toollog import drop_unrun
 
 _CHUNK = 1000
-_DIFFERS = "(c.outcome IS NOT v.outcome OR c.reason IS NOT v.reason)"
+_DIFFERS = "(c.outcome IS NOT v.outcome OR c.reason IS NOT v.reason OR v.answer IS NOT NULL)"
 _DIFFERENT = f"SELECT COUNT(*) FROM verdicts v JOIN conversations c ON c.id = v.id WHERE {_DIFFERS}"  # noqa: S608 - constants
 _RECORD = f"""
 UPDATE conversations AS c SET phase = '{conversation_phase("final", "Rejudged")}',
   outcome = v.outcome, reason = v.reason, resumable = v.resumable,
+  answer = CASE WHEN v.outcome = 'succeeded' THEN COALESCE(v.answer, c.answer) END,
   settled = CASE WHEN {_DIFFERS} THEN {SERIAL} ELSE settled END
 FROM verdicts v WHERE v.id = c.id
 """  # noqa: S608 - constants
@@ -34,10 +35,13 @@ def collect_verdicts(db: sqlite3.Connection, changes: Iterable[Verdict]) -> None
     Each chunk is written at once; the writer is free while the next one is made.
     """
     db.execute("DROP TABLE IF EXISTS temp.verdicts")
-    db.execute("CREATE TEMP TABLE verdicts (id INTEGER PRIMARY KEY, outcome, reason, resumable)")
+    db.execute(
+        "CREATE TEMP TABLE verdicts (id INTEGER PRIMARY KEY, outcome, reason, resumable, answer)"
+    )
     for chunk in _chunks(changes):
         db.executemany(
-            "INSERT INTO verdicts (outcome, reason, resumable, id) VALUES (?, ?, ?, ?)", chunk
+            "INSERT INTO verdicts (outcome, reason, resumable, id, answer) VALUES (?, ?, ?, ?, ?)",
+            chunk,
         )
 
 
@@ -59,8 +63,8 @@ def record_verdicts(db: sqlite3.Connection, job: JobAddress) -> int:
         "WHERE c.outcome = 'succeeded')"
     )
     db.execute(
-        "UPDATE conversations SET kept = NULL WHERE kept IS NOT NULL AND outcome = 'succeeded' "
-        "AND id IN (SELECT id FROM verdicts)"
+        "UPDATE conversations SET kept = NULL, kept_answer = NULL WHERE kept IS NOT NULL "
+        "AND outcome = 'succeeded' AND id IN (SELECT id FROM verdicts)"
     )
     changed: int = db.execute(_DIFFERENT).fetchone()[0]
     db.execute(_RECORD)

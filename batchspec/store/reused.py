@@ -8,6 +8,7 @@ from batchspec.ids import JobAddress, RecordRef, RowKey
 from batchspec.messages import Usage
 from batchspec.ports import PlannedRow
 from batchspec.state.stored import StoredItem
+from batchspec.store.rows import ASKED
 
 _CHUNK = 500
 _BLOBS = ",".join("?" * _CHUNK)
@@ -15,7 +16,7 @@ _REUSED = (
     "SELECT id, key, fingerprint, row FROM reused WHERE job = ? AND id > ? ORDER BY id LIMIT ?"
 )
 _ANSWERS = f"""
-SELECT c.fingerprint, j.address, c.reply, c.answer, c.turn,
+SELECT c.fingerprint, j.address, c.reply, c.answer, c.turn, {ASKED},
   (SELECT endpoint FROM lanes WHERE id = c.lane)
 FROM conversations c JOIN jobs j ON j.id = c.job
 WHERE c.fingerprint IN ({_BLOBS}) AND c.phase = 'final' AND c.outcome = 'succeeded'
@@ -61,7 +62,7 @@ def reused(
         for _, key, fingerprint, row in rows:
             if fingerprint not in found or fingerprint in anew:
                 continue
-            owner, reply, answer, turn, endpoint = found[fingerprint]
+            owner, reply, answer, turn, retries, endpoint = found[fingerprint]
             text = None if answer is None else body(answer)
             line = body(reply) if text is None and reply is not None else None
             stored = StoredItem(
@@ -76,6 +77,7 @@ def reused(
                 Usage(),
                 None,
                 endpoint,
+                output_retries=retries,
             )
             yield JobAddress(owner), stored
         after = rows[-1][0]

@@ -116,6 +116,7 @@ BODY_COLUMNS: Mapping[tuple[str, str], str] = {
     ("conversations", "reply"): "reply of conversation {}",
     ("conversations", "answer"): "answer of conversation {}",
     ("conversations", "kept"): "old reply of conversation {}",
+    ("conversations", "kept_answer"): "old answer of conversation {}",
     ("turns", "request"): "request of a turn of conversation {}",
     ("turns", "reply"): "reply of a turn of conversation {}",
 }

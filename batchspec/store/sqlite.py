@@ -230,17 +230,22 @@ class StateStore(RecordedState):
         job: JobAddress,
         changes: Iterable[Verdict],
         event: Callable[[int], Event],
+        closing: Sequence[Body] = (),
     ) -> Event:
         """Record new outcomes of old replies, and that the job is judged by its policy.
 
         Users' functions make the changes as they are read: they wait on disk until all are known,
-        and are recorded in one short transaction. `event` makes its event from their number.
+        and are recorded in one short transaction. `event` makes its event from their number;
+        `closing` has the texts they accept.
         """
-        with self._explained():
-            collect_verdicts(self.db, changes)
-        with self.transaction() as db:
-            recorded = event(record_verdicts(db, job))
-            self.journal(recorded)
+        with self._undoing(closing):
+            with self._explained():
+                collect_verdicts(self.db, changes)
+            with self.transaction() as db:
+                for segment in closing:
+                    self.close_segment(segment)
+                recorded = event(record_verdicts(db, job))
+                self.journal(recorded)
         self.db.execute("DROP TABLE temp.verdicts")
         return recorded
 

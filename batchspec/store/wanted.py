@@ -38,6 +38,8 @@ _ENDED = f"""
 UPDATE conversations SET phase = '{conversation_phase("pending", "Abandoned")}',
   outcome = CASE WHEN kept IS NULL THEN 'cancelled' ELSE 'succeeded' END,
   reason = CASE WHEN kept IS NULL THEN '{{}}' END, reply = COALESCE(kept, reply),
+  answer = CASE WHEN kept IS NULL THEN answer ELSE kept_answer END,
+  output_retries = CASE WHEN kept IS NULL THEN output_retries ELSE kept_retries END,
   resumable = CASE WHEN kept IS NOT NULL THEN 0 WHEN phase = 'tools' THEN MAX(resumable, {TOOLS})
     ELSE {TURN} * (turn > 1) END, settled = {SERIAL}, {_BACK}
 """  # noqa: S608 - constants

@@ -154,6 +154,24 @@ def _decorated(model: Any) -> Agent[Shop, City]:
     return agent
 
 
+def _lenient(model: Any) -> Agent[None, str]:
+    agent = Agent(model, output_type=[TextOutput(_at_last)], retries={"output": 2})
+
+    @agent.output_validator
+    def second(ctx: RunContext[None], text: str) -> str:
+        if ctx.retry < 1:
+            raise ModelRetry("Once more.")
+        return f"{text} {ctx.retry}"
+
+    return agent
+
+
+def _at_last(ctx: RunContext[None], text: str) -> str:
+    if text == "bad" and not ctx.last_attempt:
+        raise ModelRetry(f"No, {ctx.retry} of {ctx.max_retries}.")
+    return text
+
+
 def _toolsets(model: Any) -> Agent[Shop, str]:
     inner = FunctionToolset[Shop]([stock], max_retries=3, instructions="Look into the stock first.")
     other = FunctionToolset[Shop]([add, weather])
@@ -205,6 +223,7 @@ CORPUS: Mapping[str, Case] = {
     ),
     "toolsets": Case(_toolsets, deps=Shop(), job={"deps": Shop}),
     "decorated": Case(_decorated, deps=Shop(), job={"deps": Shop}),
+    "lenient": Case(_lenient),
     "type": plain(output_type=City),
     "type with bounds": plain(output_type=Triage),
     "native": plain(output_type=NativeOutput(City)),

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from batchspec.spec.feedback import FEEDBACK
+
 from .conversations import both, call, calls
 from .corpus import CORPUS, City
 
@@ -137,3 +139,13 @@ def test_feedback_to_text_has_the_same_end(script: str, tmp_path: Path) -> None:
     assert theirs.output == ours.output == City(**PARIS)
     # Pydantic AI first says to the system what its marks mean.
     assert [turn[-1][0] for turn in ours.told()] == [turn[-1][0] for turn in theirs.told()]
+
+
+@pytest.mark.parametrize("answer", ["bad", "good"])
+def test_functions_of_an_output_may_be_lenient_at_last(answer: str, tmp_path: Path) -> None:
+    """They know how often the model was asked again, and when that is the last time."""
+    theirs, ours = both(CORPUS["lenient"], "openai", tmp_path, [answer])
+    assert (ours.outcome, ours.output) == (theirs.outcome, theirs.output)
+    assert len(ours.asked) == len(theirs.asked)
+    said = [turn[-1][1].removeprefix(FEEDBACK).strip() for turn in ours.told()]
+    assert all(mine in turn[-1][1] for mine, turn in zip(said, theirs.told(), strict=True))

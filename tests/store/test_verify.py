@@ -224,6 +224,7 @@ BROKEN = {
     "the reply of conversation 1 cannot be read": "UPDATE conversations SET reply = 5",
     "the answer of conversation 1 cannot be read": "UPDATE conversations SET answer = 5",
     "the old reply of conversation 1 cannot be read": "UPDATE conversations SET kept = 5",
+    "the old answer of conversation 1 cannot be read": "UPDATE conversations SET kept_answer = 5",
     "the request of a turn of conversation 1 cannot be read": "UPDATE turns SET request = 5",
     "the reply of a turn of conversation 1 cannot be read": "UPDATE turns SET reply = 5",
 }

@@ -34,7 +34,7 @@ def validator(function: Callable[..., Any], contexts: Contexts, most: int) -> Ca
         return _as(plain, function)
 
     def with_context(ctx: RunContext[Any], value: Any) -> Any:
-        made = contexts.make(ctx, retry=ctx.attempt - 1, max_retries=most)
+        made = contexts.make(ctx, retry=ctx.retry, max_retries=most)
         return _asked(function, made, value)
 
     return _as(with_context, function)
@@ -53,7 +53,7 @@ def output_function(
         given = list(args)
         if takes_context:
             ctx = cast("RunContext[Any]", given[0])
-            given[0] = contexts.make(ctx, retry=ctx.attempt - 1, max_retries=most)
+            given[0] = contexts.make(ctx, retry=ctx.retry, max_retries=most)
         return _asked(function, *given, **kwargs)
 
     if takes_context:

@@ -76,6 +76,11 @@ CREATE TABLE memo (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX memo_used ON memo (used_at, size);
 
+-- Of the answer before it was sent anew (`kept`): where its accepted text is, and how often the model
+-- was asked again before it. Neither can be read off the reply.
+ALTER TABLE conversations ADD COLUMN kept_answer INTEGER;
+ALTER TABLE conversations ADD COLUMN kept_retries INTEGER NOT NULL DEFAULT 0;
+
 -- The mean grade of a job, for `status`: grading anew would read every answer.
 ALTER TABLE jobs ADD COLUMN grade TEXT;                         -- JSON: mean, items, low, high
 ALTER TABLE jobs ADD COLUMN graded INTEGER NOT NULL DEFAULT 0;  -- serial of the answers it is of
