@@ -16,7 +16,7 @@ from batchspec.desired.render import encoder, renderer
 from batchspec.errors import Diagnostic, Source
 from batchspec.fingerprint import Fingerprinter
 from batchspec.ids import Fingerprint, member
-from batchspec.redaction import raised
+from batchspec.redaction import raised, redacted
 from batchspec.spec.origin import raise_site
 from batchspec.spec.prompt import PromptInvalid
 
@@ -156,7 +156,7 @@ def sees_rows(desired: DesiredJob) -> bool:
 def _validation(error: ValidationError) -> str:
     details = error.errors(include_url=False, include_context=False)
     told = "; ".join(
-        f"{'.'.join(map(str, detail['loc'])) or 'row'}: {detail['msg']}"
+        f"{'.'.join(map(str, detail['loc'])) or 'row'}: {redacted(detail['msg'])}"
         f" (got {detail['input']!r:.80})"
         for detail in details[:5]
     )

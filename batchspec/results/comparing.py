@@ -11,6 +11,8 @@ from itertools import combinations, product
 from statistics import fmean
 from typing import Any
 
+from pydantic_core import from_json, to_json
+
 from batchspec.fingerprint import canonical_json
 from batchspec.messages import Outcome, Usage
 from batchspec.results.read import Item
@@ -123,8 +125,8 @@ class _Sums:
 
 
 def _json(value: Any) -> Any:
-    """Return a value in which NaN, which JSON does not have, is equal to itself."""
-    return repr(value) if isinstance(value, float) and value != value else value  # noqa: PLR0124
+    """Return a value in which what JSON does not have, NaN and infinity, is equal to itself."""
+    return from_json(to_json(value, inf_nan_mode="strings"))
 
 
 def _add(mean: Mean, values: Sequence[float]) -> None:

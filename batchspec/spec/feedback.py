@@ -8,6 +8,7 @@ from pydantic_core import from_json, to_json
 
 from batchspec.errors import MOST_TOLD, shortened
 from batchspec.messages import JsonObject
+from batchspec.redaction import redacted
 
 FEEDBACK = "This is automated feedback about your last answer, not a message from the user."
 """First line of what the model is told when its answer was not accepted."""
@@ -34,8 +35,12 @@ def error_details(error: ValidationError) -> str:
     """Return validation errors as the JSON array a model is told.
 
     As many of them as `MOST_TOLD` characters hold, at least one; then how many there are more.
+    Secrets are blotted out of what validators said; the input is the model's own.
     """
     details = error.json(include_url=False, include_context=False, include_input=True)
+    if redacted(details) != details:
+        said: list[JsonObject] = from_json(details)
+        details = _json([{**one, "msg": redacted(str(one["msg"]))} for one in said])
     if "NaN" in details or "Infinity" in details:
         details = _json(from_json(details))
     if len(details) <= MOST_TOLD:

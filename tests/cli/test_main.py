@@ -214,7 +214,16 @@ def test_a_crash_outside_of_a_project_leaves_no_state_behind(tmp_path: Path) -> 
 
 def test_redaction_leaves_plain_words_alone() -> None:
     """Short values and ordinary text stay readable."""
-    assert redacted("key-value pairs in task-list") == "key-value pairs in task-list"
+    text = "key-value pairs in task-list, the key-points, key-value-pairs and sk-learning"
+    assert redacted(text) == text
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["sk-abcdef1234", "sk-proj-abcdefgh", "sk-live-ABCDEF", f"key-{'0af' * 10}", f"sk-{'aB' * 24}"],
+)
+def test_redaction_knows_the_forms_of_keys(key: str) -> None:
+    assert redacted(f"401 for {key}.") == "401 for [redacted]."
 
 
 def test_version_is_told_both_ways(run: Run) -> None:

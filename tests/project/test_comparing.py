@@ -291,6 +291,24 @@ def test_a_judge_without_a_finite_number_gives_no_score(world: World) -> None:
     assert b"NaN" not in lines[0]
 
 
+def test_numbers_that_json_lacks_are_equal_to_themselves_wherever_they_are(world: World) -> None:
+    world.model = lambda body: '{"w": [NaN, Infinity, 1.5]}'
+    world.spec(
+        """
+        from pydantic import BaseModel
+
+        class O(BaseModel):
+            w: list[float]
+
+        j = Job(model="openai:gpt-5-mini", rows=rows.inline([{"id": "a"}]), prompt="{id}",
+                output=O, variants={"x": {}, "y": {"instructions": "Be brief."}})
+        """
+    )
+    world.apply()
+    with world.open() as project:
+        assert [one.agreement for one in project.compare("m.j").compared] == [None, 1.0]
+
+
 @pytest.mark.parametrize(
     ("judge", "graded", "told"),
     [
