@@ -177,6 +177,7 @@ class Planner:
         if rejudged := self._rejudged(job, tally):
             tally.add(Kind.UPDATE, "POLICY_CHANGED", rows=rejudged)
         totals = self._with_drift(self._totals(job.address), job.address, tally)
+        totals = replace(totals, bytes=totals.bytes + tally.longer)
         again = self.draft.resumed(job.address) if tally.resumed else None
         self.facts_changed |= tally.resumed > 0
         loads = loads_of(job, totals, again or {}, self.bounds.lengths)

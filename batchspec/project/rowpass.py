@@ -181,6 +181,10 @@ class RowPass:
         tally.seen += recorded.fingerprint is not None
         if anew and kind is Kind.RESUBMIT:
             self._draft.ask_anew([row])
+        elif kind is Kind.RESUBMIT:
+            own = recorded.resent if recorded.fingerprint == row.fingerprint else None
+            size = own or recorded.same_resent or 0
+            tally.longer += max(0, size - self._size(row.messages_json)) if size else 0
         if recorded.phase == "batched" and kind in DONE and recorded.fingerprint != row.fingerprint:
             tally.superseded += 1
         tally.add(kind, code, row.key, difference)

@@ -40,6 +40,8 @@ class RecordedRow(NamedTuple):
     begun: str | None = None
     """Names of tools with calls that began and have no answer, a JSON array, where one of them was
     `once`."""
+    resent: int | None = None
+    """Bytes of the request it goes on with if it is sent again, where it does not begin anew."""
     same: ConversationId | None = None
     """A conversation, of any job, with the wanted request."""
     same_phase: ConversationPhase | None = None
@@ -47,6 +49,7 @@ class RecordedRow(NamedTuple):
     same_tainted: bool = False
     same_gone: bool | None = False
     same_stopped: bool = False
+    same_resent: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from batchspec.ports import (
 )
 from batchspec.state.kinds import Kind
 from batchspec.state.records import ConversationPhase
-from batchspec.state.resumption import LOST
+from batchspec.state.resumption import LOST, TOOLS
 from batchspec.state.stored import (
     DraftTotals,
     Duplicate,
@@ -40,16 +40,21 @@ from batchspec.store.schema import explain
 from batchspec.store.segments import SegmentWriter
 
 _Item = tuple[Any, ...]
-_Same = tuple[ConversationId, ConversationPhase, Outcome | None, bool, bool, bool]
+_Same = tuple[ConversationId, ConversationPhase, Outcome | None, bool, bool, bool, int | None]
 _STORED = frozenset({Kind.SUBMIT, Kind.RESUBMIT, Kind.REUSE, Kind.UPDATE, Kind.CONTINUE})
 _NOTHING = RecordedRow()
-_NO_ITEM = (*(None,) * 6, *(False,) * 3, 0, 1, 0, False, None)
-_NO_SAME = (*(None,) * 3, *(False,) * 3)
+_NO_ITEM = (*(None,) * 6, *(False,) * 3, 0, 1, 0, False, None, None)
+_NO_SAME = (*(None,) * 3, *(False,) * 3, None)
+# How long the request is with which a conversation that ended goes on, as `agree` has it.
+_RESENT = (
+    "CASE WHEN phase = 'final' AND resumable > 0 AND tainted <= tries "
+    f"AND (resumable <= {TOOLS} OR outcome = 'cancelled') THEN size END"
+)
 _BLOBS = 500
 _SAME = (
     "SELECT fingerprint, id, phase, outcome, phase = 'final' AND tainted > 0, "  # noqa: S608 - placeholders
     "outcome = 'lost' AND (SELECT phase = 'lost' FROM batches WHERE number = batch), "
-    "stopped "
+    f"stopped, {_RESENT} "
     "FROM conversations "
     f"WHERE fingerprint IN ({','.join('?' * _BLOBS)})"
 )
@@ -64,7 +69,7 @@ SELECT i.key, c.fingerprint, c.phase, c.outcome, c.contract, i.row, i.digest,
   c.stopped, c.resumable, c.turn, {ASKED}, c.reply IS NOT NULL,
   CASE WHEN c.resumable = {LOST} THEN (SELECT json_group_array(t.name) FROM tool_calls t
     WHERE t.conversation = c.id AND t.since = c.since AND t.turn = c.turn AND t.status <> 'done'
-      AND t.attempts > 0) END
+      AND t.attempts > 0) END, {_RESENT}
 FROM json_each(?) k CROSS JOIN items i ON i.job = ? AND i.key = k.value
 JOIN conversations c ON c.id = i.conversation
 """  # noqa: S608 - constants

@@ -6,6 +6,7 @@ import pytest
 from worlds import World
 
 from batchspec.errors import ExitCode
+from batchspec.plan.changes import Kind
 from batchspec.simulator import HTTPFailure
 
 SPEC = """
@@ -52,3 +53,30 @@ def test_going_on_costs_at_most_what_the_plan_says(world: World, answered: bool)
     (job,) = plan.jobs
     assert job.estimate.cost_at_most is not None
     assert job.estimate.cost_at_most / 2 < more <= job.estimate.cost_at_most
+
+
+def test_a_row_that_is_sent_again_is_priced_by_the_turn_it_goes_on_from(world: World) -> None:
+    """Its request holds what a tool told, however short the first one was."""
+    world.model = Model(down=False)
+    world.spec(
+        SPEC.replace('"x" * 20', '"word " * 8_000')
+        .replace('"do {{id}} " + "word " * 400', '"{{id}}"')
+        .replace("max_turns=3", "max_turns=2")
+        .format(look="pass")
+    )
+    world.apply(detach=True)
+    world.clock.advance(3600)
+    with world.open() as project:
+        project.refresh()
+    world.apply(detach=True)
+    with world.open() as project:
+        project.cancel("m.j")
+    assert set(world.outcomes().values()) == {"cancelled"}
+    with world.open() as project:
+        plan = project.plan()
+        before = project.status().jobs[0].cost
+        project.apply(plan, hook=world.hook)
+        paid = project.status().jobs[0].cost - before
+    world.check()
+    assert plan.counts[Kind.RESUBMIT] == 4
+    assert paid <= plan.cost_at_most < 3 * paid
