@@ -36,7 +36,7 @@ class RecordedRow(NamedTuple):
     asked: int = 0
     """How often the model had been asked again before its last reply."""
     replied: bool = False
-    """Whether there is a reply."""
+    """Whether a model replied; what is stored may be an error all the same."""
     begun: str | None = None
     """Names of tools with calls that began and have no answer, a JSON array, where one of them was
     `once`."""

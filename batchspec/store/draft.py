@@ -66,7 +66,7 @@ _ITEMS = f"""
 SELECT i.key, c.fingerprint, c.phase, c.outcome, c.contract, i.row, i.digest,
   c.tainted > 0,
   c.outcome = 'lost' AND (SELECT b.phase = 'lost' FROM batches b WHERE b.number = c.batch),
-  c.stopped, c.resumable, c.turn, {ASKED}, c.reply IS NOT NULL,
+  c.stopped, c.resumable, c.turn, {ASKED}, c.output_tokens > 0,
   CASE WHEN c.resumable = {LOST} THEN (SELECT json_group_array(t.name) FROM tool_calls t
     WHERE t.conversation = c.id AND t.since = c.since AND t.turn = c.turn AND t.status <> 'done'
       AND t.attempts > 0) END, {_RESENT}

@@ -9,6 +9,7 @@ from worlds import World
 
 from batchspec.errors import ExitCode
 from batchspec.plan.changes import Kind
+from batchspec.simulator import HTTPFailure
 
 SPEC = """
 from pydantic import BaseModel
@@ -159,3 +160,13 @@ def test_an_output_that_is_accepted_by_now_ends_what_would_go_on(
     assert again(world).exit_code == ExitCode.DONE
     assert (model.asked, world.items()["a"].output.v) == (1, 1)
     assert calls(world) == [("look", "failed", 1), ("final_result", "done", 0)]
+
+
+def test_what_no_model_replied_to_is_asked_for_whatever_the_rules(world: World) -> None:
+    """There is nothing to judge: what is stored is an error."""
+    world.model = lambda _: HTTPFailure(400, "no such thing")
+    spec(world, least=5)
+    assert world.apply().exit_code == ExitCode.FAILED_ITEMS
+    spec(world, least=6)
+    with world.open() as project:
+        assert project.plan(whole=False, failed=True).counts == {Kind.RESUBMIT: 1}
