@@ -36,10 +36,15 @@ SELECT j.id, j.address, l.provider || ':' || l.model, j.removed,
 FROM jobs j JOIN contracts c ON c.id = j.contract JOIN lanes l ON l.id = c.lane ORDER BY j.id
 """
 
+# Answers that were replaced are paid as well: their turns are those of another `since`.
 _SPENT_PER_JOB = """
 SELECT job, SUM(input_tokens), SUM(cached_tokens), SUM(output_tokens), SUM(reasoning_tokens),
-  SUM(cost), SUM(cost IS NULL), SUM(CASE WHEN reply IS NULL THEN 0 ELSE turn END)
-FROM conversations WHERE id > ? AND id <= ? GROUP BY job
+  SUM(cost), SUM(cost IS NULL), SUM(
+    CASE WHEN reply IS NULL THEN 0 WHEN phase IN ('pending', 'batched') THEN turn - 1 ELSE turn END
+    + COALESCE((SELECT SUM(turns) FROM (
+      SELECT MAX(t.turn) AS turns FROM turns t
+      WHERE t.conversation = c.id AND t.since <> c.since GROUP BY t.since)), 0))
+FROM conversations c WHERE id > ? AND id <= ? GROUP BY job
 """
 
 _ANSWER_TOKENS = """

@@ -232,3 +232,20 @@ def test_a_change_forth_and_back_has_each_answer_with_its_own(world: World) -> N
     world.spec(SPEC)
     world.apply()
     assert (took(world), turns(world)) == (first, FIRST)
+
+
+def test_turns_of_replaced_answers_count_where_their_cost_does(world: World, model: Model) -> None:
+    """Those of the answer under way count once they are answered."""
+
+    def counted() -> int:
+        with world.open() as project:
+            (job,) = project.status().jobs
+            return job.turns
+
+    world.apply()
+    assert counted() == 2
+    model.x = 2
+    replace(world, detach=True)
+    assert counted() == 2
+    world.apply()
+    assert counted() == 4

@@ -118,7 +118,7 @@ class Narrator:
             case RepliesRejudged():
                 replies = counted(event.replies, "reply", "replies")
                 told = f"{clean(event.job)}: {replies} judged again, {event.changed} differently."
-                return told, True
+                return told, event.replies > 0
             case PlanAgreed():
                 rows = counted(event.added + event.changed, "row")
                 return f"{clean(event.job)}: {rows} agreed to.", False
