@@ -26,7 +26,7 @@ from batchspec.errors import SpecError
 from batchspec.fingerprint import canonical_json
 from batchspec.ids import ConversationId, JobAddress
 from batchspec.messages import JsonObject, Outcome
-from batchspec.ports import Wire
+from batchspec.ports import ToolRan, Wire
 from batchspec.ports.providers import line_overhead
 from batchspec.reconcile.converse import after_tools
 from batchspec.state.events import ToolsRun
@@ -244,12 +244,24 @@ class _Stream:
             # Before it is on record as running: what fails here is no call that ran.
             ready = await calling.ready(prepared)
             await self._record.begin(opened.turn, call)
-            seconds = stopwatch()
+            began, seconds = self._world.clock.now(), stopwatch()
             ended = await calling.run(ready)
             done = _done(opened.turn, call, ended)._replace(seconds=seconds())
+            self._timed(call, done, began)
         # A process that started after an edit runs other code than the key says.
         same = ended.code in {None, local.desired.pure.get(call.name, b"").hex()}
         return done._replace(memo=key) if ended.good and same else done
+
+    def _timed(self, call: CallRecord, done: CallDone, began: float) -> None:
+        told = ToolRan(
+            job=self._job,
+            tool=call.name,
+            call=call.call_id,
+            began=began,
+            seconds=done.seconds or 0.0,
+            failed=done.status == "failed",
+        )
+        self._world.ran(told)
 
     def _shared(self, number: int) -> tuple[Wire, int]:
         """Return the codec of a contract, and the bytes of a line of it beside the messages."""

@@ -21,6 +21,7 @@ from batchspec.ports import (
     Prices,
     Provider,
     Store,
+    ToolRan,
 )
 from batchspec.reconcile.observe import Pace
 from batchspec.reconcile.settle import Judge
@@ -173,6 +174,8 @@ class World:
     eager: frozenset[JobAddress] = frozenset()
     seen: dict[JobAddress, int] = field(default_factory=dict[JobAddress, int])
     expand: Callable[[JobAddress, Fresh | None], int | None] = lambda _job, _fresh: None
+    ran: Callable[[ToolRan], None] = lambda _call: None
+    """Is told each call of a tool that has ended."""
     here: Here = field(default_factory=Here)
     """Where users' functions run."""
     collected: anyio.Event = field(default_factory=anyio.Event)

@@ -108,6 +108,7 @@ def _finish(
 
 def _show(plan: "Plan", events: JsonEvents | None, project: "Project", flags: str) -> None:
     if events:
+        events.within(reconcile=project.mint(), serial=plan.serial, plan=plan.id)
         tell_plan(events, plan, installed_version())
     else:
         show_plan(plan, lengths=project.lengths, flags=flags)

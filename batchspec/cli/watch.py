@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     help="Serve /livez, /readyz, /metrics and /webhooks; by default on this machine only.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON event per line.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["human", "json"]),
+    help="Lines with the time, also on a terminal, or the same as --json.",
+)
 @scope_options
 @click.pass_obj
 def watch(  # noqa: PLR0913 - one argument per option
@@ -45,6 +50,7 @@ def watch(  # noqa: PLR0913 - one argument per option
     prune: bool,
     listen: str | None,
     as_json: bool,
+    log_format: Literal["human", "json"] | None,
 ) -> ExitCode:
     """Keep it so: reconcile for ever, and load specs and data anew when files change.
 
@@ -63,7 +69,9 @@ def watch(  # noqa: PLR0913 - one argument per option
             "`--max-cost`, `--max-cost-per-hour` and `--prune` are about changes that are done "
             "without asking: add `--approve=all`."
         )
-    from batchspec.cli.views.progress import JsonEvents, watching  # noqa: PLC0415 - slow
+    if as_json and log_format == "human":
+        raise UsageError("`--json` and `--log-format=human` say different things.")
+    from batchspec.cli.views.progress import logging  # noqa: PLC0415 - slow
     from batchspec.plan.consent import Consent  # noqa: PLC0415
     from batchspec.watch.start import watcher  # noqa: PLC0415
 
@@ -72,7 +80,7 @@ def watch(  # noqa: PLR0913 - one argument per option
     )
     with (
         scope.open() as project,
-        watching(JsonEvents() if as_json else None) as view,
+        logging("json" if as_json else log_format) as view,
         watcher(project, consent, view, _address(listen)) as supervisor,
     ):
         project.close()  # engines use the state, this process does not

@@ -118,6 +118,8 @@ class Settings(BaseModel):
     """The same, for what a plan costs at most."""
     max_cost: Decimal | None = Field(default=None, ge=0)
     """US dollars one apply may cost at most; more is refused before anything is sent."""
+    health_timeout: float = Field(default=60.0, gt=0)
+    """Seconds without a sign of life after which `/livez` says that `watch` hangs."""
     providers: dict[str, ProviderSettings] = Field(
         default_factory=dict[str, ProviderSettings], validate_default=True
     )

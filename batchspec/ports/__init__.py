@@ -5,7 +5,7 @@ Adapters (`store`, `providers`, `pricing`, views as hooks) implement these; `pro
 
 from batchspec.ports.providers import Client, Prices, Provider, Wire
 from batchspec.ports.store import Body, Collection, Draft, PlannedRow, Reader, Store
-from batchspec.ports.world import Clock, Hook
+from batchspec.ports.world import Clock, Hook, Log, Timing, ToolRan
 
 __all__ = [
     "Body",
@@ -14,10 +14,13 @@ __all__ = [
     "Collection",
     "Draft",
     "Hook",
+    "Log",
     "PlannedRow",
     "Prices",
     "Provider",
     "Reader",
     "Store",
+    "Timing",
+    "ToolRan",
     "Wire",
 ]

@@ -1,8 +1,10 @@
 """Time, and who watches."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
+from batchspec.ids import JobAddress
 from batchspec.state.events import Event
 from batchspec.state.records import (
     BatchRecord,
@@ -28,3 +30,39 @@ class Hook(Protocol):
     def event(self, event: Event) -> None: ...
     def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None: ...
     def warning(self, message: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolRan:
+    """A call of a tool that has ended.
+
+    Attributes:
+        job: Whose.
+        tool: Its name.
+        call: The provider's id of the call.
+        began: Unix seconds.
+        seconds: How long it took.
+        failed: Whether it cost the item.
+    """
+
+    job: JobAddress
+    tool: str
+    call: str
+    began: float
+    seconds: float
+    failed: bool
+
+
+@runtime_checkable
+class Timing(Protocol):
+    """A hook that is also told what is no event: how long calls of tools took."""
+
+    def ran(self, call: ToolRan) -> None: ...
+
+
+class Log(Hook, Protocol):
+    """A hook that tells people or programs, and what belongs together."""
+
+    def within(self, *, reconcile: str, serial: int, plan: str | None) -> None:
+        """Say what everything belongs to that follows: a round, and the plan it applies."""
+        ...

@@ -27,6 +27,7 @@ from batchspec.plan.target import Selection
 from batchspec.ports import (
     Hook,
     Provider,
+    Timing,
 )
 from batchspec.project.accounts import bindings
 from batchspec.project.atwork import at_work, disconnect
@@ -301,6 +302,7 @@ class Applying:
             budget=self._budget(store),
             here=here,
             hooked=hooked_jobs(project, (*self._desired.jobs, *self._desired.paused)),
+            ran=self._hook.ran if isinstance(self._hook, Timing) else lambda _call: None,
         )
 
     def _budget(self, store: StateStore) -> RunBudget | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -24,16 +25,19 @@ class Check:
     message: str = ""
 
 
+Heard = Literal["accepted", "ignored", "refused"]
+"""`ignored`: its signature is right, and it is about no batch."""
 Checks = Callable[[], Sequence[Check]]
 
 
-def app(
+def app(  # noqa: PLR0913 - one keyword per thing that is served
     *,
     live: Checks,
     ready: Checks,
     metrics: Callable[[], tuple[bytes, str]] | None,
     secrets: Mapping[str, str],
     look_at: Callable[[RemoteId], None],
+    heard: Callable[[str, Heard], None] = lambda _provider, _result: None,
 ) -> Starlette:
     """Return the application.
 
@@ -43,26 +47,24 @@ def app(
         metrics: Renders metrics with their media type; None: there are none.
         secrets: Of webhooks, by the provider that sends them.
         look_at: Has a batch looked at before its time.
+        heard: Is told what became of each webhook.
     """
 
-    async def serve_metrics(_request: Request) -> Response:
-        if metrics is None:
-            text = "Metrics need prometheus-client: pip install 'batchspec[metrics]'.\n"
-            return PlainTextResponse(text, 501)
-        body, kind = metrics()
-        return Response(body, media_type=kind)
-
     async def hear(request: Request) -> Response:
-        secret = secrets.get(request.path_params["provider"])
+        provider = request.path_params["provider"]
+        secret = secrets.get(provider)
         if secret is None:
             return PlainTextResponse("There is no secret for webhooks of this provider.\n", 404)
         body = await _body(request)
         if body is None:
+            heard(provider, "refused")
             return PlainTextResponse("The body is too large.\n", 413)
         try:
             batch = batch_of(secret, body, request.headers)
         except WebhookInvalidError:
+            heard(provider, "refused")
             return PlainTextResponse("The signature is not right.\n", 400)
+        heard(provider, "ignored" if batch is None else "accepted")
         if batch is not None:
             look_at(batch)
         return Response(status_code=204)
@@ -71,10 +73,21 @@ def app(
         routes=[
             Route("/livez", _checking(live)),
             Route("/readyz", _checking(ready)),
-            Route("/metrics", serve_metrics),
+            Route("/metrics", _serving(metrics)),
             Route("/webhooks/{provider}", hear, methods=["POST"]),
         ]
     )
+
+
+def _serving(metrics: Callable[[], tuple[bytes, str]] | None) -> Callable[[Request], object]:
+    async def serve(_request: Request) -> Response:
+        if metrics is None:
+            text = "Metrics need prometheus-client: pip install 'batchspec[metrics]'.\n"
+            return PlainTextResponse(text, 501)
+        body, kind = metrics()
+        return Response(body, media_type=kind)
+
+    return serve
 
 
 def _checking(checks: Checks) -> Callable[[Request], object]:

@@ -6,7 +6,7 @@ a new interpreter takes over, and this one is drained.
 
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 
@@ -26,7 +26,7 @@ from batchspec.errors import (
 from batchspec.ids import JobAddress, RemoteId
 from batchspec.plan.changes import Plan
 from batchspec.plan.consent import Consent, Held, Verdict, judge
-from batchspec.ports import Hook
+from batchspec.ports import Hook, Timing, ToolRan
 from batchspec.project import Project
 from batchspec.project.applying import Applying
 from batchspec.project.atwork import connecting, holding
@@ -41,6 +41,7 @@ from batchspec.state.watching import ConditionChanged, ConditionStatus, Conditio
 from batchspec.store.sqlite import StateStore
 from batchspec.watch.agreeing import begin_account, going_on, judged, next_room, note_rest
 from batchspec.watch.conditions import Conditions
+from batchspec.watch.protocol import Beside, Reconciled, Round, RoundResult
 from batchspec.watch.tidying import tidied, tidy_at
 
 _FIRST, _LONGEST = 5.0, 600.0
@@ -62,6 +63,7 @@ class Engine:
         planned: Is told each plan and how much of it is agreed to.
         idle: Is told that there is nothing to do, until when if that is known.
         leads: Is told that this engine holds the lease.
+        beside: Is told what is no event: rounds, and how long they took.
     """
 
     project: Project
@@ -72,9 +74,13 @@ class Engine:
     planned: Callable[[Plan, Verdict], None] = lambda _plan, _verdict: None
     idle: Callable[[float | None], None] = lambda _until: None
     leads: Callable[[], None] = lambda: None
+    beside: Callable[[Beside], None] = lambda _said: None
+    _round_now: Round = field(default_factory=lambda: Round("", 0))
     _conditions: Conditions = field(init=False)
     _pending: Pending = field(init=False)
     _loop: Loop | None = None
+    _grants: PlanGranted | None = None
+    """What was recorded with the plan that is applied."""
     _again: anyio.Event = field(default_factory=anyio.Event)
     _draining: bool = False
     _waiting: anyio.CancelScope | None = None
@@ -120,6 +126,10 @@ class Engine:
     def warning(self, message: str) -> None:
         self.hook.warning(message)
 
+    def ran(self, call: ToolRan) -> None:
+        if isinstance(self.hook, Timing):
+            self.hook.ran(call)
+
     # --- what it does
 
     async def run(self) -> None:
@@ -156,16 +166,29 @@ class Engine:
             self._conditions.begin(reader.conditions())
         while not self._draining:
             self._again = anyio.Event()
+            began = self._begin_round()
             try:
                 until = await self._round(store)
                 self._failures = 0
+                self._end_round(began, "done" if until is None else "waits")
             except (LockedError, anyio.get_cancelled_exc_class()):
                 raise
             except BatchspecError as error:
                 until = self._failed(error)
+                self._end_round(began, "failed")
             with suppress(BatchspecError):
                 await anyio.to_thread.run_sync(self._conditions.flush, store)
             await self._rest(store, until)
+
+    def _begin_round(self) -> float:
+        with self.project.reader() as reader:
+            self._round_now = Round(self.project.mint(), reader.serial())
+        self.beside(self._round_now)
+        return self._now()
+
+    def _end_round(self, began: float, result: RoundResult) -> None:
+        again = result == "done" and self._again.is_set()
+        self.beside(Reconciled("again" if again else result, max(0.0, self._now() - began)))
 
     async def _round(self, store: StateStore) -> float | None:
         """Plan, do what is agreed to, and see it to its end; returns when to plan again.
@@ -249,12 +272,13 @@ class Engine:
         by: str | None,
         only_agree: bool = False,
     ) -> None:
+        self.beside(replace(self._round_now, plan=plan.id if by else None))
         applying = Applying(self.project, plan, self, detach=False)
         applying.consented = by is not None
         applying.begun = partial(self._begun, only_agree=only_agree)
         if by is not None:
             applying.grant = partial(self._granted, plan, by)
-        self._loop = None
+        self._loop = self._grants = None
         applying.check(None)
         try:
             async with connecting(self.project, self) as connections:
@@ -270,12 +294,15 @@ class Engine:
 
     def _granted(self, plan: Plan, by: str, _db: object) -> PlanGranted:
         cost = str(plan.cost_at_most) if plan.priced else None
-        return PlanGranted(
+        self._grants = PlanGranted(
             plan=plan.id, by="person" if by == "person" else "watch", at_most=cost, at=self._now()
         )
+        return self._grants
 
     def _begun(self, loop: Loop, *, only_agree: bool) -> None:
         self._loop = loop
+        if self._grants is not None:
+            self.event(self._grants)
         loop.listens = False
         loop.resting = Resting(self._rested, self._well)
         loop.aside = self._conditions.flush

@@ -1,4 +1,4 @@
-"""Whether a watcher is well, from what its engine says."""
+"""Whether a watcher is well, from what it does and from what its engine says."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,10 +12,9 @@ from batchspec.state.events import (
     Event,
 )
 from batchspec.state.records import BatchRecord, JobProgress
+from batchspec.state.watching import ConditionChanged
 from batchspec.watch.endpoints import Check
 
-SILENT = 60.0
-"""Seconds without a sign of life after which an engine counts as hanging."""
 _AWAY = 3
 """Calls to providers that fail in a row, after which they count as away."""
 
@@ -26,47 +25,93 @@ class Health:
 
     Attributes:
         clock: Tells the time.
-        beat: When the engine gave a sign of life, unix seconds; None: it has just begun.
-        leads: Whether it holds the lease.
+        silent: Seconds without a sign of life after which a watcher or its engine counts as
+            hanging.
+        tick: When the watcher itself ran last, unix seconds.
+        beat: When the engine in charge gave a sign of life, or was told to take over; None: there
+            is none.
+        leads: Whether that engine holds the lease.
         loaded: Whether specs were loaded once.
+        draining: Whether it was told to stop.
     """
 
     clock: Clock
+    silent: float = 60.0
+    tick: float = field(init=False)
     beat: float | None = None
     leads: bool = False
     loaded: bool = False
+    draining: bool = False
+    _spec: str = ""
+    """Why the specs on disk do not load; empty: they do."""
     _failures: int = 0
-    _began: float = field(init=False)
+    _stalled: str = ""
+    """What a provider said that a person must mend."""
 
     def __post_init__(self) -> None:
-        self._began = self.clock.now()
+        self.tick = self.clock.now()
+
+    # --- what the watcher says
+
+    def ticked(self) -> None:
+        """Note that the watcher itself runs."""
+        self.tick = self.clock.now()
+
+    def in_charge(self) -> None:
+        """Note that an engine was told to take over."""
+        self.beat, self.leads = self.clock.now(), False
+
+    def alone(self) -> None:
+        """Note that the engine in charge is gone."""
+        self.beat, self.leads = None, False
+
+    # --- what it means
 
     def live(self) -> Sequence[Check]:
-        """Say what has to be well, or the process is to be started anew."""
-        silent = self.clock.now() - (self.beat or self._began)
-        return [Check("loop", silent < SILENT, f"the last sign of life was {silent:.0f} s ago")]
+        """Say what has to be well, or the process is to be started anew.
+
+        Without an engine it is well: another start would not make specs right, and one that died
+        is started again anyway.
+        """
+        checks = [self._recent("watcher", self.tick)]
+        return checks if self.beat is None else [*checks, self._recent("engine", self.beat)]
+
+    def _recent(self, name: str, moment: float) -> Check:
+        silent = max(0.0, self.clock.now() - moment)
+        return Check(name, silent < self.silent, f"the last sign of life was {silent:.0f} s ago")
 
     def ready(self) -> Sequence[Check]:
         """Say what has to be well for work to be done."""
+        engine = [] if self.beat is not None else [Check("engine", ok=False, message="none runs")]
+        lease = "" if self.leads else "another process holds it, or no engine has asked for it yet"
+        specs = self._spec if self.loaded else f"they were never loaded. {self._spec}".rstrip()
+        away = self._stalled or (f"{self._failures} calls failed in a row" * bool(self._failures))
         return [
             *self.live(),
-            Check("lease", self.leads, "" if self.leads else "somebody else holds it, or nobody"),
-            Check("specs", self.loaded, "" if self.loaded else "they were never loaded"),
-            Check(
-                "providers",
-                self._failures < _AWAY,
-                f"{self._failures} calls failed in a row" if self._failures else "",
-            ),
+            *engine,
+            Check("lease", self.leads, lease),
+            Check("specs", self.loaded, specs),
+            Check("providers", self._failures < _AWAY and not self._stalled, away),
+            Check("draining", not self.draining, "it was told to stop" * self.draining),
         ]
 
     # --- implementing Hook
 
     def event(self, event: Event) -> None:
-        """Note whether providers answer."""
-        if isinstance(event, CallFailed):
-            self._failures += 1
-        elif isinstance(event, BatchObserved | BatchSubmitted | BatchCollected):
-            self._failures = 0
+        """Note whether specs load and providers answer."""
+        match event:
+            case CallFailed():
+                self._failures += 1
+            case BatchObserved() | BatchSubmitted() | BatchCollected():
+                self._failures, self._stalled = 0, ""
+            case ConditionChanged(type="SpecLoaded"):
+                self._spec = event.message if event.status == "False" else ""
+            case ConditionChanged(type="Stalled", reason="ProviderError", status="True"):
+                self._stalled = event.message
+            case ConditionChanged(type="Stalled", status="False"):
+                self._stalled = ""
+            case _:
+                pass
 
     def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None:
         """Ignore how far it is."""

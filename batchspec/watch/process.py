@@ -22,6 +22,7 @@ from pydantic_core import to_json
 
 from batchspec.config import load_settings
 from batchspec.errors import BatchspecError, Diagnostic, SpecError
+from batchspec.ports import ToolRan
 from batchspec.project import Project
 from batchspec.state.events import Event
 from batchspec.state.records import BatchRecord, JobProgress
@@ -42,6 +43,7 @@ from batchspec.watch.protocol import (
     Progressed,
     Replan,
     Said,
+    ToolsTimed,
     Warned,
     decode,
     encode,
@@ -49,6 +51,8 @@ from batchspec.watch.protocol import (
 )
 from batchspec.watch.sources import watched
 
+_TIMED = 500
+"""Calls of tools that are told of together."""
 _START = (
     "import sys, json; given = json.loads(sys.argv[1]); sys.path[:] = given.pop('path'); "
     "from batchspec.watch.process import serve; serve(given['orders'])"
@@ -84,6 +88,7 @@ class _Process:
         self._went = anyio.Event()
         self._engine: Engine | None = None
         self._drained = False
+        self._timed: list[tuple[str, bool, float]] = []
 
     def run(self, commands: BinaryIO) -> None:
         try:
@@ -122,9 +127,10 @@ class _Process:
             consent=self._orders.consent,
             hook=self,
             plans=self._orders.specs,
-            beat=lambda: self._tell(Beat()),
+            beat=self._beat,
             idle=lambda until: self._tell(Idle(until)),
             leads=lambda: self._tell(Leads()),
+            beside=self._tell,
         )
         reading = threading.Thread(target=self._read, args=(commands, current_token()), daemon=True)
         reading.start()
@@ -165,6 +171,20 @@ class _Process:
 
     def warning(self, message: str) -> None:
         self._tell(Warned(message))
+
+    def ran(self, call: ToolRan) -> None:
+        self._timed.append((call.tool, call.failed, call.seconds))
+        if len(self._timed) >= _TIMED:
+            self._tell_timed()
+
+    def _beat(self) -> None:
+        self._tell(Beat())
+        self._tell_timed()
+
+    def _tell_timed(self) -> None:
+        if self._timed:
+            timed, self._timed = self._timed, []
+            self._tell(ToolsTimed(timed))
 
     def _tell(self, said: Said) -> None:
         # Whoever is gone has closed the other pipe as well, and that one is read.

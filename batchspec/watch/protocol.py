@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
@@ -125,6 +125,46 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class Round:
+    """What follows is part of this round of reconciling.
+
+    Attributes:
+        reconcile: Its id.
+        serial: Of the state when it began.
+        plan: What is applied in it; None: that is not known yet.
+    """
+
+    reconcile: str
+    serial: int
+    plan: str | None = None
+
+
+RoundResult = Literal["done", "again", "waits", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """A round has ended.
+
+    Attributes:
+        result: `done`: nothing is left to do; `again`: another one begins at once; `waits`:
+            another one begins at a known moment; `failed`: an error ended it.
+        seconds: How long it took; one that waits for batches takes as long as they do.
+    """
+
+    result: RoundResult
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsTimed:
+    """How long calls of tools took."""
+
+    calls: Sequence[tuple[str, bool, float]]
+    """Of each the name of the tool, whether it cost the item, and seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Leads:
     """The engine holds the lease from now on."""
 
@@ -148,7 +188,9 @@ class Failed:
     message: str
 
 
-Said = Loaded | NotLoaded | Happened | Progressed | Warned | Leads | Idle | Beat | Failed
+Beside = Round | Reconciled | ToolsTimed
+"""What is no event and goes to logs and metrics only."""
+Said = Loaded | NotLoaded | Happened | Progressed | Warned | Leads | Idle | Beat | Failed | Beside
 _Classes = tuple[type[Any], ...]
 _MESSAGES: Mapping[str, type[Any]] = {
     one.__name__: one for one in (*get_args(Command), *get_args(Said))

@@ -3,19 +3,21 @@
 import os
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
+from time import monotonic
 
 from batchspec.config import OpenAISettings, Settings
 from batchspec.errors import UsageError
 from batchspec.plan.consent import Consent
-from batchspec.ports import Hook
+from batchspec.ports import Log
 from batchspec.project import Project
 from batchspec.project.pending import Pending
 from batchspec.telemetry.metrics import Metrics
+from batchspec.telemetry.repeats import Sparing
 from batchspec.watch.endpoints import app
 from batchspec.watch.health import Health, Several
-from batchspec.watch.protocol import Orders
+from batchspec.watch.protocol import Beside, Orders, Reconciled, Round, ToolsTimed
 from batchspec.watch.serving import serving
 from batchspec.watch.sources import watched
 from batchspec.watch.supervisor import Supervisor
@@ -31,7 +33,7 @@ class Address:
 
 @contextmanager
 def watcher(
-    project: Project, consent: Consent, hook: Hook, listen: Address | None = None
+    project: Project, consent: Consent, hook: Log, listen: Address | None = None
 ) -> Generator[Supervisor]:
     """Give a watcher of a project, which opens its state in processes of its own.
 
@@ -44,8 +46,10 @@ def watcher(
     Raises:
         ConfigurationError: It is not possible to listen there.
     """
-    health = Health(project.clock)
-    metrics = _metrics() if listen else None
+    health = Health(project.clock, project.settings.health_timeout)
+    secrets = webhook_secrets(project.settings)
+    metrics = _metrics(secrets) if listen else None
+    log = Sparing(hook, monotonic)
     supervisor = Supervisor(
         orders=Orders(
             root=str(project.root),
@@ -53,20 +57,24 @@ def watcher(
             simulate=project.simulated,
             consent=consent,
         ),
-        hook=Several([hook, health, *([metrics] if metrics else [])]),
+        hook=Several([log, health, *([metrics] if metrics else [])]),
         clock=project.clock,
         watched=watched(project, None),
         approvals=Pending(project.directory).folder,
         health=health,
+        beside=partial(_beside, hook, metrics),
     )
+    if metrics:
+        supervisor.engines = metrics.engine
     with ExitStack() as stack:
         if listen:
             served = app(
                 live=health.live,
                 ready=health.ready,
                 metrics=None if metrics is None else partial(_rendered, metrics, health),
-                secrets=webhook_secrets(project.settings),
+                secrets=secrets,
                 look_at=supervisor.hear,
+                heard=metrics.webhook if metrics else lambda _provider, _result: None,
             )
             url = stack.enter_context(serving(served, listen.host, listen.port))
             hook.warning(f"Serving /livez, /readyz, /metrics and /webhooks at {url}.")
@@ -74,14 +82,28 @@ def watcher(
 
 
 def _rendered(metrics: Metrics, health: Health) -> tuple[bytes, str]:
-    metrics.beat.set(health.beat or 0.0)
-    metrics.leads.set(health.leads)
-    return metrics.render()
+    metrics.standing(beat=health.beat, leads=health.leads)
+    return metrics.render(health.clock.now())
 
 
-def _metrics() -> Metrics | None:
+def _beside(log: Log, metrics: Metrics | None, said: Beside) -> None:
+    """Give to logs and metrics what is no event."""
+    if isinstance(said, Round):
+        log.within(**asdict(said))
+    if metrics is None:
+        return
+    match said:
+        case Reconciled():
+            metrics.reconciled(said.result, said.seconds)
+        case ToolsTimed():
+            metrics.tools(said.calls)
+        case Round():
+            pass
+
+
+def _metrics(secrets: Mapping[str, str]) -> Metrics | None:
     try:
-        return Metrics()
+        return Metrics(webhooks=tuple(secrets))
     except UsageError:
         return None
 

@@ -1,11 +1,11 @@
 """The watcher: runs engines as `succession` says, and tells what they tell."""
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import assert_never
+from typing import Literal, assert_never
 
 import anyio
 import anyio.abc
@@ -25,9 +25,12 @@ from batchspec.project.pending import APPROVED
 from batchspec.watch.child import Child
 from batchspec.watch.files import Changed, Files
 from batchspec.watch.health import Health
+from batchspec.watch.notify import notify
 from batchspec.watch.protocol import (
     Beat,
+    Beside,
     Failed,
+    Go,
     Happened,
     Idle,
     Leads,
@@ -36,7 +39,10 @@ from batchspec.watch.protocol import (
     NotLoaded,
     Orders,
     Progressed,
+    Reconciled,
+    Round,
     Said,
+    ToolsTimed,
     Warned,
     Watched,
     event_of,
@@ -60,6 +66,9 @@ from batchspec.watch.succession import (
     Wake,
 )
 
+EngineNews = Literal["started", "ended", "died"]
+_TICK = 1.0
+"""Seconds between two signs of life."""
 LOAD_TIMEOUT = 300.0
 """Seconds in which specs are to be loaded."""
 
@@ -75,6 +84,8 @@ class Supervisor:
         watched: The files to look after until an engine says which they are.
         approvals: The folder in which plans are approved.
         health: How the engine is.
+        beside: Is told what is no event: rounds, how long they took, and tools.
+        engines: Is told each engine that is started, and how it ended.
         signals: Interrupts so far.
     """
 
@@ -84,6 +95,8 @@ class Supervisor:
     watched: Watched
     approvals: Path
     health: Health
+    beside: Callable[[Beside], None] = lambda _said: None
+    engines: Callable[[EngineNews], None] = lambda _news: None
     signals: list[int] = field(default_factory=list[int])
     _succession: Succession = field(default_factory=Succession)
     _children: dict[int, Child] = field(default_factory=dict[int, Child])
@@ -108,6 +121,7 @@ class Supervisor:
         async with anyio.create_task_group() as group:
             self._group = group
             await group.start(self._listen)
+            group.start_soon(self._ticks)
             group.start_soon(self._watch_files)
             group.start_soon(self._watch_approvals)
             await self._send.send(CodeChanged())
@@ -142,6 +156,8 @@ class Supervisor:
                 case Start():
                     await self._start(deed)
                 case Tell(engine=engine, command=command):
+                    if isinstance(command, Go):
+                        self.health.in_charge()
                     await self._children[engine].tell(command)
                 case Kill(engine=engine):
                     self._children[engine].kill()
@@ -159,6 +175,7 @@ class Supervisor:
         assert self._group is not None  # noqa: S101 - it runs
         child = await Child.start(replace(self.orders, specs=deed.specs))
         self._children[deed.engine] = child
+        self.engines("started")
         self._group.start_soon(self._listen_to, deed.engine, child)
         self._later(LOAD_TIMEOUT, HasNotLoaded(deed.engine, (_TOO_SLOW,)))
 
@@ -177,14 +194,15 @@ class Supervisor:
             await self._hear(engine, said)
         code = await child.ended()
         await child.close()
+        self.engines("ended" if code == 0 else "died")
         if engine == self._succession.current:
-            self.health.leads = False
+            self.health.alone()
         await self._send.send(HasEnded(engine, code))
 
-    async def _hear(self, engine: int, said: Said) -> None:
+    async def _hear(self, engine: int, said: Said) -> None:  # noqa: C901 - one per message
         match said:
             case Loaded():
-                self.health.loaded = True
+                self.health.loaded |= self._children[engine].orders.specs
                 for warning in said.warnings:
                     self.hook.warning(warning)
                 await self._send.send(HasLoaded(engine))
@@ -202,9 +220,20 @@ class Supervisor:
             case Idle():
                 pass
             case Beat():
-                self.health.beat = self.clock.now()
+                if engine == self._succession.current:
+                    self.health.beat = self.clock.now()
+            case Round() | Reconciled() | ToolsTimed():
+                self.beside(said)
             case _:
                 assert_never(said)
+
+    async def _ticks(self) -> None:
+        """Show that this process runs; systemd hears it only while the engine does, too."""
+        while True:
+            self.health.ticked()
+            if all(check.ok for check in self.health.live()):
+                notify("WATCHDOG=1")
+            await anyio.sleep(_TICK)
 
     # --- files and signals
 
@@ -241,6 +270,7 @@ class Supervisor:
         wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         with anyio.open_signal_receiver(*wanted) as received:
             task_status.started()
+            notify("READY=1")
             async for number in received:
                 if number == signal.SIGHUP:
                     await self._send.send(CodeChanged())
@@ -250,6 +280,8 @@ class Supervisor:
                         "Stopping: running calls end, then the state is saved. Batches at the "
                         "provider continue. Interrupt again to stop at once."
                     )
+                    self.health.draining = True
+                    notify("STOPPING=1")
                 self.signals.append(number)
                 await self._send.send(StopWanted())
 

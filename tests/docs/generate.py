@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from batchspec import config
 from batchspec.conformance import checks
 from batchspec.state.machine import state_diagram
+from batchspec.telemetry.metrics import METRICS
 
 _TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("", config.Settings),
@@ -114,10 +115,21 @@ def departures() -> str:
     return "\n".join(lines)
 
 
+def metrics() -> str:
+    """Return a table of every metric that `watch` serves."""
+    lines = ["| metric | kind | labels | meaning |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"| `{m.exposed}` | {m.kind} | {', '.join(f'`{one}`' for one in m.labels)} | {m.meaning} |"
+        for m in METRICS
+    ]
+    return "\n".join(lines)
+
+
 PARTS = {
     "conformance": conformance,
     "departures": departures,
     "diagram": diagram,
+    "metrics": metrics,
     "settings": settings,
     **fault_tables.PARTS,
 }

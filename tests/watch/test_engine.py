@@ -11,7 +11,9 @@ from batchspec.config import WatchSettings
 from batchspec.errors import StalePlanError, StateError
 from batchspec.plan.consent import Consent
 from batchspec.project.pending import Pending
+from batchspec.state.watching import PlanGranted
 from batchspec.watch.engine import Engine
+from batchspec.watch.protocol import Beside, Reconciled, Round
 from tests.endurance.disk import FullDisk
 from tests.worlds import Fault, World, failure
 
@@ -134,6 +136,26 @@ def test_a_refused_request_rests_and_is_tried_again(world: World) -> None:
     # 15, 30 and 60 seconds, with up to a fifth added.
     assert 105 <= world.clock.now() - began < 300
     assert conditions(world)[None, "Stalled"] == ("False", "Recovered")
+
+
+def test_each_round_says_what_it_is_and_how_it_ended(world: World) -> None:
+    told: list[Beside] = []
+    world.wire.faults.append(Fault("POST", "/batches", status=403, body=failure("no"), times=1))
+    world.job("a")
+    with world.open() as project:
+        project.pin()
+        consent = Consent(approve="all", max_cost=Decimal(1))
+        engine = Engine(project=project, consent=consent, hook=world.hook, beside=told.append)
+        engine.idle = lambda _until: engine.drain()
+        anyio.run(engine.run)
+    (begun, *_), (ended, *_) = (
+        [one for one in told if isinstance(one, kind)] for kind in (Round, Reconciled)
+    )
+    granted = next(e for e in world.hook.events if isinstance(e, PlanGranted))
+    assert isinstance(ended, Reconciled)
+    assert ended.result == "done"
+    assert ended.seconds >= 15  # the refusal rested
+    assert Round(begun.reconcile, begun.serial, granted.plan) in told
 
 
 def test_without_specs_what_is_under_way_is_looked_after_and_nothing_is_planned(

@@ -3,16 +3,18 @@
 import base64
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Timer
 from typing import Any
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -35,7 +37,7 @@ class Watcher:
     def __init__(self, root: Path, *options: str, **variables: str) -> None:
         self.root = root
         self.lines: list[dict[str, Any]] = []
-        where = [] if variables else ["--simulate"]
+        where = [] if "OPENAI_BASE_URL" in variables else ["--simulate"]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "batchspec.cli", "watch", "--json", *where, *options],
             cwd=root,
@@ -78,6 +80,20 @@ class Watcher:
     def collected(self) -> None:
         self.wait_for(lambda line: line["type"] == "batch_collected")
 
+    def told(
+        self, port: int, path: str, wanted: Callable[[dict[str, Any]], bool]
+    ) -> tuple[int, dict[str, Any]]:
+        """Ask over HTTP until the checks are as wanted; returns the status and the checks."""
+        until = time.monotonic() + _LONGEST
+        while time.monotonic() < until:
+            with suppress(URLError, ConnectionError):
+                status, checks = _asked(f"http://127.0.0.1:{port}{path}")
+                if wanted(checks):
+                    return status, checks
+            time.sleep(0.05)
+        self._process.kill()
+        raise AssertionError(self.end())
+
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
 
@@ -101,6 +117,12 @@ class Watcher:
         return found
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     for folder in ("specs", "data"):
@@ -109,6 +131,15 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / "specs" / "m.py").write_text(_SPEC)
     rows(tmp_path, "a", "b")
     return tmp_path
+
+
+def _asked(url: str) -> tuple[int, dict[str, Any]]:
+    try:
+        with urlopen(url, timeout=10) as answer:
+            return answer.status, json.load(answer)["checks"]
+    except HTTPError as refused:
+        with refused:
+            return refused.code, json.load(refused)["checks"]
 
 
 def rows(root: Path, *keys: str) -> None:
@@ -191,9 +222,79 @@ def test_a_watcher_that_is_killed_leaves_no_engine_and_the_next_one_goes_on(root
     assert second.end()[0] == 128 + signal.SIGTERM
 
 
+def test_a_standby_an_engine_that_hangs_and_a_drain_are_told_over_http(root: Path) -> None:
+    variables = {"BATCHSPEC_HEALTH_TIMEOUT": "3"}
+    first = Watcher(root, "--approve=all", **variables)
+    first.collected()
+    port = free_port()
+    second = Watcher(root, "--approve=all", f"--listen={port}", **variables)
+    assert second.told(port, "/readyz", lambda checks: checks["lease"]["ok"] is False)[0] == 503
+    assert second.told(port, "/livez", lambda checks: "engine" in checks)[0] == 200
+    first.signal(signal.SIGTERM)
+    first.end()
+    assert second.told(port, "/readyz", lambda checks: checks["lease"]["ok"])[0] == 200
+    (engine,) = second.engines()
+    os.kill(engine, signal.SIGSTOP)
+    assert second.told(port, "/livez", lambda checks: not checks["engine"]["ok"])[0] == 503
+    os.kill(engine, signal.SIGCONT)
+    assert second.told(port, "/livez", lambda checks: checks["engine"]["ok"])[0] == 200
+    second.signal(signal.SIGTERM)
+    assert second.end()[0] == 128 + signal.SIGTERM
+
+
+def test_lines_say_what_they_belong_to(root: Path) -> None:
+    watcher = Watcher(root, "--approve=all")
+    granted = watcher.wait_for(lambda line: line["type"] == "plan_granted")
+    watcher.collected()
+    line = watcher.lines[-1]
+    assert line["plan"] == granted["plan"] == granted["event"]["plan"]
+    assert line["batch"] == line["event"]["id"]
+    assert line["reconcile"] == granted["reconcile"]
+    watcher.condition("Converged", "True")
+    assert watcher.lines[-1]["job"] == "m.j"
+    watcher.signal(signal.SIGTERM)
+    watcher.end()
+    assert not [line for line in watcher.lines if "format_version" in line and "job" in line]
+    types = {line["type"] for line in watcher.lines} - {"condition_changed", "plan_granted"}
+    rows(root, "a", "b", "z")
+    command = [sys.executable, "-m", "batchspec.cli", "apply", "--simulate"]
+    applied = subprocess.run(
+        [*command, "--auto-approve", "--json"],
+        check=True,
+        cwd=root,
+        env=environment(),
+        capture_output=True,
+    )
+    lines = [json.loads(text) for text in applied.stdout.splitlines()]
+    assert {"batch_collected", "batch_submitted"} <= types
+    assert types - {"watch_began", "log"} <= {line["type"] for line in lines}
+    (collected,) = [one for one in lines if one["type"] == "batch_collected"]
+    assert collected.keys() == line.keys()
+
+
+def test_people_read_lines_with_the_time_and_the_round(root: Path) -> None:
+    command = [sys.executable, "-m", "batchspec.cli", "watch", "--simulate", "--approve=all"]
+    process = subprocess.Popen(
+        command, cwd=root, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    timer = Timer(_LONGEST, process.kill)
+    timer.start()
+    assert process.stderr is not None
+    lines: list[str] = []
+    for line in process.stderr:
+        lines.append(line.decode())
+        if "collected" in lines[-1]:
+            break
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate()
+    timer.cancel()
+    form = r"\d{4}-\d\d-\d\dT[\d:.]+Z [0-9a-f]{8} Batch batch_\w+ collected: 2 items final.\n"
+    assert re.fullmatch(form, lines[-1]), lines
+    assert not out
+
+
 def test_a_webhook_wakes_it_long_before_it_would_have_looked(root: Path, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     secret = {"OPENAI_WEBHOOK_SECRET": "whsec_" + base64.b64encode(b"k" * 24).decode()}
     url = f"http://127.0.0.1:{port}/webhooks/openai"
     server = Server(tmp_path / "server", ("--webhook", url, "--pace", "0.05"), secret)
@@ -212,7 +313,11 @@ def test_a_webhook_wakes_it_long_before_it_would_have_looked(root: Path, tmp_pat
     with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as answer:
         assert json.load(answer)["ok"]
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        assert 'batchspec_events_total{kind="BatchCollected"} 1.0' in answer.read().decode()
+        served = answer.read().decode()
+        assert 'batchspec_events_total{kind="BatchCollected"} 1.0' in served
+        assert 'batchspec_webhooks_total{provider="openai",result="accepted"} 1.0' in served
+        assert 'batchspec_engines_total{what="started"} 1.0' in served
+        assert "batchspec_leads 1.0" in served
     forged = Request(url, b'{"type": "batch.completed", "data": {"id": "batch_1"}}')
     with pytest.raises(HTTPError, match="400"):
         urlopen(forged, timeout=10)

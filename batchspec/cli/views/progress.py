@@ -30,11 +30,18 @@ from batchspec.cli.views.streams import (
 )
 from batchspec.cli.views.words import clean, columns, duration, money, timestamp
 from batchspec.errors import BatchspecError
-from batchspec.ports import (
-    Hook,
+from batchspec.ports import Log
+from batchspec.state.events import (
+    BatchDoubled,
+    BatchEvent,
+    BatchImported,
+    BatchIntended,
+    BatchObserved,
+    CallFailed,
+    Event,
 )
-from batchspec.state.events import BatchObserved, Event
 from batchspec.state.records import BatchRecord, JobProgress
+from batchspec.telemetry.repeats import Repeats
 
 PLAIN_INTERVAL = 5.0
 """Seconds between two lines about the same job where nothing can be redrawn."""
@@ -44,7 +51,7 @@ JSON_INTERVAL = 2.0
 _BAR = 24
 
 
-class Watching(Hook, AbstractContextManager["Watching"], Protocol):
+class Watching(Log, AbstractContextManager["Watching"], Protocol):
     """A hook that is shown between `with` and its end."""
 
 
@@ -53,6 +60,15 @@ def watching(events: "JsonEvents | None") -> Watching:
     if events:
         return events
     return LiveProgress() if is_terminal(sys.stderr) else PlainProgress()
+
+
+def logging(form: Literal["human", "json"] | None) -> Watching:
+    """Return the view of a service; None: live on a terminal, elsewhere lines with the time."""
+    if form == "json":
+        return JsonEvents()
+    if form is None and is_terminal(sys.stderr):
+        return LiveProgress()
+    return PlainProgress(stamp=time.time)
 
 
 class LiveProgress:
@@ -86,6 +102,9 @@ class LiveProgress:
         # The lines of the batches say already what was observed.
         if news and not isinstance(event, BatchObserved):
             self._last = sentence
+
+    def within(self, *, reconcile: str, serial: int, plan: str | None) -> None:
+        """Ignore; who looks on does not search."""
 
     def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None:
         for batch in batches:
@@ -140,10 +159,23 @@ def batch_row(batch: BatchRecord, now: float) -> tuple[Text | str, ...]:
 
 
 class PlainProgress:
-    """Lines on stderr, only when something changed, and not too many of them."""
+    """Lines on stderr, only when something changed, and not too many of them.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        clock: Seconds of a clock that only grows.
+        stamp: Returns the time that each line begins with, and the round it belongs to; None: lines
+            have neither.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        stamp: Callable[[], float] | None = None,
+    ) -> None:
         self._clock = clock
+        self._stamp = stamp
+        self._round = ""
+        self._repeats = Repeats()
         self._narrator = Narrator()
         self._told: dict[str, str] = {}
         self._now: dict[str, str] = {}
@@ -160,8 +192,15 @@ class PlainProgress:
 
     def event(self, event: Event) -> None:
         sentence, news = self._narrator.tell(event)
-        if news:
+        if news and self._stamp is not None and isinstance(event, CallFailed):
+            # Many batches may wait for a provider that is away for days.
+            sentence = self._repeats.heard(sentence, self._clock()) or ""
+        if news and sentence:
             self._print(Text(sentence))
+
+    def within(self, *, reconcile: str, serial: int, plan: str | None) -> None:
+        del serial, plan
+        self._round = reconcile[-8:]
 
     def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None:
         for batch in batches:
@@ -195,6 +234,8 @@ class PlainProgress:
     def _print(self, line: Text) -> None:
         if self._silent:
             return
+        if self._stamp is not None:
+            line = Text(f"{timestamp(self._stamp())} {self._round or '-':8} ") + line
         try:
             print_prose(stderr(), [line])
         except OSError:
@@ -217,15 +258,17 @@ class JsonEvents:
     """One JSON object per line on stdout.
 
     Every line has `@level`, `@message` (a sentence for people), `@timestamp` and `type`; the first
-    has `format_version` too. Types are `version`, `planned_change`, `change_summary`, the events of
-    the state in snake case, `progress`, `log`, `diagnostic`, `error` and `apply_summary`. Types and
-    fields may be added.
+    has `format_version` too. Where they apply there are `reconcile` (the round), `serial` (of the
+    state when that began), `plan`, `job` and `batch`. Types are `version`, `planned_change`,
+    `change_summary`, the events of the state in snake case, `progress`, `log`, `diagnostic`,
+    `error` and `apply_summary`. Types and fields may be added.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._narrator = Narrator()
         self._silent = False
+        self._within: dict[str, Any] = {}
         self._last: tuple[Sequence[JobProgress], Sequence[BatchRecord]] = (), ()
         self._next = 0.0
 
@@ -243,7 +286,12 @@ class JsonEvents:
     def event(self, event: Event) -> None:
         kind = sub(r"(?<!^)([A-Z])", r"_\1", type(event).__name__).lower()
         sentence, _ = self._narrator.tell(event)
-        self.emit(kind, sentence, event=asdict(event))
+        self.emit(kind, sentence, **_about(event), event=asdict(event))
+
+    def within(self, *, reconcile: str, serial: int, plan: str | None) -> None:
+        self._within = {"reconcile": reconcile, "serial": serial}
+        if plan is not None:
+            self._within["plan"] = plan
 
     def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None:
         for batch in batches:
@@ -280,6 +328,15 @@ class JsonEvents:
         if self._silent:
             return
         try:
-            write_bytes(to_json(head | fields, inf_nan_mode="null") + b"\n")
+            write_bytes(to_json(head | self._within | fields, inf_nan_mode="null") + b"\n")
         except OSError:
             self._silent = True
+
+
+def _about(event: Event) -> dict[str, Any]:
+    """Return which job, batch and plan an event is about."""
+    names = {"job": "job", "plan": "plan"}
+    if isinstance(event, BatchEvent | BatchIntended | BatchImported | BatchDoubled):
+        names["batch"] = "id"
+    found = {name: getattr(event, field, None) for name, field in names.items()}
+    return {name: value for name, value in found.items() if value is not None}

@@ -1,0 +1,106 @@
+"""Warnings that say the same again and again: told once, then counted."""
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from batchspec.ports import Hook
+from batchspec.state.events import Event
+from batchspec.state.records import BatchRecord, JobProgress
+
+QUIET = 600.0
+"""Seconds in which a warning of one kind is told once."""
+_MOST = 200
+"""Kinds that are remembered; the one that was heard longest ago is forgotten first."""
+_VARIES = re.compile(r"…?\b(?:\w+[-_])?[0-9a-f]{8,}\b|(?<![\w.])\d[\d.,:]*")
+"""What differs between warnings of one kind: ids, counts, times."""
+
+
+def kind_of(message: str) -> str:
+    """Return what a warning has in common with others that say the same."""
+    return _VARIES.sub("#", message)
+
+
+@dataclass(slots=True)
+class _Heard:
+    since: float
+    times: int = 0
+    """Since it was told."""
+    message: str = ""
+    """The last one that was not told."""
+
+
+@dataclass(slots=True)
+class Repeats:
+    """Says which warnings are told; pure but for what it remembers, which is bounded.
+
+    Attributes:
+        quiet: Seconds in which a warning of one kind is told once.
+    """
+
+    quiet: float = QUIET
+    _heard: OrderedDict[str, _Heard] = field(default_factory=OrderedDict[str, _Heard])
+
+    def heard(self, message: str, now: float) -> str | None:
+        """Return what is told when a warning comes; None: it was told already, and is counted.
+
+        Args:
+            message: The warning.
+            now: Seconds of a clock that only grows.
+        """
+        kind = kind_of(message)
+        known = self._heard.get(kind)
+        if known is None:
+            self._heard[kind] = _Heard(now)
+            if len(self._heard) > _MOST:
+                self._heard.popitem(last=False)
+            return message
+        if now - known.since >= self.quiet:
+            self._heard[kind] = _Heard(now)
+            self._heard.move_to_end(kind)
+            return _counted(message, known, now) if known.times else message
+        known.times, known.message = known.times + 1, message
+        return None
+
+    def due(self, now: float) -> list[str]:
+        """Return what is told of those that came again, once their time is over."""
+        over = [k for k, known in self._heard.items() if now - known.since >= self.quiet]
+        gone = [self._heard.pop(kind) for kind in over]
+        return [_counted(known.message, known, now) for known in gone if known.times]
+
+
+def _counted(message: str, known: _Heard, now: float) -> str:
+    times = "once" if known.times == 1 else f"{known.times:,} times"
+    return f"{message} (Said {times} more in {now - known.since:.0f} s.)"
+
+
+@dataclass(slots=True)
+class Sparing:
+    """Implements `ports.Hook` by passing on what is told, repeated warnings once.
+
+    Attributes:
+        hook: Is told.
+        now: Returns the time.
+        repeats: What was said so far.
+    """
+
+    hook: Hook
+    now: Callable[[], float]
+    repeats: Repeats = field(default_factory=Repeats)
+
+    def event(self, event: Event) -> None:
+        """Pass on an event."""
+        self.hook.event(event)
+
+    def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None:
+        """Pass on how far it is, and tell what was counted long enough."""
+        self.hook.progress(jobs, batches)
+        for message in self.repeats.due(self.now()):
+            self.hook.warning(message)
+
+    def warning(self, message: str) -> None:
+        """Pass on a warning that is news."""
+        told = self.repeats.heard(message, self.now())
+        if told is not None:
+            self.hook.warning(told)

@@ -1,0 +1,1 @@
+"""Telemetry: logs without storms, metrics, traces."""
