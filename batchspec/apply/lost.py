@@ -21,7 +21,8 @@ async def retrieve(world: World, provider: Provider, record: BatchRecord) -> Rem
     """
     assert record.remote_id is not None  # noqa: S101 - it is at the provider
     try:
-        return await provider.client.retrieve(record.remote_id)
+        glimpsed = await world.glances.look(provider, record)
+        return glimpsed or await provider.client.retrieve(record.remote_id)
     except NotFound as error:
         if record.failures + 1 < LOOKS:
             raise

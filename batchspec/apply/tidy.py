@@ -59,7 +59,9 @@ async def _files(provider: Provider, record: BatchRecord) -> set[FileId]:
 async def _kept(world: World, provider: Provider, record: BatchRecord, error: CallError) -> None:
     tries = record.failures + 1
     pace = world.pace_of(provider)
-    wait = backoff(tries, first=pace.poll / 30, cap=pace.poll / 4, name=record.id)
+    wait = error.retry_after or backoff(
+        tries, first=pace.poll / 30, cap=pace.poll / 4, name=record.id
+    )
     now = world.clock.now()
     await world.commit(InputKept(id=record.id, at=now, next_at=now + wait, reason=str(error)))
     if tries >= TIDY_TRIES:

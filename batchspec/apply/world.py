@@ -10,6 +10,7 @@ import anyio
 import anyio.to_thread
 from pydantic_core import from_json
 
+from batchspec.apply.glancing import Glances
 from batchspec.apply.here import Here
 from batchspec.desired.graph import DesiredJob
 from batchspec.errors import ProviderError
@@ -182,6 +183,8 @@ class World:
     """Set, and made anew, whenever replies were read."""
     transfers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(4))
     one_writer: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
+    glances: Glances = field(init=False)
+    """Looks at many batches that are due at once."""
     budget: Budget | None = None
     held: set[BatchId] = field(default_factory=set[BatchId])
     """Ended batches that this run leaves to another one: with replies of jobs that are not in the
@@ -209,6 +212,9 @@ class World:
     """Has hooks told of an event that is about an error, before that is recorded."""
     connected: frozenset[str] | None = None
     """Names of the providers that can be asked in this run; None: all."""
+
+    def __post_init__(self) -> None:
+        self.glances = Glances(self.clock)
 
     def reachable(self, batches: Sequence[BatchRecord]) -> list[BatchRecord]:
         """Return those batches whose account can be asked."""

@@ -1,6 +1,7 @@
 """Applying a plan: take the lease, record what was agreed, run the loop, give the lease back."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ import anyio.to_thread
 
 from batchspec.apply.here import Here
 from batchspec.apply.loop import Loop
+from batchspec.apply.pacing import PacedClient, Rate
 from batchspec.apply.world import LocalJob, World
 from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.errors import (
@@ -281,7 +283,7 @@ class Applying:
         )
         return World(
             store=store,
-            providers=providers,
+            providers={name: self._paced(one) for name, one in providers.items()},
             # What was sent for a job before it was switched off comes in with its neighbours.
             jobs={
                 job.address: self._local(job, here)
@@ -304,6 +306,16 @@ class Applying:
             hooked=hooked_jobs(project, (*self._desired.jobs, *self._desired.paused)),
             ran=self._hook.ran if isinstance(self._hook, Timing) else lambda _call: None,
         )
+
+    def _paced(self, provider: Provider) -> Provider:
+        """Return a provider whose calls keep to the rate of its limits, if there is one."""
+        project = self._project
+        own = project.settings.providers.get(provider.name)
+        allowed = None if own is None else own.limits.requests_per_minute
+        if allowed is None or project.simulated:
+            return provider
+        rate = project.rates.setdefault(provider.name, Rate(provider.name, allowed, project.clock))
+        return replace(provider, client=PacedClient(provider.client, rate, self._hook.warning))
 
     def _budget(self, store: StateStore) -> RunBudget | None:
         if not self._ceilings:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from batchspec.apply.clock import SystemClock
+from batchspec.apply.pacing import Rate
 from batchspec.config import Settings, load_settings
 from batchspec.desired.derive import told
 from batchspec.desired.graph import Desired, DesiredJob
@@ -75,6 +76,8 @@ class OpenedProject:
         """What went wrong without stopping anything, since the project was opened."""
         self.patience = Patience(self.settings.lock_timeout)
         """How a command waits that needs the state to itself."""
+        self.rates: dict[str, Rate] = {}
+        """Of calls to providers that are to keep to one, by provider."""
         self._stack = ExitStack()
         self._store: StateStore | None = None
         self._desired: Desired | None = None

@@ -175,7 +175,15 @@ async def test_an_html_page_is_cut_to_its_first_line(
         ({"retry-after-ms": "1500"}, 1.5),
         ({"retry-after-ms": "1500", "retry-after": "7"}, 1.5),
         ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
+        (
+            {
+                "retry-after": "Wed, 21 Oct 2026 07:28:00 GMT",
+                "date": "Wed, 21 Oct 2026 07:27:30 GMT",
+            },
+            30.0,
+        ),
         ({"retry-after": "soon"}, None),
+        ({"retry-after": "soon", "date": "Wed, 21 Oct 2026 07:27:30 GMT"}, None),
         ({"retry-after": "-5"}, None),
         ({"retry-after": "0"}, None),
         ({"retry-after": "nan"}, None),

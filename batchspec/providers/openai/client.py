@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -239,10 +240,24 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         if "retry-after-ms" in headers:
             wait = float(headers["retry-after-ms"]) / 1000
         else:
-            wait = float(headers["retry-after"])
-    except (KeyError, ValueError):
+            wait = _seconds(headers["retry-after"], headers.get("date"))
+    except (KeyError, ValueError, TypeError):
         return None
     return min(wait, _LONGEST_WAIT) if wait > 0 else None
+
+
+def _seconds(told: str, now: str | None) -> float:
+    """Return the seconds of a header, which may be a time; that counts from the server's own.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    try:
+        return float(told)
+    except ValueError:
+        if now is None:
+            raise
+    return (parsedate_to_datetime(told) - parsedate_to_datetime(now)).total_seconds()
 
 
 def _known(id_: object) -> str:
