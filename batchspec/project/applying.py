@@ -39,6 +39,7 @@ from batchspec.project.expanding import AS_RECORDED, Expanding
 from batchspec.project.grading import graded
 from batchspec.project.hooking import hooked_jobs, kinds_of
 from batchspec.project.jobs import max_tokens
+from batchspec.project.tracing import traced
 from batchspec.project.values import ApplyResult
 from batchspec.project.wiring import Connections
 from batchspec.reconcile.settle import Judge
@@ -84,6 +85,8 @@ class Applying:
         """Whether the plan is recorded; if not, only what was agreed to before goes on."""
         self.grant: Callable[[object], PlanGranted] | None = None
         """Says who agreed, to be recorded with the plan."""
+        self.reconcile = plan.id
+        """Id of the round it is part of."""
         self.bindings: Sequence[AccountBound] = ()
         self._desired: Desired = project.desired
 
@@ -149,6 +152,11 @@ class Applying:
 
     async def within(self, connections: Connections, store: StateStore) -> ApplyResult:
         """Do it with a lease that is held already."""
+        with traced(self._project, self._hook, self._plan.id, self.reconcile) as hook:
+            self._hook = hook
+            return await self._within(connections, store)
+
+    async def _within(self, connections: Connections, store: StateStore) -> ApplyResult:
         providers = self.connect(connections)
         await anyio.to_thread.run_sync(self._agree)
         world = self.world(connections, providers)

@@ -1,7 +1,7 @@
 """An opened project: configuration, specs, state, providers."""
 
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
@@ -34,6 +34,7 @@ from batchspec.spec.rows import DerivedSource
 from batchspec.store.reader import StateReader
 from batchspec.store.sqlite import StateStore
 from batchspec.store.waiting import Patience
+from batchspec.telemetry.otel import Telemetry
 
 
 class OpenedProject:
@@ -78,6 +79,8 @@ class OpenedProject:
         """How a command waits that needs the state to itself."""
         self.rates: dict[str, Rate] = {}
         """Of calls to providers that are to keep to one, by provider."""
+        self.telemetry: Telemetry | None = None
+        """What sends traces and metrics, once something is to be sent."""
         self._stack = ExitStack()
         self._store: StateStore | None = None
         self._desired: Desired | None = None
@@ -261,6 +264,10 @@ class OpenedProject:
             return None
         self._draft = None
         return planner
+
+    def closes(self, close: Callable[[], None]) -> None:
+        """Have something closed with the project."""
+        self._stack.callback(close)
 
     def close(self) -> None:
         """Release everything that is open."""

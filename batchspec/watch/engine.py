@@ -275,6 +275,7 @@ class Engine:
         self.beside(replace(self._round_now, plan=plan.id if by else None))
         applying = Applying(self.project, plan, self, detach=False)
         applying.consented = by is not None
+        applying.reconcile = self._round_now.reconcile
         applying.begun = partial(self._begun, only_agree=only_agree)
         if by is not None:
             applying.grant = partial(self._granted, plan, by)
