@@ -66,7 +66,7 @@ class Glances:
             Throttled: The provider asks for patience; others ask for themselves.
         """
         due, own = self._due.get(provider.name), record.remote_id
-        if due is None or own not in due.ids or provider.via == "live":
+        if due is None or own is None or own not in due.ids or provider.via == "live":
             return None
         async with due.asking:
             if due.asked is None:

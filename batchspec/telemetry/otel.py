@@ -332,7 +332,7 @@ def _made(warn: Callable[[str], None]) -> Telemetry:
     tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
     if "otlp" in wanted["OTEL_TRACES_EXPORTER"]:
         tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    readers = []
+    readers: list[PeriodicExportingMetricReader] = []
     if "otlp" in wanted["OTEL_METRICS_EXPORTER"]:
         readers.append(PeriodicExportingMetricReader(OTLPMetricExporter()))
     return Telemetry(tracers, MeterProvider(readers, resource=resource, shutdown_on_exit=False))
