@@ -41,7 +41,8 @@ from batchspec.state.watching import ConditionChanged, ConditionStatus, Conditio
 from batchspec.store.sqlite import StateStore
 from batchspec.watch.agreeing import begin_account, going_on, judged, next_room, note_rest
 from batchspec.watch.conditions import Conditions
-from batchspec.watch.protocol import Beside, Reconciled, Round, RoundResult
+from batchspec.watch.protocol import Beside, Round, RoundResult
+from batchspec.watch.rounds import begun, camel, ended, job_of
 from batchspec.watch.tidying import tidied, tidy_at
 
 _FIRST, _LONGEST = 5.0, 600.0
@@ -90,8 +91,6 @@ class Engine:
         self._pending = Pending(self.project.directory)
         self._conditions = Conditions(self.hook)
 
-    # --- what it can be told, in its event loop
-
     def replan(self) -> None:
         """Plan again: data changed, or somebody agreed to something."""
         self._again.set()
@@ -113,8 +112,6 @@ class Engine:
     def note(self, said: ConditionChanged) -> None:
         """Record what another process found out, soon."""
         self._conditions.note(said)
-
-    # --- implementing Hook, around the one that is told
 
     def event(self, event: Event) -> None:
         self.hook.event(event)
@@ -166,7 +163,8 @@ class Engine:
             self._conditions.begin(reader.conditions())
         while not self._draining:
             self._again = anyio.Event()
-            began = self._begin_round()
+            began, self._round_now = self._now(), begun(self.project)
+            self.beside(self._round_now)
             try:
                 until = await self._round(store)
                 self._failures = 0
@@ -180,15 +178,8 @@ class Engine:
                 await anyio.to_thread.run_sync(self._conditions.flush, store)
             await self._rest(store, until)
 
-    def _begin_round(self) -> float:
-        with self.project.reader() as reader:
-            self._round_now = Round(self.project.mint(), reader.serial())
-        self.beside(self._round_now)
-        return self._now()
-
     def _end_round(self, began: float, result: RoundResult) -> None:
-        again = result == "done" and self._again.is_set()
-        self.beside(Reconciled("again" if again else result, max(0.0, self._now() - began)))
+        self.beside(ended(result, self._now() - began, again=self._again.is_set()))
 
     async def _round(self, store: StateStore) -> float | None:
         """Plan, do what is agreed to, and see it to its end; returns when to plan again.
@@ -345,18 +336,16 @@ class Engine:
         if plan is not None:
             saved = self._pending.propose(self.project, plan)
             messages.append(f"Agree to it with `batchspec approve {saved.plan.id}`.")
-        self._say("Consented", "False", _camel(held[0].code), " ".join(messages))
-
-    # --- what is told
+        self._say("Consented", "False", camel(held[0].code), " ".join(messages))
 
     def _rested(self, subject: Subject, error: BaseException, until: float) -> None:
         wait = max(0.0, until - self._now())
         message = f"{error} It is tried again in {wait:.0f} s."
         self.hook.warning(message)
-        self._say("Stalled", "True", type(error).__name__, str(error), _job(subject))
+        self._say("Stalled", "True", type(error).__name__, str(error), job_of(subject))
 
     def _well(self, subject: Subject) -> None:
-        self._say("Stalled", "False", "Recovered", "It goes on.", _job(subject))
+        self._say("Stalled", "False", "Recovered", "It goes on.", job_of(subject))
 
     def _failed(self, error: BatchspecError) -> float:
         """Note what ended a round, and return when to try again."""
@@ -381,8 +370,6 @@ class Engine:
 
     def _now(self) -> float:
         return self.project.clock.now()
-
-    # --- waiting
 
     async def _rest(self, store: StateStore, until: float | None) -> None:
         """Wait until there is something to do again."""
