@@ -4,15 +4,17 @@ What the list says of a batch that has not ended is believed. That one has ended
 and errors, is said by the batch itself; so is everything of a batch that the list does not have.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 import anyio
 
-from batchspec.ids import RemoteId
+from batchspec.ids import BatchId, RemoteId
 from batchspec.ports import Clock, Provider
-from batchspec.reconcile.glance import PAGE, pages
-from batchspec.state.records import TERMINAL, BatchRecord
+from batchspec.reconcile.glance import PAGE, pages, together
+from batchspec.reconcile.observe import Pace
+from batchspec.state.records import TERMINAL, BatchRecord, LaneRecord
 from batchspec.state.remote import CLOCK_SLACK, CallError, RemoteBatch, Throttled
 
 _Key = str
@@ -42,10 +44,47 @@ class Glances:
 
     Attributes:
         clock: Tells the time.
+        pace: The schedule.
+        local: Providers whose batches run in this process.
     """
 
     clock: Clock
+    pace: Pace
+    local: Container[str]
     _due: dict[_Key, _Due] = field(default_factory=dict[_Key, _Due])
+
+    def gathered(
+        self, batches: Sequence[BatchRecord], lanes: Sequence[LaneRecord], now: float
+    ) -> list[BatchRecord]:
+        """Return the open batches, with those as due that are looked at together."""
+        groups: dict[str, list[BatchRecord]] = {}
+        for batch in batches:
+            groups.setdefault(self._listed(batch, lanes), []).append(batch)
+        return [
+            batch
+            for name, own in groups.items()
+            for batch in (together(own, now, self.pace) if name else own)
+        ]
+
+    def note_polls(
+        self,
+        polled: AbstractSet[BatchId],
+        batches: Sequence[BatchRecord],
+        lanes: Sequence[LaneRecord],
+    ) -> None:
+        """Take which batches are to be looked at now."""
+        found: dict[str, list[BatchRecord]] = {}
+        for batch in batches:
+            if batch.id in polled and (name := self._listed(batch, lanes)):
+                found.setdefault(name, []).append(batch)
+        for name, own in found.items():
+            self.note(name, own)
+
+    def _listed(self, batch: BatchRecord, lanes: Sequence[LaneRecord]) -> str:
+        """Return the provider whose list has a batch; empty where there is none to ask."""
+        names = (one.lane.provider for one in lanes if one.lane.id == batch.lane)
+        name = next(names, "") if batch.via == "batch" else ""
+        return "" if name in self.local else name
 
     def note(self, provider: str, batches: Iterable[BatchRecord]) -> None:
         """Take which batches of a provider are due now; those known already stay as they are."""

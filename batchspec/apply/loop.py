@@ -41,8 +41,7 @@ from batchspec.reconcile.actions import (
     Tidy,
 )
 from batchspec.reconcile.decide import Snapshot, decide
-from batchspec.reconcile.glance import together
-from batchspec.state.records import BatchRecord, JobProgress, LaneRecord
+from batchspec.state.records import BatchRecord, JobProgress
 
 HEARTBEAT = 10.0
 """Seconds between two heartbeats of the lease."""
@@ -154,7 +153,10 @@ class Loop:
             self._local = self._in_process(snapshot)
             now = self.world.clock.now()
             step = decide(snapshot, now)
-            self._note_looks(step.actions, snapshot)
+            polls = (a for a in step.actions if isinstance(a, Poll) and not self._left_alone(a))
+            self.world.glances.note_polls(
+                {a.batch for a in polls}, snapshot.batches, snapshot.lanes
+            )
             for action in step.actions:
                 self._start(group, action)
             await self._report(snapshot.batches, now)
@@ -183,32 +185,6 @@ class Loop:
             "`batchspec apply` or `batchspec watch` tries again."
         )
         return True
-    def _gathered(self, lanes: Sequence[LaneRecord], now: float) -> list[BatchRecord]:
-        """Return the open batches, with those as due that are looked at together."""
-        world = self.world
-        found = [self._hurried(b) for b in world.store.open_batches() if b.id not in world.held]
-        provider = {one.lane.id: one.lane.provider for one in lanes}
-        groups: dict[str, list[BatchRecord]] = {}
-        for batch in found:
-            name = provider.get(batch.lane, "") if batch.via == "batch" else ""
-            groups.setdefault(name, []).append(batch)
-        return [
-            batch
-            for name, own in groups.items()
-            for batch in (together(own, now, world.pace) if name not in {"", *world.local} else own)
-        ]
-
-    def _note_looks(self, actions: Sequence[Action], snapshot: Snapshot) -> None:
-        """Say which batches are to be looked at: many may be seen in one list."""
-        providers = {one.lane.id: one.lane.provider for one in snapshot.lanes}
-        polled = {a.batch for a in actions if isinstance(a, Poll) and not self._left_alone(a)}
-        found: dict[str, list[BatchRecord]] = {}
-        for batch in snapshot.batches:
-            if batch.id in polled and batch.via == "batch" and batch.lane in providers:
-                found.setdefault(providers[batch.lane], []).append(batch)
-        for provider, batches in found.items():
-            if provider not in self.world.local:
-                self.world.glances.note(provider, batches)
 
     def _rested(self, wake_at: float | None, now: float) -> float | None:
         """Return when to look again: also when something has rested."""
@@ -230,6 +206,7 @@ class Loop:
                 return Snapshot(batches=own, untidy=untidy, draining=draining)
             tools = store.tools()
             lanes = store.lanes(now)
+            hurried = [self._hurried(b) for b in store.open_batches() if b.id not in world.held]
             away = {t.job for t in tools if t.job not in world.jobs}
             # Calls of a job whose module is missing wait for it; of one that was removed, they end.
             away = away and away - store.removed_jobs()
@@ -239,7 +216,7 @@ class Loop:
                 canaries=world.canaries(lanes),
                 minimum=world.minimum(lanes),
                 coming={job: lane_of(world.jobs[job]) for job in world.waiting},
-                batches=self._gathered(lanes, now),
+                batches=world.glances.gathered(hurried, lanes, now),
                 untidy=world.reachable(store.untidy(_UNTIDY)),
                 tools=[t for t in tools if t.job not in away],
                 unjudged=store.unjudged(),

@@ -214,7 +214,7 @@ class World:
     """Names of the providers that can be asked in this run; None: all."""
 
     def __post_init__(self) -> None:
-        self.glances = Glances(self.clock)
+        self.glances = Glances(self.clock, self.pace, self.local)
 
     def reachable(self, batches: Sequence[BatchRecord]) -> list[BatchRecord]:
         """Return those batches whose account can be asked."""

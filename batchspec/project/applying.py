@@ -1,7 +1,6 @@
 """Applying a plan: take the lease, record what was agreed, run the loop, give the lease back."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,6 @@ import anyio.to_thread
 
 from batchspec.apply.here import Here
 from batchspec.apply.loop import Loop
-from batchspec.apply.pacing import PacedClient, Rate
 from batchspec.apply.world import LocalJob, World
 from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.errors import (
@@ -39,6 +37,7 @@ from batchspec.project.expanding import AS_RECORDED, Expanding
 from batchspec.project.grading import graded
 from batchspec.project.hooking import hooked_jobs, kinds_of
 from batchspec.project.jobs import max_tokens
+from batchspec.project.pacing import paced
 from batchspec.project.tracing import traced
 from batchspec.project.values import ApplyResult
 from batchspec.project.wiring import Connections
@@ -291,7 +290,7 @@ class Applying:
         )
         return World(
             store=store,
-            providers={name: self._paced(one) for name, one in providers.items()},
+            providers={name: paced(project, one, self._hook) for name, one in providers.items()},
             # What was sent for a job before it was switched off comes in with its neighbours.
             jobs={
                 job.address: self._local(job, here)
@@ -314,16 +313,6 @@ class Applying:
             hooked=hooked_jobs(project, (*self._desired.jobs, *self._desired.paused)),
             ran=self._hook.ran if isinstance(self._hook, Timing) else lambda _call: None,
         )
-
-    def _paced(self, provider: Provider) -> Provider:
-        """Return a provider whose calls keep to the rate of its limits, if there is one."""
-        project = self._project
-        own = project.settings.providers.get(provider.name)
-        allowed = None if own is None else own.limits.requests_per_minute
-        if allowed is None or project.simulated:
-            return provider
-        rate = project.rates.setdefault(provider.name, Rate(provider.name, allowed, project.clock))
-        return replace(provider, client=PacedClient(provider.client, rate, self._hook.warning))
 
     def _budget(self, store: StateStore) -> RunBudget | None:
         if not self._ceilings:

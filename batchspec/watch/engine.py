@@ -396,11 +396,3 @@ class Engine:
             with suppress(StateError):
                 await anyio.to_thread.run_sync(self._conditions.flush, store)
             await anyio.sleep(_BEAT)
-
-
-def _job(subject: Subject) -> JobAddress | None:
-    return JobAddress(subject[1]) if subject[0] in {"job", "tools", "hooks"} else None
-
-
-def _camel(code: str) -> str:
-    return code.title().replace("_", "")

@@ -19,7 +19,7 @@ def ended(result: RoundResult, seconds: float, *, again: bool) -> Reconciled:
 
 def job_of(subject: Subject) -> JobAddress | None:
     """Return the job that the subject of an action is, or whose tools."""
-    return JobAddress(subject[1]) if subject[0] in {"job", "tools"} else None
+    return JobAddress(subject[1]) if subject[0] in {"job", "tools", "hooks"} else None
 
 
 def camel(code: str) -> str:
