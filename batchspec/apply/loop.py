@@ -86,6 +86,8 @@ class Loop:
     """Lets what an error is about rest while all else goes on; None: an error ends the run."""
     aside: Callable[[Any], None] | None = None
     """Is given the store after every report, in the thread that writes."""
+    until: float | None = None
+    """When it begins nothing new any more and ends, unix seconds; None: not by the clock."""
     listens: bool = True
     """Whether interrupts of this process end it; another one has them told by `drain`."""
     running: dict[Subject, type[Action]] = field(default_factory=dict[Subject, "type[Action]"])
@@ -187,14 +189,14 @@ class Loop:
         return True
 
     def _rested(self, wake_at: float | None, now: float) -> float | None:
-        """Return when to look again: also when something has rested."""
-        if self.resting is None:
-            return wake_at
-        return min(filter(None, (wake_at, self.resting.next_end(now))), default=None)
+        """Return when to look again: also when something has rested, or the time is up."""
+        rested = None if self.resting is None else self.resting.next_end(now)
+        # What runs tells when it has ended; only where nothing does, the clock has to.
+        until = None if self.running or self._draining() else self.until
+        return min(filter(None, (wake_at, rested, until)), default=None)
 
     async def _snapshot(self) -> Snapshot:
-        store, world = self.world.store, self.world
-        draining = self._draining()
+        store, world, draining = self.world.store, self.world, self._draining()
         now = world.clock.now()
 
         def look() -> Snapshot:
@@ -242,14 +244,12 @@ class Loop:
 
     def _insists(self, batch: BatchRecord) -> bool:
         """Tell whether a detached run goes on asking to cancel a batch, or a later one does."""
-        asked = batch.cancel_at
-        return batch.to_cancel and asked is not None and self.world.clock.now() - asked < _INSIST
+        now, asked = self.world.clock.now(), batch.cancel_at
+        return batch.to_cancel and asked is not None and now - asked < _INSIST
 
     def _in_process(self, snapshot: Snapshot) -> set[BatchId]:
         lanes = {r.lane.id for r in snapshot.lanes if r.lane.provider in self.world.local}
-        return {
-            batch.id for batch in snapshot.batches if batch.lane in lanes or batch.via == "live"
-        }
+        return {b.id for b in snapshot.batches if b.lane in lanes or b.via == "live"}
 
     def _left_alone(self, action: Action) -> bool:
         """Tell whether this run leaves an action to a later one."""
@@ -309,7 +309,8 @@ class Loop:
             self._changed.set()
 
     def _draining(self) -> bool:
-        return self._drained or bool(self.signals) or self._failure is not None
+        late = self.until is not None and self.world.clock.now() >= self.until
+        return self._drained or late or bool(self.signals) or self._failure is not None
 
     def _fail(self, error: BaseException, action: Action) -> None:
         """End the run, at once unless users' functions run: one that is cut short may be lost."""

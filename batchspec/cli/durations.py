@@ -1,16 +1,14 @@
 """Durations as people type them, and the option that says how long to wait for a locked state."""
 
-import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
 from batchspec.cli.scope import note
+from batchspec.spec.durations import parse_duration
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
 
 
 class Duration(click.ParamType[float]):
@@ -21,11 +19,10 @@ class Duration(click.ParamType[float]):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        text = str(value).strip()
-        parts = _PART.findall(text)
-        if not parts or "".join(number + unit for number, unit in parts) != text:
+        try:
+            return parse_duration(str(value).strip())
+        except ValueError:
             self.fail(f"{value!r} is no duration such as 30s, 5m or 1h.", param, ctx)
-        return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
 def lock_options(function: Function) -> Function:

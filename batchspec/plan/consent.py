@@ -109,7 +109,8 @@ def _changes(job: JobPlan, standing: Collection[JobAddress]) -> bool:
     if job.protects is not None:
         return True
     if job.address in standing:
-        return False
+        # What answers make of it was agreed to, and no second answer to the same request.
+        return any(reason.code == "ANSWER_EXPIRED" for reason in job.reasons)
     return any(job.counts.get(kind) for kind in _CHANGES) or bool(job.waits_for and job.moves)
 
 

@@ -65,10 +65,12 @@ def classify(  # noqa: PLR0913 - what a person may ask for, each by its name
         again = _unanswered(
             recorded.same_outcome, gone=recorded.same_gone, stopped=recorded.same_stopped
         )
+        if again is None and recorded.same_tainted:
+            again = "TAINTED"
+        elif again is None and recorded.same_expired:
+            again = "ANSWER_EXPIRED"
         if again is not None:
             return Kind.RESUBMIT, again
-        if recorded.same_tainted:
-            return Kind.RESUBMIT, "TAINTED"
         return Kind.REUSE, "SAME_REQUEST" if known_job else "MOVED"
     if recorded.fingerprint is not None:
         return Kind.RESUBMIT, "ROW_CHANGED"
@@ -87,6 +89,8 @@ def _own(
         again = "REQUESTED"
     elif again is None and recorded.tainted:
         again = "TAINTED"
+    elif again is None and recorded.expired:
+        again = "ANSWER_EXPIRED"
     elif again is None and failed_again and recorded.outcome != "succeeded":
         again = "FAILED"
     if again is not None:

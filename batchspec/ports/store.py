@@ -101,8 +101,10 @@ class Draft(Protocol):
         """
         ...
 
-    def look(self, job: JobAddress, rows: Sequence[PlannedRow]) -> Sequence[RecordedRow]:
-        """Return what is recorded for some rows, in the same order."""
+    def look(
+        self, job: JobAddress, rows: Sequence[PlannedRow], before: float | None = None
+    ) -> Sequence[RecordedRow]:
+        """Return what is recorded for some rows, in order; answers from `before` have expired."""
         ...
 
     def put(
@@ -117,8 +119,8 @@ class Draft(Protocol):
         """
         ...
 
-    def ask_anew(self, rows: Sequence[PlannedRow]) -> None:
-        """Note rows whose conversations begin again, whatever was answered so far."""
+    def ask_anew(self, rows: Sequence[PlannedRow], *, wished: bool = True) -> None:
+        """Note rows whose conversations begin again; `wished`: whatever was answered so far."""
         ...
 
     def recorded_items(self, job: JobAddress) -> int:

@@ -232,7 +232,7 @@ class Applying:
         planner = self._project.take_draft(self._plan)
         if not self.consented:
             self._begin_hooks()
-            self._expanding.prune = False
+            self._expanding.prune = self._expanding.expires = False
             if planner is not None:
                 planner.draft.discard()
             return

@@ -30,6 +30,8 @@ class Expanding:
         problems: What is wrong with rows that answers made. Their jobs are left alone, and so are
             those made of them: part of the answers would make other rows, which cost.
         left: Those jobs.
+        expires: Whether answers that are too old are asked again, which nobody agreed to where no
+            plan is recorded.
     """
 
     project: "Project"
@@ -37,6 +39,7 @@ class Expanding:
     selection: Selection
     allow_empty: bool
     prune: bool = True
+    expires: bool = True
     refused: list[str] = field(default_factory=list[str])
     problems: list[Diagnostic] = field(default_factory=list[Diagnostic])
     left: dict[JobAddress, None] = field(default_factory=dict[JobAddress, None])
@@ -76,6 +79,7 @@ class Expanding:
                 reader, self.selection, allow_empty=self.allow_empty, prune=self.prune
             )
             planner.expanding = True
+            planner.expires = self.expires
             try:
                 moves = self._plan(planner, address, fresh)
             except (RefusedError, SpecError) as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from batchspec.desired.derive import Answered, derive
 from batchspec.desired.expand import SourceRow
@@ -11,9 +12,13 @@ from batchspec.ids import JobAddress, Member, member
 from batchspec.plan.estimate import Lengths, Load, further
 from batchspec.ports import Provider, Reader
 from batchspec.results.read import Answers, Item
+from batchspec.spec.durations import seconds_of
 from batchspec.spec.rows import DerivedSource
 from batchspec.state.resumption import Limits
 from batchspec.state.stored import DraftTotals, Fresh, LastTurn
+
+if TYPE_CHECKING:
+    from batchspec.project.planning import Planner
 
 
 def max_tokens(job: DesiredJob) -> int | None:
@@ -32,6 +37,12 @@ def most_turns(job: DesiredJob) -> int:
     checked = job.output.typed or job.job.output_validators
     retries = max([job.job.output_retries, *job.output.max_retries.values()])
     return min(job.job.max_turns, 1 + (retries if checked else 0))
+
+
+def expired_before(planner: "Planner", job: DesiredJob) -> float | None:
+    """Return until when answers came in that are asked again, unix seconds; None: none is."""
+    lifetime = job.job.expires_after
+    return planner.now - seconds_of(lifetime) if lifetime is not None and planner.expires else None
 
 
 def limits(job: DesiredJob) -> Limits:

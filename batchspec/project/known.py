@@ -11,6 +11,7 @@ from batchspec.desired.graph import DesiredJob
 from batchspec.ids import member
 from batchspec.plan.changes import JobPlan, Kind, ReasonCode
 from batchspec.plan.diff import Tally
+from batchspec.project.jobs import expired_before
 from batchspec.results.read import Answers, Item
 from batchspec.spec.rows import OutputsOf
 from batchspec.state.stored import Fresh, StoredItem
@@ -105,14 +106,15 @@ def known_rows(planner: "Planner", job: DesiredJob, upstream: Sequence[JobPlan])
 def _compare(planner: "Planner", job: DesiredJob, rows: Sequence[DesiredRow], known: Known) -> None:
     """Hold rows against what is recorded of them, and note those that are free."""
     draft = planner.draft
-    stays = draft.compare(job.address, rows)
+    before = expired_before(planner, job)
+    stays = draft.compare(job.address, rows, before)
     draft.note_kept(job.address, stays)
     others = [row for row in rows if stays.get(row.key, False) is False]
     known.bytes += sum(len(row.messages_json) for row in others)
     known.items += len(stays)
     known.same += sum(same is True for same in stays.values())
     known.judged += sum(same is None for same in stays.values())
-    known.found += draft.note_reused(job.address, others)
+    known.found += draft.note_reused(job.address, others, before)
 
 
 def _certain(

@@ -71,6 +71,7 @@ class Planner:
         constraint: The saved plan beyond which nothing is done; None: there is none.
         expanding: Whether rows are planned in the middle of a run that agreed to them unseen.
         standing: Failed items that are left as they are.
+        expires: Whether answers that are too old for their job are asked again.
         facts_changed: Whether agreeing has to record how replies are to be judged, that what
             ended goes on, or that a job is protected or not any more.
     """
@@ -89,6 +90,7 @@ class Planner:
     constraint: Constraint | None = None
     hook: PlanHook = _quiet
     expanding: bool = False
+    expires: bool = True
     facts_changed: bool = False
     standing: Standing = field(default_factory=Standing)
     _protected: Mapping[JobAddress, bool] | None = None

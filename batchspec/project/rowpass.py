@@ -15,7 +15,7 @@ from batchspec.plan.diff import Tally, changed_parts, classify, contract_change,
 from batchspec.plan.planfile import DONE
 from batchspec.ports.providers import line_overhead
 from batchspec.project.constraint import Constraint
-from batchspec.project.jobs import limits
+from batchspec.project.jobs import expired_before, limits
 from batchspec.project.standing import How
 from batchspec.project.widths import Widths
 from batchspec.spec.rows import Collect
@@ -61,6 +61,7 @@ class RowPass:
         self._limits = limits(job)
         # Its replies are judged again once the plan is agreed to, before anything of them is paid.
         self._other_rules = planner.reader.judged_by(job.address) not in {None, job.policy}
+        self._expired = expired_before(planner, job)
         # Of a saved plan rows may drop out; what rows answers make was not known.
         lenient = self._constraint is not None or planner.expanding
         self._missing = set[str]() if lenient else set[str]().union(*named)
@@ -90,7 +91,7 @@ class RowPass:
     def _put(self, rows: Sequence[DesiredRow]) -> Iterator[Diagnostic]:
         if not rows:
             return
-        recorded = self._draft.look(self._job.address, rows)
+        recorded = self._draft.look(self._job.address, rows, self._expired)
         tally = self._tally
         tally.rows += len(rows)
         if self._constraint is not None:
@@ -170,7 +171,7 @@ class RowPass:
         if code != "ROW_CHANGED":
             return kind, code, None
         if self._ignored(row, recorded):
-            return Kind.KEEP, None, None
+            return (kind, "ANSWER_EXPIRED", None) if recorded.expired else (Kind.KEEP, None, None)
         return kind, *self._explain(row, recorded)
 
     def _note(
@@ -179,8 +180,9 @@ class RowPass:
         kind, code, difference = verdict
         tally = self._tally
         tally.seen += recorded.fingerprint is not None
-        if anew and kind is Kind.RESUBMIT:
-            self._draft.ask_anew([row])
+        if kind is Kind.RESUBMIT and (anew or code == "ANSWER_EXPIRED"):
+            # Once there is a later answer, a plan that was saved before asks for no other.
+            self._draft.ask_anew([row], wished=anew)
         elif kind is Kind.RESUBMIT:
             own = recorded.resent if recorded.fingerprint == row.fingerprint else None
             size = own or recorded.same_resent or 0

@@ -8,7 +8,7 @@ def backoff(failures: int, *, first: float, cap: float, name: str = "") -> float
 
     Doubles from `first` to `cap`; `name` spreads equal waits by up to a fifth.
     """
-    return _spread(min(cap, first * 2 ** min(failures - 1, 30)), name)
+    return spread(min(cap, first * 2 ** min(failures - 1, 30)), name)
 
 
 def again_at(now: float, attempts: int, *, first: float, cap: float, name: str) -> float:
@@ -31,8 +31,9 @@ def poll_wait(age: float, *, first: float, cap: float, name: str = "") -> float:
 
     A batch is looked at after every tenth of its age, so that the end is seen at most a tenth late.
     """
-    return _spread(min(cap, max(first, age / 10)), name)
+    return spread(min(cap, max(first, age / 10)), name)
 
 
-def _spread(seconds: float, name: str) -> float:
+def spread(seconds: float, name: str) -> float:
+    """Return a time that is longer by up to a fifth, by a name; the same without one."""
     return seconds * (1 + (crc32(name.encode()) % 1000 / 5000 if name else 0))

@@ -3,12 +3,14 @@
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel
 
 from batchspec.fingerprint import canonical_json
 from batchspec.spec import rows as row_sources
+from batchspec.spec.durations import seconds_of
 from batchspec.spec.hooks import HOOKS, hook_check
 from batchspec.spec.model import parse_model
 from batchspec.spec.output.declared import output_problems
@@ -25,6 +27,8 @@ IGNORABLE = ("model", "instructions", "prompt", "settings", "tools", "output")
 RESERVED_METADATA = ("batchspec", "lineage")
 MAX_METADATA = 14
 """The provider takes 16 entries; two are ours."""
+_CENTURY = 36_525 * 86_400
+"""Seconds; what is longer is a mistake, and some of it is further than a date can be written."""
 
 MOST_DOLLARS = 1e12
 
@@ -99,6 +103,10 @@ def _rows(value: Any) -> Iterable[str]:
             " rows.collect(…);"
             f" got {value!r:.80}."
         )
+
+
+def _optional(check: Check) -> Check:
+    return lambda value: () if value is None else check(value)
 
 
 def template_or_function(name: str) -> Check:
@@ -182,7 +190,29 @@ def _variants(value: Any) -> Iterable[str]:
     return variant_problems(value, _CHECKS)
 
 
-def _many(kwargs: Mapping[str, Any]) -> Iterable[str]:
+def in_vain(given: Mapping[str, Any]) -> Iterable[str]:
+    """Yield what is wrong where a job asks for what its other arguments do not allow."""
+    variants: Mapping[str, Mapping[str, Any]] = given.get("variants") or {}
+    expires = [given, *variants.values()]
+    if given.get("protect") and any(one.get("expires_after") is not None for one in expires):
+        yield (
+            "`protect` refuses to pay for an answer again, and `expires_after` asks for that: give"
+            " one of them."
+        )
+    if given.get("refresh_every") is None:
+        return
+    source = given.get("rows", row_sources.JUDGED)
+    if isinstance(source, row_sources.DerivedSource):
+        yield "`refresh_every`: rows made of answers follow the answers; leave it out."
+    elif isinstance(source, row_sources.Inline):
+        yield (
+            "`refresh_every`: rows.inline(…) is what it was when the spec was loaded; have a"
+            " function read again with rows.iterable(…)."
+        )
+
+
+def _together(kwargs: Mapping[str, Any]) -> Iterable[str]:
+    yield from in_vain(kwargs)
     times = max(1, len(kwargs.get("variants") or {})) * kwargs.get("samples", 1)
     if times > MOST:
         yield f"Variants times samples are {times}; at most {MOST} are allowed."
@@ -263,13 +293,25 @@ def _triggers(value: Any) -> Iterable[str]:
             )
 
 
+def _duration(name: str, least: float, told: str) -> Check:
+    def check(value: Any) -> Iterable[str]:
+        try:
+            seconds = seconds_of(value) if isinstance(value, str | timedelta) else -1
+        except ValueError:
+            seconds = -1
+        if not 0 <= seconds <= _CENTURY:
+            yield (
+                f'`{name}` is a duration such as "1h" or "30d", or a timedelta; got {value!r:.80}.'
+            )
+        elif seconds < least:
+            yield f"`{name}` is {told} at least; got {value!r:.80}."
+
+    return _optional(check)
+
+
 def _window(value: Any) -> Iterable[str]:
     if value != "24h":
         yield f'`completion_window` is "24h", the only one there is; got {value!r:.80}.'
-
-
-def _optional(check: Check) -> Check:
-    return lambda value: () if value is None else check(value)
 
 
 _CHECKS: Mapping[str, Check] = {
@@ -293,6 +335,8 @@ _CHECKS: Mapping[str, Check] = {
     "enabled": _boolean("enabled"),
     "ignore_changes": parts_of_request(IGNORABLE),
     "triggers": _triggers,
+    "refresh_every": _duration("refresh_every", 1, "a second"),
+    "expires_after": _duration("expires_after", 60, "a minute"),
     "metadata": _metadata,
     "completion_window": _window,
     **{name: hook_check(name, positional) for name in HOOKS.values()},
@@ -303,7 +347,7 @@ JOB = Signature(
     checks=_CHECKS,
     required=REQUIRED,
     example='model="…", rows=…, prompt="…"',
-    together=_many,
+    together=_together,
 )
 _SHARED = (
     "model",
@@ -313,6 +357,8 @@ _SHARED = (
     "protect",
     "enabled",
     "triggers",
+    "refresh_every",
+    "expires_after",
     "metadata",
     "completion_window",
     *HOOKS.values(),

@@ -79,6 +79,7 @@ def _settings(value: Any) -> Iterable[str]:
 
 
 def _together(given: Mapping[str, Any]) -> Iterable[str]:
+    yield from checks.in_vain(given)
     model, dimensions = given["model"].partition(":")[2], given.get("dimensions")
     size = EMBEDDING_SIZES.get(model)
     if size is None or dimensions is None:
@@ -105,6 +106,8 @@ class EmbeddingJob(Job):
         enabled: False leaves the job out.
         ignore_changes: Parts of the request whose changes alone resubmit nothing.
         triggers: JSON values by name, never sent: where one changes, every row is asked again.
+        refresh_every: How often whoever watches reads the rows again, as `"1h"` or a timedelta.
+        expires_after: How old an answer may be, as `"30d"` or a timedelta; then it is asked again.
         metadata: For the provider's batches: up to 14 short texts.
         completion_window: How long a batch may take.
         on_item_final: Is told of each item that is final; see `Job`.

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from importlib import import_module
 from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
@@ -99,6 +100,8 @@ class Job(metaclass=Declared):
         enabled: False leaves the job out.
         ignore_changes: Parts of the request whose changes alone resubmit nothing.
         triggers: JSON values by name, never sent: where one changes, every row is asked again.
+        refresh_every: How often whoever watches reads the rows again, as `"1h"` or a timedelta.
+        expires_after: How old an answer may be, as `"30d"` or a timedelta; then it is asked again.
         metadata: For the provider's batches: up to 14 short texts.
         completion_window: How long a batch may take.
         on_item_final: Is told of each item that is final: a function `(item)` or `(ctx, item)`, or
@@ -136,6 +139,8 @@ class Job(metaclass=Declared):
     enabled: bool = True
     ignore_changes: Sequence[str] = ()
     triggers: Mapping[str, Any] | None = None
+    refresh_every: str | timedelta | None = None
+    expires_after: str | timedelta | None = None
     metadata: Mapping[str, str] | None = None
     completion_window: str = "24h"
     on_item_final: Hooked = None

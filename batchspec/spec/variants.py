@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SHARED = frozenset({
     "rows", "row_type", "variants", "samples", "grade", "max_cost", "protect", "metadata",
-    "completion_window", "on_item_final", "on_job_final", "on_error",
+    "completion_window", "on_item_final", "on_job_final", "on_error", "refresh_every",
 })  # fmt: skip
 """Arguments that all variants of a job have in common."""
 MOST = 1_000

@@ -55,6 +55,7 @@ ReasonCode = Literal[
     "MOVED",
     "REQUESTED",
     "TAINTED",
+    "ANSWER_EXPIRED",
     "FAILED",
     "BATCH_EXPIRED",
     "CANCELLED",

@@ -42,6 +42,8 @@ class RecordedRow(NamedTuple):
     `once`."""
     resent: int | None = None
     """Bytes of the request it goes on with if it is sent again, where it does not begin anew."""
+    expired: bool | None = False
+    """Whether it has an answer that is older than the job allows."""
     same: ConversationId | None = None
     """A conversation, of any job, with the wanted request."""
     same_phase: ConversationPhase | None = None
@@ -50,6 +52,7 @@ class RecordedRow(NamedTuple):
     same_gone: bool | None = False
     same_stopped: bool = False
     same_resent: int | None = None
+    same_expired: bool | None = False
 
 
 @dataclass(frozen=True, slots=True)

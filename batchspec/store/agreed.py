@@ -84,7 +84,8 @@ def changed(db: sqlite3.Connection, number: int, job: JobAddress) -> Iterator[En
     after = 0
     while True:
         rows = db.execute(
-            "SELECT id, key, kind, fingerprint, fingerprint IN (SELECT fingerprint FROM anew) "
+            "SELECT id, key, kind, fingerprint, "
+            "fingerprint IN (SELECT fingerprint FROM anew WHERE wished) "
             "FROM rows NOT INDEXED WHERE job = ? AND kind IS NOT NULL "
             "AND id > ? ORDER BY id LIMIT ?",
             (number, after, _CHUNK),

@@ -9,20 +9,19 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from batchspec.errors import StateError
 from batchspec.fingerprint import digest, row_digest
-from batchspec.ids import BatchId, ConversationId, Fingerprint, JobAddress, RecordRef, member
-from batchspec.messages import Contract, Outcome
+from batchspec.ids import BatchId, Fingerprint, JobAddress, RecordRef, member
+from batchspec.messages import Contract
 from batchspec.plan.planfile import Entry
 from batchspec.ports import (
     PlannedRow,
 )
 from batchspec.state.kinds import Kind
-from batchspec.state.records import ConversationPhase
-from batchspec.state.resumption import LOST, TOOLS
 from batchspec.state.stored import (
     DraftTotals,
     Duplicate,
@@ -33,46 +32,21 @@ from batchspec.state.stored import (
 from batchspec.state.tokens import data_bytes
 from batchspec.store import agreed, drafted, leaving, reused
 from batchspec.store.agreed import Allowed
-from batchspec.store.drafted import SCHEMA, compare
+from batchspec.store.drafted import BLOBS, ITEMS, SAME, SCHEMA, compare
 from batchspec.store.reader import StateReader
-from batchspec.store.rows import ASKED
 from batchspec.store.schema import explain
 from batchspec.store.segments import SegmentWriter
 
 _Item = tuple[Any, ...]
-_Same = tuple[ConversationId, ConversationPhase, Outcome | None, bool, bool, bool, int | None]
+_Same = tuple[Any, ...]
 _STORED = frozenset({Kind.SUBMIT, Kind.RESUBMIT, Kind.REUSE, Kind.UPDATE, Kind.CONTINUE})
 _NOTHING = RecordedRow()
-_NO_ITEM = (*(None,) * 6, *(False,) * 3, 0, 1, 0, False, None, None)
-_NO_SAME = (*(None,) * 3, *(False,) * 3, None)
-# How long the request is with which a conversation that ended goes on, as `agree` has it.
-_RESENT = (
-    "CASE WHEN phase = 'final' AND resumable > 0 AND tainted <= tries "
-    f"AND (resumable <= {TOOLS} OR outcome = 'cancelled') THEN size END"
-)
-_BLOBS = 500
-_SAME = (
-    "SELECT fingerprint, id, phase, outcome, phase = 'final' AND tainted > 0, "  # noqa: S608 - placeholders
-    "outcome = 'lost' AND (SELECT phase = 'lost' FROM batches WHERE number = batch), "
-    f"stopped, {_RESENT} "
-    "FROM conversations "
-    f"WHERE fingerprint IN ({','.join('?' * _BLOBS)})"
-)
+_NO_ITEM = (*(None,) * 6, *(False,) * 3, 0, 1, 0, False, None, None, False)
+_NO_SAME = (*(None,) * 3, *(False,) * 3, None, False)
 _PUT = (
     "INSERT OR IGNORE INTO rows (job, key, line, kind, fingerprint, body, size, digest, "
     "data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_ITEMS = f"""
-SELECT i.key, c.fingerprint, c.phase, c.outcome, c.contract, i.row, i.digest,
-  c.tainted > 0,
-  c.outcome = 'lost' AND (SELECT b.phase = 'lost' FROM batches b WHERE b.number = c.batch),
-  c.stopped, c.resumable, c.turn, {ASKED}, c.output_tokens > 0,
-  CASE WHEN c.resumable = {LOST} THEN (SELECT json_group_array(t.name) FROM tool_calls t
-    WHERE t.conversation = c.id AND t.since = c.since AND t.turn = c.turn AND t.status <> 'done'
-      AND t.attempts > 0) END, {_RESENT}
-FROM json_each(?) k CROSS JOIN items i ON i.job = ? AND i.key = k.value
-JOIN conversations c ON c.id = i.conversation
-"""  # noqa: S608 - constants
 
 
 class SqliteDraft:
@@ -171,27 +145,33 @@ class SqliteDraft:
             [(self._numbers[job], up, collects, picks, whole) for up in upstream],
         )
 
-    def look(self, job: JobAddress, rows: Sequence[PlannedRow]) -> Sequence[RecordedRow]:
-        """Return what is recorded for some rows, in the same order."""
+    def look(
+        self, job: JobAddress, rows: Sequence[PlannedRow], before: float | None = None
+    ) -> Sequence[RecordedRow]:
+        """Return what is recorded for some rows, in the same order; see `ports.Draft`."""
         if self._empty:
             return [_NOTHING] * len(rows)
-        items = self._items(self._recorded[job], rows)
-        same = self._same([r.fingerprint for r in rows if not _kept(items.get(r.key), r)])
+        items = self._items(self._recorded[job], rows, before)
+        same = self._same([r.fingerprint for r in rows if not _kept(items.get(r.key), r)], before)
         return [_recorded(items.get(row.key), same.get(row.fingerprint)) for row in rows]
 
-    def _items(self, job: int | None, rows: Sequence[PlannedRow]) -> dict[str, _Item]:
+    def _items(
+        self, job: int | None, rows: Sequence[PlannedRow], before: float | None
+    ) -> dict[str, _Item]:
         if job is None:
             return {}
         keys = json.dumps([row.key for row in rows])
-        found = self._reader.db.execute(_ITEMS, (keys, job))
+        found = self._reader.db.execute(ITEMS, (before, keys, job))
         return {row[0]: row[1:] for row in found}
 
-    def _same(self, fingerprints: Sequence[Fingerprint]) -> dict[bytes, _Same]:
+    def _same(
+        self, fingerprints: Sequence[Fingerprint], before: float | None
+    ) -> dict[bytes, _Same]:
         found: dict[bytes, _Same] = {}
-        for at in range(0, len(fingerprints), _BLOBS):
-            part = fingerprints[at : at + _BLOBS]
-            padded = (*part, *(b"",) * (_BLOBS - len(part)))
-            found.update((row[0], row[1:]) for row in self._reader.db.execute(_SAME, padded))
+        for at in range(0, len(fingerprints), BLOBS):
+            part = fingerprints[at : at + BLOBS]
+            padded = (before, *part, *(b"",) * (BLOBS - len(part)))
+            found.update((row[0], row[1:]) for row in self._reader.db.execute(SAME, padded))
         return found
 
     def put(
@@ -229,11 +209,10 @@ class SqliteDraft:
             return ()
         return self._duplicates(number, [row for row, _ in rows])
 
-    def ask_anew(self, rows: Sequence[PlannedRow]) -> None:
+    def ask_anew(self, rows: Sequence[PlannedRow], *, wished: bool = True) -> None:
         """Note rows whose conversations begin again, whatever was answered so far."""
-        self.db.executemany(
-            "INSERT OR IGNORE INTO anew VALUES (?)", [(row.fingerprint,) for row in rows]
-        )
+        noted = [(row.fingerprint, wished) for row in rows]
+        self.db.executemany("INSERT OR IGNORE INTO anew VALUES (?, ?)", noted)
 
     def _keep(self, row: PlannedRow) -> int | None:
         if self._open_segment is None:
@@ -311,10 +290,12 @@ class SqliteDraft:
         values = ((job, key, same) for key, same in stays.items())
         self.db.executemany("INSERT OR IGNORE INTO kept VALUES (?, ?, ?)", values)
 
-    def note_reused(self, job: JobAddress, rows: Sequence[PlannedRow]) -> int:
+    def note_reused(
+        self, job: JobAddress, rows: Sequence[PlannedRow], before: float | None = None
+    ) -> int:
         """Note those of some rows whose request was answered before; returns how many they are."""
-        same = self._same([row.fingerprint for row in rows])
-        good = {f for f, one in same.items() if one[1:4] == ("final", "succeeded", 0)}
+        same = self._same([row.fingerprint for row in rows], before)
+        good = {f for f, s in same.items() if s[1:4] == ("final", "succeeded", 0) and not s[-1]}
         return reused.note(self.db, job, [row for row in rows if row.fingerprint in good])
 
     def reused(self, job: JobAddress) -> Iterator[tuple[JobAddress, StoredItem]]:
@@ -325,12 +306,14 @@ class SqliteDraft:
         """Return how many items of a job that waits only get another key, by the noted rows."""
         return reused.moved(self.db, self._reader.db, job)
 
-    def compare(self, job: JobAddress, rows: Sequence[PlannedRow]) -> Mapping[str, bool | None]:
+    def compare(
+        self, job: JobAddress, rows: Sequence[PlannedRow], before: float | None = None
+    ) -> Mapping[str, bool | None]:
         """Return the keys of rows that have an item, and whether it has the row's answer.
 
         None: it has, and the row changed outside its request.
         """
-        return compare(self._items, self._reader.db, job, rows)
+        return compare(partial(self._items, before=before), self._reader.db, job, rows)
 
     # --- saved plans ---------------------------------------------------------------------------
 

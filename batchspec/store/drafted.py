@@ -8,9 +8,10 @@ from typing import Any
 from batchspec.fingerprint import row_digest
 from batchspec.ids import JobAddress
 from batchspec.ports import PlannedRow
-from batchspec.state.resumption import TURN
+from batchspec.state.resumption import LOST, TOOLS, TURN
 from batchspec.state.stored import DraftTotals, LastTurn
 from batchspec.store import leaving
+from batchspec.store.rows import ASKED
 
 SCHEMA = """
 PRAGMA page_size = 16384;
@@ -36,7 +37,7 @@ CREATE TABLE reused (id INTEGER PRIMARY KEY, job TEXT NOT NULL, key TEXT NOT NUL
   fingerprint BLOB NOT NULL, row BLOB NOT NULL);
 CREATE INDEX reused_job ON reused (job);
 CREATE TABLE removed_jobs (address TEXT PRIMARY KEY);
-CREATE TABLE anew (fingerprint BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE anew (fingerprint BLOB PRIMARY KEY, wished INTEGER NOT NULL) WITHOUT ROWID;
 """
 # Only jobs with one contract can have a request in common, such as variants that differ in rows.
 _TWINS = """
@@ -62,7 +63,38 @@ SELECT turn, resumable <> {TURN}, COUNT(*), SUM(size), SUM(data) FROM conversati
 WHERE fingerprint IN ({",".join("?" * _CHUNK)}) GROUP BY 1, 2
 """  # noqa: S608 - marks
 Found = Mapping[str, Sequence[Any]]
-"""Of items by key: fingerprint, phase, outcome, …, and seventh whether they are tainted."""
+"""Of items by key: fingerprint, phase, outcome, …, seventh `tainted`, last `expired`."""
+_EXPIRED = (
+    "CASE WHEN ?1 IS NOT NULL THEN {0}phase = 'final' AND {0}outcome = 'succeeded' "
+    "AND (SELECT b.ended_at <= ?1 FROM batches b WHERE b.number = {0}batch) END"
+)
+"""Whether an answer came in before a moment: that is when the end of its last batch was seen."""
+BLOBS = 500
+"""Fingerprints looked for at a time."""
+# How long the request is with which a conversation that ended goes on, as `agree` has it.
+_RESENT = (
+    "CASE WHEN phase = 'final' AND resumable > 0 AND tainted <= tries "
+    f"AND (resumable <= {TOOLS} OR outcome = 'cancelled') THEN size END"
+)
+SAME = (
+    "SELECT fingerprint, id, phase, outcome, phase = 'final' AND tainted > 0, "  # noqa: S608 - placeholders
+    "outcome = 'lost' AND (SELECT phase = 'lost' FROM batches WHERE number = batch), "
+    f"stopped, {_RESENT}, {_EXPIRED.format('')} "
+    "FROM conversations "
+    f"WHERE fingerprint IN ({','.join('?' * BLOBS)})"
+)
+ITEMS = f"""
+SELECT i.key, c.fingerprint, c.phase, c.outcome, c.contract, i.row, i.digest,
+  c.tainted > 0,
+  c.outcome = 'lost' AND (SELECT b.phase = 'lost' FROM batches b WHERE b.number = c.batch),
+  c.stopped, c.resumable, c.turn, {ASKED}, c.output_tokens > 0,
+  CASE WHEN c.resumable = {LOST} THEN (SELECT json_group_array(t.name) FROM tool_calls t
+    WHERE t.conversation = c.id AND t.since = c.since AND t.turn = c.turn AND t.status <> 'done'
+      AND t.attempts > 0) END,
+  {_RESENT}, {_EXPIRED.format("c.")}
+FROM json_each(?) k CROSS JOIN items i ON i.job = ? AND i.key = k.value
+JOIN conversations c ON c.id = i.conversation
+"""  # noqa: S608 - constants
 
 
 def compare(
@@ -82,7 +114,7 @@ def compare(
 
 
 def _same(row: PlannedRow, item: Sequence[Any]) -> bool | None:
-    if tuple(item[:3]) != (row.fingerprint, "final", "succeeded") or item[6]:
+    if tuple(item[:3]) != (row.fingerprint, "final", "succeeded") or item[6] or item[-1]:
         return False
     return item[5] == row_digest(row.row_json) or None
 

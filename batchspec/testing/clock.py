@@ -5,7 +5,7 @@ from datetime import timedelta
 import anyio
 
 from batchspec.simulator import SimulatedClock
-from batchspec.simulator.durations import parse_duration
+from batchspec.spec.durations import seconds_of
 
 START = 1_790_000_000.0
 """When tests begin, in unix seconds: an afternoon in September 2026."""
@@ -30,14 +30,3 @@ class VirtualClock(SimulatedClock):
         # A moment of real time, so that what runs in threads gets on before the clock jumps.
         await anyio.sleep(0.001)
         await super().sleep_until(when)
-
-
-def seconds_of(duration: "float | str | timedelta") -> float:
-    """Return a duration in seconds.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if isinstance(duration, timedelta):
-        return duration.total_seconds()
-    return parse_duration(duration) if isinstance(duration, str) else duration

@@ -39,6 +39,7 @@ from batchspec.state.events import Event
 from batchspec.state.records import BatchRecord, JobProgress
 from batchspec.state.watching import ConditionChanged, ConditionStatus, ConditionType, PlanGranted
 from batchspec.store.sqlite import StateStore
+from batchspec.watch.agenda import plan_again, planned
 from batchspec.watch.agreeing import begin_account, going_on, judged, next_room, note_rest
 from batchspec.watch.conditions import Conditions
 from batchspec.watch.protocol import Beside, Round, RoundResult
@@ -61,7 +62,6 @@ class Engine:
         hook: Is told what happens.
         plans: Whether there are specs; without, only what is under way is looked after.
         beat: Called every second, as long as it is not stuck.
-        planned: Is told each plan and how much of it is agreed to.
         idle: Is told that there is nothing to do, until when if that is known.
         leads: Is told that this engine holds the lease.
         beside: Is told what is no event: rounds, and how long they took.
@@ -72,7 +72,6 @@ class Engine:
     hook: Hook
     plans: bool = True
     beat: Callable[[], None] = lambda: None
-    planned: Callable[[Plan, Verdict], None] = lambda _plan, _verdict: None
     idle: Callable[[float | None], None] = lambda _until: None
     leads: Callable[[], None] = lambda: None
     beside: Callable[[Beside], None] = lambda _said: None
@@ -86,6 +85,8 @@ class Engine:
     _draining: bool = False
     _waiting: anyio.CancelScope | None = None
     _failures: int = 0
+    _read_at: float = 0.0
+    _until: float | None = None
 
     def __post_init__(self) -> None:
         self._pending = Pending(self.project.directory)
@@ -126,8 +127,6 @@ class Engine:
     def ran(self, call: ToolRan) -> None:
         if isinstance(self.hook, Timing):
             self.hook.ran(call)
-
-    # --- what it does
 
     async def run(self) -> None:
         """Reconcile until it is drained.
@@ -197,7 +196,7 @@ class Engine:
         if plan is not None and verdict.agreed != "nothing":
             done = await self._agree(store, plan, verdict)
             if done:
-                return None
+                return await anyio.to_thread.run_sync(plan_again, self.project, self._read_at)
         plan = await anyio.to_thread.run_sync(going_on, self.project, plan)
         await self._apply(store, plan, by=None)
         if not self._draining:
@@ -208,7 +207,8 @@ class Engine:
     def _due(self, store: StateStore, verdict: Verdict) -> float | None:
         """Return when there may be something to do that nobody tells of."""
         room = next_room(store, self._now(), verdict)
-        return min(filter(None, (room, tidy_at(self.project, store))), default=None)
+        clock = plan_again(self.project, self._read_at) if self.plans else None
+        return min(filter(None, (room, clock, tidy_at(self.project, store))), default=None)
 
     async def _agree(self, store: StateStore, plan: Plan, verdict: Verdict) -> bool:
         """Do a plan by the rules; False: a budget of the configuration or of a job refuses it."""
@@ -295,17 +295,17 @@ class Engine:
         self._loop = loop
         if self._grants is not None:
             self.event(self._grants)
-        loop.listens = False
+        loop.listens, loop.until = False, self._until
         loop.resting = Resting(self._rested, self._well)
         loop.aside = self._conditions.flush
         if only_agree or self._again.is_set():
             loop.drain()
 
-    # --- planning, in a thread
-
     def _judge(self, store: StateStore) -> tuple[Plan | None, Verdict]:
         """Plan everything, say how much of it is agreed to, and keep the rest for a person."""
         begin_account(store, self.project, self.consent)
+        self._read_at = self._now()
+        self._until = plan_again(self.project, self._read_at, coming=True)
         note_rest(store, self.project)
         self._conditions.flush(store)
         plan = self._plan()
@@ -313,7 +313,6 @@ class Engine:
             self._pending.withdraw()
             return None, Verdict()
         verdict = judged(self.project, plan, self.consent, store)
-        self.planned(plan, verdict)
         self._hold(verdict.held, plan)
         return plan, verdict
 
@@ -324,7 +323,7 @@ class Engine:
             wrong = "RowsInvalid" if isinstance(error, SpecError) else "Refused"
             self._say("Planned", "False", wrong, str(error))
             return None
-        self._say("Planned", "True", "Planned", "Specs and rows are as they should be.")
+        self._say("Planned", "True", *planned(self.project.desired.jobs))
         return plan
 
     def _hold(self, held: Sequence[Held], plan: Plan | None) -> None:
@@ -373,7 +372,8 @@ class Engine:
 
     async def _rest(self, store: StateStore, until: float | None) -> None:
         """Wait until there is something to do again."""
-        if not self._again.is_set():
+        late = self._until is not None and self._until <= self._now()
+        if not self._again.is_set() and not late:
             self.idle(until)
         async with anyio.create_task_group() as group:
             group.start_soon(self._flushes, store)

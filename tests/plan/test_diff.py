@@ -121,6 +121,31 @@ CASES = (
         (Kind.RESUBMIT, "TAINTED"),
     ),
     Case(
+        "answered too long ago",
+        own(phase="final", outcome="succeeded", expired=True),
+        (Kind.RESUBMIT, "ANSWER_EXPIRED"),
+    ),
+    Case(
+        "answered too long ago, and its row changed outside its request",
+        own(phase="final", outcome="succeeded", expired=True, digest=1),
+        (Kind.RESUBMIT, "ANSWER_EXPIRED"),
+    ),
+    Case(
+        "answered too long ago, and tainted",
+        own(phase="final", outcome="succeeded", expired=True, tainted=True),
+        (Kind.RESUBMIT, "TAINTED"),
+    ),
+    Case(
+        "answered too long ago, and on its way again",
+        own(phase="batched", expired=False),
+        (Kind.CONTINUE, "BATCH_IN_PROGRESS"),
+    ),
+    Case(
+        "new row, asked before, but too long ago",
+        RecordedRow(same=SAME, same_phase="final", same_outcome="succeeded", same_expired=True),
+        (Kind.RESUBMIT, "ANSWER_EXPIRED"),
+    ),
+    Case(
         "changed",
         RecordedRow(fingerprint=OLD, phase="final", outcome="succeeded"),
         (Kind.RESUBMIT, "ROW_CHANGED"),

@@ -92,6 +92,7 @@ REASONS: Mapping[ReasonCode, str] = {
     "MOVED": "it was renamed",
     "REQUESTED": "asked for with --replace",
     "TAINTED": "its answer is tainted",
+    "ANSWER_EXPIRED": "its answer is older than `expires_after` allows",
     "FAILED": "it ended without an answer, and is asked for with --failed",
     "BATCH_EXPIRED": "the batch expired",
     "CANCELLED": "it was cancelled before it was answered",

@@ -26,6 +26,10 @@ def watching_lines(status: "Status", now: float, flags: str) -> list[Text]:
     lines: list[Text] = []
     if told:
         lines += [Text(), Text("Not well", "bold"), *(_condition(one, now) for one in told)]
+    clocked = [one.message for one in status.conditions if one.reason == "Scheduled"]
+    for message in clocked:
+        said = clean(message.partition(" By the clock: ")[2])
+        lines += [Text(), Text("By the clock, while somebody watches", "bold"), Text(f"  {said}")]
     if status.pending:
         lines += [Text(), Text("Waits for consent", "bold")]
         lines += [

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from batchspec.simulator.clock import LATEST, SimulatedClock
-from batchspec.simulator.durations import iso, parse_duration, parse_moment
+from batchspec.simulator.durations import iso, parse_moment
 from batchspec.simulator.http.access import Access, Guard
 from batchspec.simulator.http.calls import KEPT, Calls
 from batchspec.simulator.http.reading import engine_of, parse_count, parse_limit, read_model
@@ -25,6 +25,7 @@ from batchspec.simulator.jobs.engine import Engine
 from batchspec.simulator.jobs.forced import Ending, IllegalMove, force
 from batchspec.simulator.jobs.records import BatchError, BatchRecord
 from batchspec.simulator.wire import HTTPFailure, Json
+from batchspec.spec.durations import parse_duration
 
 
 def routes(access: Access, *further: BaseRoute) -> list[BaseRoute]:
