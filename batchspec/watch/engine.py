@@ -62,6 +62,7 @@ class Engine:
         hook: Is told what happens.
         plans: Whether there are specs; without, only what is under way is looked after.
         beat: Called every second, as long as it is not stuck.
+        planned: Is told each plan and how much of it is agreed to.
         idle: Is told that there is nothing to do, until when if that is known.
         leads: Is told that this engine holds the lease.
         beside: Is told what is no event: rounds, and how long they took.
@@ -72,6 +73,7 @@ class Engine:
     hook: Hook
     plans: bool = True
     beat: Callable[[], None] = lambda: None
+    planned: Callable[[Plan, Verdict], None] = lambda _plan, _verdict: None
     idle: Callable[[float | None], None] = lambda _until: None
     leads: Callable[[], None] = lambda: None
     beside: Callable[[Beside], None] = lambda _said: None
@@ -89,8 +91,7 @@ class Engine:
     _until: float | None = None
 
     def __post_init__(self) -> None:
-        self._pending = Pending(self.project.directory)
-        self._conditions = Conditions(self.hook)
+        self._pending, self._conditions = Pending(self.project.directory), Conditions(self.hook)
 
     def replan(self) -> None:
         """Plan again: data changed, or somebody agreed to something."""
@@ -313,6 +314,7 @@ class Engine:
             self._pending.withdraw()
             return None, Verdict()
         verdict = judged(self.project, plan, self.consent, store)
+        self.planned(plan, verdict)
         self._hold(verdict.held, plan)
         return plan, verdict
 
