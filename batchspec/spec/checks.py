@@ -257,6 +257,14 @@ def parts_of_request(ignorable: Sequence[str]) -> Check:
     return check
 
 
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _metadata(value: Any) -> Iterable[str]:
     if value is None:
         return
@@ -268,6 +276,9 @@ def _metadata(value: Any) -> Iterable[str]:
     for name, text in value.items():
         if not isinstance(name, str) or not isinstance(text, str):
             yield f"`metadata` maps texts to texts; got {name!r:.80}: {text!r:.80}."
+        elif not (_is_unicode(name) and _is_unicode(text)):
+            # The request that makes the batch could not be written, time and again.
+            yield f"`metadata` has a character no request can hold; got {name!r:.80}: {text!r:.80}."
         elif len(name) > 64 or len(text) > 512:
             yield f"`metadata` {name!r:.80} is too long; 64 and 512 characters are allowed."
         elif name in RESERVED_METADATA:

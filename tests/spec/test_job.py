@@ -102,6 +102,8 @@ def only_context(ctx: RunContext[None]) -> str:
         ({"ignore_changes": ["promt"]}, "Did you mean 'prompt'?"),
         ({"metadata": 1}, "`metadata` is a dict"),
         ({"metadata": {"a": 1}}, "`metadata` maps texts to texts; got 'a': 1."),
+        ({"metadata": {"a": "\ud83d"}}, "`metadata` has a character no request can hold; got 'a'"),
+        ({"metadata": {"\ud83d": "a"}}, "`metadata` has a character no request can hold; got"),
         ({"metadata": {"batchspec": "x"}}, "`metadata` 'batchspec' is ours"),
         ({"metadata": {"a": "x" * 513}}, "is too long; 64 and 512 characters are allowed."),
         ({"metadata": dict.fromkeys("abcdefghijklmno", "")}, "has 15 entries; at most 14"),
