@@ -103,8 +103,7 @@ class Loop:
     _errors: Errors = field(init=False)
     _busy_at: float = 0.0
     """When something else was done last than waiting to tell hooks once more."""
-    _failure: BaseException | None = None
-    """Ends the run once the calls of tools that run have ended."""
+    _failure: BaseException | None = None  # ends the run once running calls of tools have ended
     _reported: float = 0.0
     _counting: float = 0.0
 

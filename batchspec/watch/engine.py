@@ -81,8 +81,7 @@ class Engine:
     _conditions: Conditions = field(init=False)
     _pending: Pending = field(init=False)
     _loop: Loop | None = None
-    _grants: PlanGranted | None = None
-    """What was recorded with the plan that is applied."""
+    _grants: PlanGranted | None = None  # recorded with the plan that is applied
     _again: anyio.Event = field(default_factory=anyio.Event)
     _draining: bool = False
     _waiting: anyio.CancelScope | None = None
