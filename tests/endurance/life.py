@@ -8,9 +8,10 @@ import gc
 import hashlib
 import json
 import os
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -171,6 +172,9 @@ class Life(Walk):
         self._idle = self._leads = False
         self._until = 0.0
         self._hours = 0
+        self._filled = -9
+        self._derived: set[str] = set()
+        """Addresses under which jobs made of answers were at any time."""
         self._allowed: set[str] = set()
         self._journal = 0
         self._began = self.world.clock.now()
@@ -207,7 +211,8 @@ class Life(Walk):
     def _cannot_begin(self, error: BatchspecError) -> None:
         """Wait as a watcher does whose engine has ended by itself: only a full disk is a reason."""
         self._note(f"it ended: {error}")
-        assert self.disk.full, error
+        self._bury()
+        assert self._hours - self._filled <= 1, error
         self.world.clock.advance(300.0)
         if self.world.clock.now() > self._began + (self._hours + 1) * HOUR:
             self.disk.empty()
@@ -243,6 +248,14 @@ class Life(Walk):
                 self._note("it died")
             finally:
                 self.world.reaper.left = None
+        self._bury()
+
+    def _bury(self) -> None:
+        """Let go of a lease that a full disk kept: a process of its own would be gone by now."""
+        file = self.world.state / "batchspec.db"
+        if file.exists():
+            with self.disk.lifted(), closing(sqlite3.connect(file)) as db, db:
+                db.execute("UPDATE lease SET holder = NULL")
 
     async def _run(self, engine: Engine, director: Callable[[Engine], Any]) -> None:
         async with anyio.create_task_group() as group:
@@ -328,6 +341,7 @@ class Life(Walk):
         if hour == 12 and (self._hours // 24) % 3 == 1:
             self._note("the disk is full")
             self._grow()
+            self._filled = self._hours
             self.disk.fill()
         self._again(engine)
 
@@ -374,7 +388,13 @@ class Life(Walk):
     def _load(self, engine: Engine) -> None:
         if self.disk.full:
             return
-        self._next = None
+        if self._next is not None:
+            self._next.close()
+            self._next = None
+        if not self._idle:
+            # It may have its specs imported in this moment, which two of one process cannot.
+            self._stop(engine)
+            return
         project = self._candidate()
         self._loads = project is not None
         if project is None:
@@ -401,6 +421,7 @@ class Life(Walk):
         if self.disk.full:
             return
         super()._write()
+        self._derived |= {wish.address for wish in self.desires.wishes.values() if wish.upstream}
         self.world.spec(_LOG, "growing")
 
     def _trouble(self, _: Engine) -> None:
@@ -468,14 +489,13 @@ class Life(Walk):
         """See that nothing was sent that nobody agreed to, but what answers make of agreed jobs."""
         if self.consent.approve == "all":
             return
-        kinds = {wish.address for wish in self.desires.wishes.values() if wish.upstream}
         for name in self.world.reaper.sent - self._allowed:
             jobs = self._select(
                 "SELECT j.address FROM conversations c JOIN items i ON i.conversation = c.id "
                 f"JOIN jobs j ON j.id = i.job WHERE c.fingerprint BETWEEN x'{name}' AND x'{name}ff'"
             )
             assert jobs, f"nobody knows {name}"
-            assert {job for (job,) in jobs} & kinds, f"nobody agreed to {name} of {jobs}"
+            assert {job for (job,) in jobs} & self._derived, f"nobody agreed to {name} of {jobs}"
 
     def _settle(self) -> None:
         """Let all troubles end; what is wanted must come about, and each day have been flat."""
