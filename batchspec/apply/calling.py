@@ -22,7 +22,6 @@ from batchspec.redaction import redacted
 from batchspec.spec.context import RunContext
 from batchspec.spec.feedback import call_error
 from batchspec.spec.result import ResultTooLong, awaited, content, is_async
-from batchspec.spec.shapes import is_list
 from batchspec.spec.tool import ArgumentsInvalid, Tool
 from batchspec.state.stored import CallRecord, ToolTurn
 
@@ -141,8 +140,8 @@ class Calling:
                 if issubclass(type(raised.error), ModelRetry):
                     # An agent's tool tells what is wrong with its arguments as a list of details.
                     plain = raised.error if type(raised.error) is ModelRetry else None
-                    details: object = plain and plain.message
-                    said = details if is_list(details) else asked(raised.error)
+                    details: object = None if plain is None else plain.message
+                    said = details if type(details) is list else asked(raised.error)
                     return Ended(failed=False, text=call_error(said), attempts=attempt)
                 reason = _why(raised.error)
             except TimeoutError:
