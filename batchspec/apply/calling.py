@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import anyio
 from pydantic_core import PydanticSerializationError, from_json
@@ -140,7 +140,7 @@ class Calling:
                 if issubclass(type(raised.error), ModelRetry):
                     # An agent's tool tells what is wrong with its arguments as a list of details.
                     plain = raised.error if type(raised.error) is ModelRetry else None
-                    details: object = None if plain is None else plain.message
+                    details = None if plain is None else cast("object", plain.message)
                     said = details if type(details) is list else asked(raised.error)
                     return Ended(failed=False, text=call_error(said), attempts=attempt)
                 reason = _why(raised.error)
