@@ -141,7 +141,9 @@ class Calling:
                     # An agent's tool tells what is wrong with its arguments as a list of details.
                     plain = raised.error if type(raised.error) is ModelRetry else None
                     details = None if plain is None else cast("object", plain.message)
-                    said = details if type(details) is list else asked(raised.error)
+                    said: object = (
+                        details if issubclass(type(details), list) else asked(raised.error)
+                    )
                     return Ended(failed=False, text=call_error(said), attempts=attempt)
                 reason = _why(raised.error)
             except TimeoutError:

@@ -113,10 +113,7 @@ class Draft(Protocol):
         rows: Sequence[tuple[PlannedRow, Kind]],
         size: Callable[[bytes], int],
     ) -> Sequence[Duplicate]:
-        """Note rows as seen and keep those that change; returns rows whose key was seen before.
-
-        `size` tells the bytes of a line of an input file from its messages.
-        """
+        """Note rows as seen and keep those that change; returns those whose key was seen before."""
         ...
 
     def ask_anew(self, rows: Sequence[PlannedRow], *, wished: bool = True) -> None:
