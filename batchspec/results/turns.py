@@ -1,8 +1,9 @@
 """The turns of one item, read back: each request with its reply and its tool calls."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import zip_longest
 from typing import Any
 
 from pydantic_core import from_json
@@ -10,6 +11,7 @@ from pydantic_core import from_json
 from batchspec.ids import JobAddress, RemoteId, RowKey
 from batchspec.messages import JsonObject, LineError, Reply, ToolCall, Usage
 from batchspec.ports import Reader, Wire
+from batchspec.spec.feedback import FEEDBACK, for_people
 from batchspec.state.stored import CallRecord, StoredTurn
 
 
@@ -58,6 +60,8 @@ class Turn:
         cost: US dollars of this reply; None: its price is unknown.
         answer: Which answer it is of, from 1: after `--replace` an item has turns of several.
         replaced: Whether the item has another answer now, or waits for one and keeps none.
+        feedback: Why the output was not accepted, as the next request tells the model; None: it
+            was accepted, there was none, or nothing was asked after it.
     """
 
     number: int
@@ -71,21 +75,30 @@ class Turn:
     cost: Decimal | None = None
     answer: int = 1
     replaced: bool = False
+    feedback: str | None = None
 
 
 def turns(
     reader: Reader, wires: Mapping[str, Wire], job: JobAddress, key: RowKey
 ) -> tuple[Turn, ...]:
     """Return the turns of an item in the order of their replies; none: there is no such item."""
-    return tuple(_turn(reader, wires, stored) for stored in reader.turns(job, key))
+    recorded = reader.turns(job, key)
+    return tuple(
+        _turn(reader, wires, stored, following)
+        for stored, following in zip_longest(recorded, recorded[1:])
+        if stored is not None
+    )
 
 
-def _turn(reader: Reader, wires: Mapping[str, Wire], stored: StoredTurn) -> Turn:
+def _turn(
+    reader: Reader, wires: Mapping[str, Wire], stored: StoredTurn, following: StoredTurn | None
+) -> Turn:
     contract = reader.contract(stored.contract)
     wire = wires[contract.endpoint]
     reply = None if stored.line is None else wire.decode(stored.line).result
     kept = {call.call_id for call in stored.calls}
     asked = reply.tool_calls if isinstance(reply, Reply) else ()
+    others = tuple(call for call in asked if call.id not in kept)
     return Turn(
         number=stored.turn,
         request=wire.body(contract.at(stored.turn), from_json(stored.messages_json)),
@@ -93,12 +106,31 @@ def _turn(reader: Reader, wires: Mapping[str, Wire], stored: StoredTurn) -> Turn
         line=stored.line,
         batch=stored.batch,
         tool_calls=tuple(_tool_run(call) for call in stored.calls),
-        other_calls=tuple(call for call in asked if call.id not in kept),
+        other_calls=others,
         usage=stored.usage,
         cost=None if stored.cost is None else Decimal(repr(stored.cost)),
         answer=stored.answer,
         replaced=stored.replaced,
+        feedback=_feedback(stored, following, {call.id for call in others}),
     )
+
+
+def _feedback(
+    stored: StoredTurn, following: StoredTurn | None, calls: Collection[str]
+) -> str | None:
+    """Return what the request after a reply says of its output: by itself, or to its call."""
+    if following is None or (following.answer, following.turn) != (stored.answer, stored.turn + 1):
+        return None
+    before: list[JsonObject] = from_json(stored.messages_json)
+    after: list[JsonObject] = from_json(following.messages_json)
+    for message in after[len(before) :]:
+        call = message.get("tool_call_id") or message.get("call_id")
+        said = message.get("output") if "call_id" in message else message.get("content")
+        if not isinstance(said, str):
+            continue
+        if call in calls or (message.get("role") == "user" and said.startswith(FEEDBACK)):
+            return for_people(said)
+    return None
 
 
 def _tool_run(call: CallRecord) -> ToolRun:

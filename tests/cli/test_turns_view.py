@@ -121,8 +121,9 @@ def test_calls_that_no_function_answers_are_told_too(run: Run, project: Path) ->
         f'    half({{"n":4}}){none}',
         '    final_result({"n":1})  [the output]',
     ]
-    assert told["bad"][1] == f'    final_result({{"n":"x"}}){none}'
-    assert told["bad"][3] == '    final_result({"n":1})  [the output]'
+    assert told["bad"][1] == '    final_result({"n":"x"})  [an output]'
+    assert told["bad"][2].startswith("    not accepted: It did not validate: ")
+    assert told["bad"][4] == '    final_result({"n":1})  [the output]'
     assert "→ 2.0  [1 attempt" in told["loop"][1]
     assert told["loop"][3] == f'    half({{"n":4}}){none}'
 
@@ -150,3 +151,44 @@ def test_turns_have_no_table_for_files(run: Run) -> None:
     told = run("results", "m.j", "--turns", "--format", "csv", "--simulate")
     assert told.code == 64
     assert "--turns goes to stdout" in told.err
+
+
+REFUSING = """
+from batchspec import Job, ModelRetry, PromptedOutput, ToolOutput, rows
+
+def big(value: int) -> int:
+    if value < 5:
+        raise ModelRetry("too small")
+    return value
+
+def job(model, output):
+    data = rows.inline([{"id": "a"}])
+    return Job(model=model, rows=data, prompt="{id}", output=output, output_validators=[big])
+
+tool = job("openai:gpt-5-mini", ToolOutput(int))
+prompted = job("openai:gpt-5-mini", PromptedOutput(int))
+tool_there = job("openai-responses:gpt-5-mini", ToolOutput(int))
+"""
+COUNTING = """
+def answer(body):
+    said = 9 if "small" in str(body) else 1
+    if "tools" not in body:
+        return f'{{"response": {said}}}'
+    return {"role": "assistant",
+            "tool_calls": [{"name": "final_result", "arguments": {"response": said}}]}
+"""
+
+
+@pytest.mark.parametrize("job", ["tool", "prompted", "tool_there"])
+def test_a_turn_says_why_its_output_was_not_accepted(tmp_path: Path, run: Run, job: str) -> None:
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "specs" / "m.py").write_text(REFUSING)
+    (tmp_path / "answers.py").write_text(COUNTING)
+    (tmp_path / "batchspec.toml").write_text('[simulator]\nanswers = "answers.py:answer"\n')
+    scope = ("--project", str(tmp_path), "--simulate")
+    assert run("apply", *scope, "--auto-approve", "--target", f"m.{job}").code == 0
+    said = run("results", *scope, f"m.{job}", "--turns").out
+    assert said.count("not accepted: too small") == 1, said
+    assert said.index("turn 1") < said.index("not accepted") < said.index("turn 2")
+    told = json.loads(run("results", *scope, f"m.{job}", "--turns", "--json").out)
+    assert [turn["feedback"] for turn in told["items"][0]["turns"]] == ["too small", None]

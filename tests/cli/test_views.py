@@ -15,7 +15,7 @@ from batchspec.cli.views.graph import dot_lines, mermaid_lines, text_lines
 from batchspec.cli.views.plan import show_plan
 from batchspec.cli.views.planning import planning
 from batchspec.cli.views.sentences import Narrator
-from batchspec.cli.views.status import show_status
+from batchspec.cli.views.status import job_lines, show_status
 from batchspec.cli.views.streams import foreign_prints_to_stderr, print_prose, print_table, stdout
 from batchspec.errors import DeclinedError
 from batchspec.ids import BatchId, JobAddress, RemoteId
@@ -266,3 +266,26 @@ def test_a_cancelled_item_of_a_batch_that_runs_on_is_not_just_stopped(
 def test_cancelled_items_are_told_in_words(waiting: int, in_flight: int, told: str) -> None:
     event = ItemsCancelled(job=A, waiting=waiting, in_flight=in_flight, at=0.0)
     assert Narrator().tell(event)[0].startswith(told)
+
+
+def test_addresses_that_leave_no_room_stand_on_lines_of_their_own() -> None:
+    """What was paid must be seen in a terminal of 80 columns."""
+    usage = Usage(input_tokens=123_456, output_tokens=7_890)
+    jobs = [
+        JobProgress(
+            address=JobAddress(f"evaluation.compare@gpt-4.1-mini,temperature={n}"),
+            model="openai:gpt-4.1-mini",
+            items=10,
+            phases={"final": 10},
+            outcomes={"succeeded": 10},
+            usage=usage,
+            cost=Decimal("1.25"),
+            turns=20,
+        )
+        for n in range(2)
+    ]
+    lines = [line.plain for line in job_lines(jobs, width=80)]
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines if line.startswith("evaluation")] == [j.address for j in jobs]
+    assert sum("$1.25" in line for line in lines) == 2
+    assert len(job_lines(jobs, width=200)) == len(job_lines(jobs)) == 3

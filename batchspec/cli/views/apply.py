@@ -14,7 +14,7 @@ from batchspec.cli.views.plan import changes
 from batchspec.cli.views.progress import JsonEvents
 from batchspec.cli.views.resumable import show_resumable
 from batchspec.cli.views.status import job_lines
-from batchspec.cli.views.streams import print_prose, print_table, stderr, stdout
+from batchspec.cli.views.streams import line_width, print_prose, print_table, stderr, stdout
 from batchspec.cli.views.words import PRICE_UNKNOWN, clean, counted, listed, money
 from batchspec.errors import DeclinedError, ExitCode
 from batchspec.ids import group_of
@@ -85,7 +85,7 @@ def show_result(result: "ApplyResult", *, flags: str) -> None:
     told = [job for job in result.jobs if job.items and not job.removed]
     if told:
         print_prose(stdout(), [Text()])
-        print_table(stdout(), job_lines(told))
+        print_table(stdout(), job_lines(told, width=line_width()))
         print_prose(stdout(), _failures(told))
         show_missing(result.missing)
         show_resumable(told, flags)

@@ -8,7 +8,7 @@ from rich.text import Text
 from batchspec.cli.views.documents import progress_document
 from batchspec.cli.views.sentences import short
 from batchspec.cli.views.status import job_lines
-from batchspec.cli.views.streams import print_json, print_prose, print_table, stdout
+from batchspec.cli.views.streams import line_width, print_json, print_prose, print_table, stdout
 from batchspec.cli.views.words import clean, counted
 from batchspec.state.stopped import Fate, JobStop, Stop, StopBatch
 
@@ -75,7 +75,7 @@ def show_cancelled(result: "CancelResult", *, flags: str) -> None:
     """
     console = stdout()
     print_prose(console, [Text()])
-    print_table(console, job_lines(result.jobs))
+    print_table(console, job_lines(result.jobs, width=line_width()))
     print_prose(console, [Text(), *_verdict(result, flags)])
 
 

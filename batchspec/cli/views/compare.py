@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from batchspec.cli.views.streams import print_json, print_prose, print_table, stdout
+from batchspec.cli.views.streams import line_width, print_json, print_prose, print_table, stdout
 from batchspec.cli.views.words import (
     clean,
     clipped,
@@ -35,7 +35,7 @@ def show_comparison(found: "Variants") -> None:
     Where a line is too short for all columns, those that are left over have tables of their own.
     """
     console = stdout()
-    width = console.width if console.file.isatty() else None
+    width = line_width()
     tables = [
         columns(part, right=range(1, 9))
         for table in (_quality(found), _effort(found))

@@ -10,7 +10,7 @@ from batchspec.cli.views.hooks import hook_document, hook_lines
 from batchspec.cli.views.missing import missing_document, show_missing
 from batchspec.cli.views.resumable import show_resumable
 from batchspec.cli.views.sentences import waiting
-from batchspec.cli.views.streams import print_json, print_prose, print_table, stdout
+from batchspec.cli.views.streams import line_width, print_json, print_prose, print_table, stdout
 from batchspec.cli.views.watch import condition_document, pending_document, watching_lines
 from batchspec.cli.views.words import clean, columns, count, duration, money, number, tokens
 from batchspec.state.records import JobProgress, LeaseRecord
@@ -27,7 +27,8 @@ def show_status(status: "Status", *, now: float, flags: str) -> None:
         print_prose(console, [Text(f"Nothing is recorded yet. Next: batchspec plan{flags}")])
         print_prose(console, watching_lines(status, now, flags))
         return
-    print_table(console, job_lines(status.jobs, graded=any(job.grade for job in status.jobs)))
+    graded = any(job.grade for job in status.jobs)
+    print_table(console, job_lines(status.jobs, graded=graded, width=line_width()))
     show_missing(status.missing)
     show_resumable(status.jobs, flags)
     print_prose(console, _waiting(status))
@@ -64,13 +65,23 @@ def _header(status: "Status") -> Text:
     return Text.assemble("Environment ", (status.environment, "bold"), (place, "dim"), spent)
 
 
-def job_lines(jobs: Sequence[JobProgress], *, graded: bool = False) -> list[Text]:
-    """Return a table of jobs: items, outcomes, turns, tokens, cost and, if wanted, mean grades."""
+def job_lines(
+    jobs: Sequence[JobProgress], *, graded: bool = False, width: int | None = None
+) -> list[Text]:
+    """Return a table of jobs: items, outcomes, turns, tokens, cost and, if wanted, mean grades.
+
+    Where that is wider than a line, addresses stand on lines of their own.
+    """
     head = ["job", "items", "succeeded", "failed", "turns", "tokens in", "out", "cost"]
     rows = [[Text(word, "dim") for word in [*head, *(["grade"] if graded else []), ""]]]
     rows += [_job(job, graded=graded) for job in jobs]
     # A job that is final everywhere leaves the last column empty.
-    return columns(rows, right=range(1, 8))
+    lines = columns(rows, right=range(1, 8))
+    if width is None or max(line.cell_len for line in lines) <= width:
+        return lines
+    below = columns([[Text(), *row[1:]] for row in rows], right=range(1, 8))
+    told = zip(rows[1:], below[1:], strict=True)
+    return [below[0], *(line for row, rest in told for line in (row[0], rest))]
 
 
 def _job(job: JobProgress, *, graded: bool) -> list[Text]:

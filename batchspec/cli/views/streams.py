@@ -72,6 +72,12 @@ def out_stream() -> TextIO:
     return _ours[-1] if _ours else sys.stdout
 
 
+def line_width() -> int | None:
+    """Return how many characters a line of stdout holds; None where it is no terminal."""
+    console = stdout()
+    return console.width if console.file.isatty() else None
+
+
 def stdout() -> Console:
     """Return the console for what was asked for."""
     return _console(out_stream())

@@ -84,7 +84,10 @@ def _turn(turn: Turn, *, gave: bool, final: bool) -> Iterator[Text]:
     yield Text(f"  turn {turn.number}  {used}{cost}", "dim")
     yield from map(Text, _replied(turn.reply))
     yield from (_called(run, final=final) for run in turn.tool_calls)
-    yield from (_uncalled(call, gave=gave) for call in turn.other_calls)
+    refused = turn.feedback is not None
+    yield from (_uncalled(call, gave=gave, refused=refused) for call in turn.other_calls)
+    if turn.feedback is not None:
+        yield Text.assemble(("    not accepted: ", "yellow"), _short(turn.feedback))
 
 
 def _replied(reply: Reply | LineError | None) -> Iterator[str]:
@@ -110,9 +113,10 @@ def _called(run: ToolRun, *, final: bool) -> Text:
     return Text.assemble(called, (came, colour), (f"  [{how}]", "dim"))
 
 
-def _uncalled(call: ToolCall, *, gave: bool) -> Text:
+def _uncalled(call: ToolCall, *, gave: bool, refused: bool) -> Text:
     called = f"    {clean(call.name)}({_short(call.arguments)})"
-    told = "the output" if gave and call.name.startswith(DEFAULT_NAME) else "no function was called"
+    output = (gave or refused) and call.name.startswith(DEFAULT_NAME)
+    told = "no function was called" if not output else "the output" if gave else "an output"
     return Text.assemble(called, (f"  [{told}]", "dim"))
 
 
@@ -159,6 +163,7 @@ def _document(turn: Turn) -> dict[str, Any]:
         "error": _error(turn.reply),
         "usage": turn.usage._asdict(),
         "cost_usd": number(turn.cost),
+        "feedback": turn.feedback,
         "tool_calls": [_run(run) for run in turn.tool_calls],
         "other_calls": [
             {"name": call.name, "arguments": call.arguments} for call in turn.other_calls
