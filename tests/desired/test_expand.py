@@ -262,7 +262,9 @@ PART = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
 def test_who_may_show_what_is_no_text(
     role: str, endpoint: str, refused: bool, part: Any, where: str
 ) -> None:
-    job = desired(**{where: lambda row: [{"role": role, "content": [row["text"], part]}]})
+    more = {"tool_call_id": "c"} if role == "tool" else {}
+    told = {where: lambda row: [{"role": role, "content": [row["text"], part], **more}]}
+    job = desired(**told)
     job = replace(job, contract=replace(job.contract, endpoint=endpoint))
     (found,) = expand(job, [SourceRow("k", {"text": "look"}, 3, "d.jsonl")])
     assert isinstance(found, Diagnostic) == refused
