@@ -105,18 +105,22 @@ def test_a_where_that_takes_nothing_sends_nothing(world: World, asked: Asked) ->
 
 
 def test_batches_stay_large_where_the_provider_wants_them_so(world: World, asked: Asked) -> None:
-    """Rows wait for others up to `min_requests`, and the last ones for nobody."""
+    """Rows wait for others up to `min_requests`, and the last ones for nobody.
+
+    Whichever batch is the slow one: the other gives two rows, which are too few.
+    """
     staggered(world, 0, 3_000, requests=3)
     limit(world, max_requests=3, min_requests=3)
     down = (
-        "rows=rows.outputs_of(up, where=lambda i: i['key'] != 'a', eager=True), prompt='{output}'"
+        "rows=rows.outputs_of(up, where=lambda i: i['key'] not in 'ad', eager=True), "
+        "prompt='{output}'"
     )
     chain(world, *KEYS, down=down)
     assert world.apply().exit_code == ExitCode.DONE
     found = batches(world)
     last = max(batch.ended for batch in found if "m.up" in batch.jobs)
     assert all(batch.submitted >= last for batch in found if "m.down" in batch.jobs)
-    assert len(asked.texts) == 11
+    assert len(asked.texts) == 10
 
 
 def test_what_fails_makes_no_row_and_holds_up_nothing(world: World, asked: Asked) -> None:
