@@ -85,7 +85,7 @@ def show_result(result: "ApplyResult", *, flags: str) -> None:
     told = [job for job in result.jobs if job.items and not job.removed]
     if told:
         print_prose(stdout(), [Text()])
-        print_table(stdout(), job_lines(told, width=line_width()))
+        print_table(stdout(), job_lines(told, width=line_width(stdout())))
         print_prose(stdout(), _failures(told))
         show_missing(result.missing)
         show_resumable(told, flags)

@@ -75,7 +75,7 @@ def show_cancelled(result: "CancelResult", *, flags: str) -> None:
     """
     console = stdout()
     print_prose(console, [Text()])
-    print_table(console, job_lines(result.jobs, width=line_width()))
+    print_table(console, job_lines(result.jobs, width=line_width(console)))
     print_prose(console, [Text(), *_verdict(result, flags)])
 
 

@@ -35,7 +35,7 @@ def show_comparison(found: "Variants") -> None:
     Where a line is too short for all columns, those that are left over have tables of their own.
     """
     console = stdout()
-    width = line_width()
+    width = line_width(console)
     tables = [
         columns(part, right=range(1, 9))
         for table in (_quality(found), _effort(found))

@@ -28,7 +28,7 @@ def show_status(status: "Status", *, now: float, flags: str) -> None:
         print_prose(console, watching_lines(status, now, flags))
         return
     graded = any(job.grade for job in status.jobs)
-    print_table(console, job_lines(status.jobs, graded=graded, width=line_width()))
+    print_table(console, job_lines(status.jobs, graded=graded, width=line_width(console)))
     show_missing(status.missing)
     show_resumable(status.jobs, flags)
     print_prose(console, _waiting(status))

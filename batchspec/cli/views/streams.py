@@ -72,9 +72,8 @@ def out_stream() -> TextIO:
     return _ours[-1] if _ours else sys.stdout
 
 
-def line_width() -> int | None:
-    """Return how many characters a line of stdout holds; None where it is no terminal."""
-    console = stdout()
+def line_width(console: Console) -> int | None:
+    """Return how many characters a line of a console holds; None where it is no terminal."""
     return console.width if console.file.isatty() else None
 
 
