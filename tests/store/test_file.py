@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -228,5 +228,14 @@ def test_a_reader_cannot_write(store: StateStore) -> None:
 def test_opening_twice_migrates_once(directory: Path, time: Time) -> None:
     directory.mkdir(parents=True)
     path = directory / "batchspec.db"
-    open_database(path).close()
-    open_database(path).close()
+
+    def made() -> list[tuple[object, ...]]:
+        with closing(open_database(path)) as db:
+            return [
+                *db.execute("SELECT name, sql FROM sqlite_schema"),
+                *db.execute("PRAGMA user_version"),
+            ]
+
+    first = made()
+    assert first[-1][0]
+    assert made() == first
