@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 
-from batchspec.reconcile.retry import backoff, poll_wait
+from batchspec.reconcile.retry import backoff, left_of, poll_wait
 from batchspec.state.events import BatchAbsent, BatchNotSeen, BatchObserved, BatchRejected
 from batchspec.state.records import TERMINAL, BatchRecord, HoldKind
 from batchspec.state.remote import (
@@ -70,11 +71,7 @@ def observe(  # noqa: PLR0913 - what it depends on
         too_large = alone and record.members == 1 and holds >= _MOST_ALONE
         return _failed(record, remote.errors, now, pace, holds, too_large=too_large)
     ended = remote.status in TERMINAL and _files_ready(record, remote, now)
-    wait = poll_wait(
-        now - (record.submitted_at or now), first=pace.poll, cap=pace.max_poll, name=record.id
-    )
-    if remote.status in TERMINAL:
-        wait = pace.poll
+    wait = pace.poll if remote.status in TERMINAL else _wait(record, remote, now, pace)
     note = None
     if remote.status == "unknown":
         note = "the provider reports a status this version does not know; it counts as not ended"
@@ -96,8 +93,7 @@ def observe(  # noqa: PLR0913 - what it depends on
 def _surplus(record: BatchRecord, remote: RemoteBatch, now: float, pace: Pace) -> BatchObserved:
     """Say how far a double is: however it ends, nothing of it is read."""
     ended = remote.status in TERMINAL
-    age = now - (record.submitted_at or now)
-    wait = 0 if ended else poll_wait(age, first=pace.poll, cap=pace.max_poll, name=record.id)
+    wait = 0 if ended else _wait(record, remote, now, pace)
     return BatchObserved(
         id=record.id,
         status=remote.status,
@@ -108,6 +104,18 @@ def _surplus(record: BatchRecord, remote: RemoteBatch, now: float, pace: Pace) -
         at=now,
         next_at=now + wait,
     )
+
+
+def _wait(record: BatchRecord, remote: RemoteBatch, now: float, pace: Pace) -> float:
+    """Return the seconds until the next look at a batch that has not ended.
+
+    A batch can stay at its last request for hours: where nothing has moved since the look before,
+    only its age counts.
+    """
+    age, counts = now - (record.submitted_at or now), remote.counts
+    moved = (remote.status, counts) != (record.status, record.counts)
+    left = left_of(age, counts.completed + counts.failed, counts.total) if moved else inf
+    return poll_wait(age, first=pace.poll, cap=pace.max_poll, name=record.id, left=left)
 
 
 def _has_results(remote: RemoteBatch) -> bool:

@@ -1,5 +1,6 @@
 """When to try again: schedules for waiting, backoff for errors; jitter comes from names."""
 
+from math import inf
 from zlib import crc32
 
 
@@ -26,12 +27,29 @@ def again_at(now: float, attempts: int, *, first: float, cap: float, name: str) 
     return now + backoff(attempts, first=first, cap=cap, name=name)
 
 
-def poll_wait(age: float, *, first: float, cap: float, name: str = "") -> float:
+def poll_wait(age: float, *, first: float, cap: float, name: str = "", left: float = inf) -> float:
     """Return the seconds until the next look at a batch of an age, lengthening with it.
 
-    A batch is looked at after every tenth of its age, so that the end is seen at most a tenth late.
+    A batch is looked at after every tenth of its age, so that the end is seen at most a tenth late,
+    and sooner where its progress says that the end is near.
+
+    Args:
+        age: Seconds since it was submitted.
+        first: Seconds at least.
+        cap: Seconds at most.
+        name: Spreads equal waits by up to a fifth.
+        left: Seconds until it ends, as its progress says; infinite where that is not known.
     """
-    return spread(min(cap, max(first, age / 10)), name)
+    return spread(min(cap, max(first, min(age / 10, left))), name)
+
+
+def left_of(age: float, done: int, total: int) -> float:
+    """Return the seconds until the rest is done at the pace so far; infinite while nothing is.
+
+    Time in a provider's queue counts as slow progress, so that the end comes sooner than said
+    rather than later.
+    """
+    return max(0.0, age) * max(0, total - done) / done if done > 0 else inf
 
 
 def spread(seconds: float, name: str) -> float:

@@ -230,3 +230,30 @@ def test_the_oldest_of_two_batches_with_one_token_is_kept() -> None:
     twin = replace(first, id=RemoteId("y"))
     later = replace(first, created_at=2.0, id=RemoteId("a"))
     assert [b.id for b in oldest([later, first, twin])] == ["y", "z", "a"]
+
+
+@pytest.mark.parametrize(
+    ("before", "done", "failed", "status", "wait"),
+    [
+        (0, 0, 0, "in_progress", 90),  # a tenth of its age: nothing is known
+        (0, 500, 0, "in_progress", 90),  # far from the end
+        (800, 950, 0, "in_progress", 900 * 50 / 950),
+        (800, 800, 150, "in_progress", 900 * 50 / 950),
+        (950, 999, 0, "in_progress", 10),  # never more often than this
+        (950, 1000, 0, "finalizing", 10),
+        (999, 999, 0, "in_progress", 90),  # the last request hangs
+    ],
+)
+def test_the_end_is_looked_for_sooner_where_progress_says_so(
+    before: int, done: int, failed: int, status: RemoteStatus, wait: float
+) -> None:
+    record = replace(
+        RECORD,
+        members=1000,
+        submitted_at=NOW - 900,
+        status="in_progress",
+        counts=RequestCounts(1000, before, 0),
+        id=BatchId(""),
+    )
+    seen = look(remote(status, counts=RequestCounts(1000, done, failed)), record)
+    assert seen.next_at - NOW == pytest.approx(wait)
