@@ -79,7 +79,7 @@ class SimulatorSettings(BaseModel):
 
 
 class WatchSettings(BaseModel):
-    """How `batchspec watch` keeps house."""
+    """How `batchspec watch` keeps house and gives over."""
 
     model_config = STRICT
 
@@ -87,6 +87,9 @@ class WatchSettings(BaseModel):
     """Seconds between two rounds of `state gc`; 0: it is left to you."""
     keep: float = Field(default=604_800.0, ge=0)
     """Files of batches that ended less than so many seconds ago are left."""
+    drain_timeout: float = Field(default=600.0, ge=0)
+    """Seconds that running calls of tools and hooks have to end where specs changed; then they are
+    cut short, as by a crash. 0: as long as they take."""
 
 
 class Settings(BaseModel):

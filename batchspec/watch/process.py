@@ -118,7 +118,10 @@ class _Process:
             return None
         warnings = tuple(str(one) for one in desired.warnings)
         files = watched(project, desired if orders.specs else None)
-        self._tell(Loaded(watched=files, jobs=len(desired), warnings=warnings))
+        patience = settings.watch.drain_timeout
+        self._tell(
+            Loaded(watched=files, jobs=len(desired), warnings=warnings, drain_timeout=patience)
+        )
         return project
 
     async def _serve(self, project: Project, commands: BinaryIO) -> None:

@@ -87,11 +87,16 @@ class Watched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """The specs are loaded, and pinned; the engine waits to be told to go."""
+    """The specs are loaded, and pinned; the engine waits to be told to go.
+
+    Attributes:
+        drain_timeout: Seconds that its configuration leaves the engine before to end; 0: for ever.
+    """
 
     watched: Watched
     jobs: int
     warnings: tuple[str, ...] = ()
+    drain_timeout: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,9 +22,14 @@ WELL = 600.0
 
 @dataclass(frozen=True, slots=True)
 class HasLoaded:
-    """An engine's specs are loaded."""
+    """An engine's specs are loaded.
+
+    Attributes:
+        patience: Seconds that the engine before has to end; 0: as long as it takes.
+    """
 
     engine: int
+    patience: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,23 @@ class StartDue:
     """The time has come to start an engine again."""
 
 
-News = HasLoaded | HasNotLoaded | HasEnded | CodeChanged | DataChanged | StopWanted | StartDue
+@dataclass(frozen=True, slots=True)
+class DrainOver:
+    """An engine that was told to drain has had the time for it."""
+
+    engine: int
+
+
+News = (
+    HasLoaded
+    | HasNotLoaded
+    | HasEnded
+    | CodeChanged
+    | DataChanged
+    | StopWanted
+    | StartDue
+    | DrainOver
+)
 
 # --- what is to be done
 
@@ -99,10 +120,18 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Wake:
-    """Report `StartDue` after some seconds."""
+class Warn:
+    """Tell people a sentence."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Report something after some seconds."""
 
     seconds: float
+    news: StartDue | DrainOver
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +139,7 @@ class End:
     """Nothing is left to do."""
 
 
-Deed = Start | Tell | Kill | Report | Wake | End
+Deed = Start | Tell | Kill | Report | Warn | Later | End
 
 
 @dataclass(slots=True)
@@ -133,8 +162,12 @@ class Succession:
     _spec: ConditionChanged | None = None
     _caretaker_next: bool = False
     """Whether the candidate has none."""
+    _over: bool = False
+    """Whether the current one was told to drain, and has had the time for it."""
 
-    def on(self, news: News, now: float) -> list[Deed]:  # noqa: PLR0911 - one per kind
+    def on(  # noqa: PLR0911 - one per kind
+        self, news: News, now: float
+    ) -> list[Deed]:
         """Say what is to be done now that something has happened.
 
         Args:
@@ -148,8 +181,8 @@ class Succession:
                 return self._ended(engine, code, now)
             case _ if self._stopping:
                 return []
-            case HasLoaded(engine=engine):
-                return self._loaded(engine, now)
+            case HasLoaded(engine=engine, patience=patience):
+                return self._loaded(engine, patience, now)
             case HasNotLoaded(engine=engine, problems=problems):
                 return self._not_loaded(engine, problems, now)
             case CodeChanged():
@@ -158,6 +191,8 @@ class Succession:
                 return self._data()
             case StartDue():
                 return [] if self.current or self.candidate else self._anew()
+            case DrainOver(engine=engine):
+                return self._drain_over(engine)
 
     def _anew(self, *, specs: bool = True) -> list[Deed]:
         """Start a candidate in the place of the one there is."""
@@ -173,7 +208,7 @@ class Succession:
         deeds = self._anew() if wrong and self.candidate is None else []
         return deeds if self.current is None else [*deeds, Tell(self.current, Replan())]
 
-    def _loaded(self, engine: int, now: float) -> list[Deed]:
+    def _loaded(self, engine: int, patience: float, now: float) -> list[Deed]:
         if engine != self.candidate:
             return []
         self._ready = True
@@ -181,11 +216,27 @@ class Succession:
             self._spec = _spec_loaded("True", "Loaded", "The specs are loaded.", now)
         if self.current is None:
             return self._take_over(now)
-        return [Tell(self.current, Drain())]
+        if self._over:
+            return self._cut_short()
+        over = DrainOver(self.current)
+        return [Tell(self.current, Drain()), *([Later(patience, over)] if patience else [])]
+
+    def _drain_over(self, engine: int) -> list[Deed]:
+        if engine != self.current:
+            return []
+        self._over = True
+        return self._cut_short()
+
+    def _cut_short(self) -> list[Deed]:
+        """End the current engine, which had the time to, unless another one still loads."""
+        if not self._over or self.current is None or (self.candidate and not self._ready):
+            return []
+        return [Warn(_CUT_SHORT), Kill(self.current)]
 
     def _take_over(self, now: float) -> list[Deed]:
         assert self.candidate is not None  # noqa: S101 - it has loaded
         self.current, self.candidate, self._since = self.candidate, None, now
+        self._over = False
         deeds: list[Deed] = [Tell(self.current, Go())]
         return deeds if self._spec is None else [*deeds, Tell(self.current, Note(self._spec))]
 
@@ -201,7 +252,7 @@ class Succession:
         self._spec = _spec_loaded("False", "NotLoaded", message, now)
         deeds: list[Deed] = [Kill(engine)]
         if self.current is not None:
-            return [*deeds, Tell(self.current, Note(self._spec))]
+            return [*deeds, Tell(self.current, Note(self._spec)), *self._cut_short()]
         deeds.append(Report(self._spec))
         if self._caretaker_next:
             # Not even the configuration is right: nothing can be looked after until it is.
@@ -227,7 +278,7 @@ class Succession:
 
     def _died(self, now: float) -> list[Deed]:
         self._deaths = 1 if now - self._since > WELL else self._deaths + 1
-        return [Wake(backoff(self._deaths, first=FIRST, cap=LONGEST))]
+        return [Later(backoff(self._deaths, first=FIRST, cap=LONGEST), StartDue())]
 
     def _stop(self) -> list[Deed]:
         engines = [one for one in (self.current, self.candidate) if one is not None]
@@ -249,6 +300,13 @@ def _spec_loaded(
     return ConditionChanged(
         type="SpecLoaded", status=status, reason=reason, message=message, at=now
     )
+
+
+_CUT_SHORT = (
+    "Calls of tools and hooks did not end in time (watch.drain_timeout), so that new specs could "
+    "not come into force: they are cut short, as by a crash. They run again, and of tools marked "
+    "`once` their items fail."
+)
 
 
 def _how(code: int) -> str:

@@ -56,14 +56,14 @@ from batchspec.watch.succession import (
     HasLoaded,
     HasNotLoaded,
     Kill,
+    Later,
     News,
     Report,
     Start,
-    StartDue,
     StopWanted,
     Succession,
     Tell,
-    Wake,
+    Warn,
 )
 
 EngineNews = Literal["started", "ended", "died"]
@@ -163,8 +163,10 @@ class Supervisor:
                     self._children[engine].kill()
                 case Report(condition=condition):
                     self.hook.event(condition)
-                case Wake(seconds=seconds):
-                    self._later(seconds, StartDue())
+                case Warn(message=message):
+                    self.hook.warning(message)
+                case Later(seconds=seconds, news=news):
+                    self._later(seconds, news)
                 case End():
                     return True
                 case _:
@@ -205,7 +207,7 @@ class Supervisor:
                 self.health.loaded |= self._children[engine].orders.specs
                 for warning in said.warnings:
                     self.hook.warning(warning)
-                await self._send.send(HasLoaded(engine))
+                await self._send.send(HasLoaded(engine, said.drain_timeout))
                 await self._look_after(said.watched)
             case NotLoaded(problems=problems):
                 await self._send.send(HasNotLoaded(engine, problems))

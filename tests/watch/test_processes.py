@@ -5,157 +5,24 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from threading import Timer
-from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
 from acceptance.rig import Server, environment
 
-from batchspec.project import Project
 from batchspec.project.pending import Pending
-
-_LONGEST = 60
-_SPEC = """
-from shared import PROMPT
-from batchspec import Job, rows
-j = Job(model="openai:gpt-5-mini", rows=rows.jsonl("data/rows.jsonl"), prompt=PROMPT)
-"""
-
-
-class Watcher:
-    """`batchspec watch --simulate --json`, read line by line."""
-
-    def __init__(self, root: Path, *options: str, **variables: str) -> None:
-        self.root = root
-        self.lines: list[dict[str, Any]] = []
-        where = [] if "OPENAI_BASE_URL" in variables else ["--simulate"]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "batchspec.cli", "watch", "--json", *where, *options],
-            cwd=root,
-            env=environment(**variables),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def wait_for(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """Return the next line that is wanted."""
-        assert self._process.stdout is not None
-        timer = Timer(_LONGEST, self._process.kill)
-        timer.start()
-        try:
-            for line in self._process.stdout:
-                self.lines.append(json.loads(line))
-                if wanted(self.lines[-1]):
-                    return self.lines[-1]
-        finally:
-            timer.cancel()
-        raise AssertionError(self.lines, self.end())
-
-    def condition(self, kind: str, status: str) -> dict[str, Any]:
-        """Return the next condition of a kind that has a status."""
-
-        def wanted(line: dict[str, Any]) -> bool:
-            said = line.get("event", {})
-            return line["type"] == "condition_changed" and (said["type"], said["status"]) == (
-                kind,
-                status,
-            )
-
-        event: dict[str, Any] = self.wait_for(wanted)["event"]
-        return event
-
-    def collected(self) -> None:
-        self.wait_for(lambda line: line["type"] == "batch_collected")
-
-    def told(
-        self, port: int, path: str, wanted: Callable[[dict[str, Any]], bool]
-    ) -> tuple[int, dict[str, Any]]:
-        """Ask over HTTP until the checks are as wanted; returns the status and the checks."""
-        until = time.monotonic() + _LONGEST
-        while time.monotonic() < until:
-            with suppress(URLError, ConnectionError):
-                status, checks = _asked(f"http://127.0.0.1:{port}{path}")
-                if wanted(checks):
-                    return status, checks
-            time.sleep(0.05)
-        self._process.kill()
-        raise AssertionError(self.end())
-
-    def signal(self, number: int) -> None:
-        self._process.send_signal(number)
-
-    def end(self) -> tuple[int, str]:
-        """Wait for the end; returns the exit code and what was said to people."""
-        try:
-            _, said = self._process.communicate(timeout=_LONGEST)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            raise
-        return self._process.returncode, said.decode()
-
-    def engines(self) -> list[int]:
-        """Return the processes of its engines."""
-        found: list[int] = []
-        for entry in Path("/proc").iterdir():
-            with suppress(OSError, ValueError, IndexError):
-                stat = (entry / "stat").read_text().rpartition(")")[2].split()
-                if int(stat[1]) == self.pid and stat[0] != "Z":
-                    found.append(int(entry.name))
-        return found
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
+from tests.watch.rig import LONGEST, SPEC, Watcher, free_port, keys, project, prompts, rows
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for folder in ("specs", "data"):
-        (tmp_path / folder).mkdir()
-    (tmp_path / "shared.py").write_text('PROMPT = "say {id}"\n')
-    (tmp_path / "specs" / "m.py").write_text(_SPEC)
-    rows(tmp_path, "a", "b")
+    project(tmp_path)
     return tmp_path
-
-
-def _asked(url: str) -> tuple[int, dict[str, Any]]:
-    try:
-        with urlopen(url, timeout=10) as answer:
-            return answer.status, json.load(answer)["checks"]
-    except HTTPError as refused:
-        with refused:
-            return refused.code, json.load(refused)["checks"]
-
-
-def rows(root: Path, *keys: str) -> None:
-    text = "".join(json.dumps({"id": key}) + "\n" for key in keys)
-    (root / "data" / "rows.jsonl").write_text(text)
-
-
-def keys(root: Path) -> dict[str, str | None]:
-    with Project(root, simulate=True) as project:
-        return {item.key: item.outcome for item in project.results("m.j")}
-
-
-def prompts(root: Path) -> set[str]:
-    with Project(root, simulate=True) as project:
-        told = [project.turns(f'm.j["{key}"]')[-1].request for key in keys(root)]
-    return {str(request) for request in told}
 
 
 def test_a_day_of_a_watcher(root: Path) -> None:
@@ -173,7 +40,7 @@ def test_a_day_of_a_watcher(root: Path) -> None:
     assert watcher.engines() != [engine]
     assert all("shout" in prompt for prompt in prompts(root))
     # A spec that does not load changes nothing; the data goes on.
-    (root / "specs" / "m.py").write_text(_SPEC + "x = (")
+    (root / "specs" / "m.py").write_text(SPEC + "x = (")
     said = watcher.condition("SpecLoaded", "False")
     assert "specs/m.py:5" in said["message"]
     assert len(keys(root)) == 3
@@ -181,7 +48,7 @@ def test_a_day_of_a_watcher(root: Path) -> None:
     watcher.collected()
     assert len(keys(root)) == 4
     # An engine that is killed is succeeded by another one.
-    (root / "specs" / "m.py").write_text(_SPEC)
+    (root / "specs" / "m.py").write_text(SPEC)
     watcher.condition("SpecLoaded", "True")
     (engine,) = watcher.engines()
     os.kill(engine, signal.SIGKILL)
@@ -277,7 +144,7 @@ def test_people_read_lines_with_the_time_and_the_round(root: Path) -> None:
     process = subprocess.Popen(
         command, cwd=root, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    timer = Timer(_LONGEST, process.kill)
+    timer = Timer(LONGEST, process.kill)
     timer.start()
     assert process.stderr is not None
     lines: list[str] = []

@@ -8,11 +8,13 @@ from batchspec.watch.succession import (
     CodeChanged,
     DataChanged,
     Deed,
+    DrainOver,
     End,
     HasEnded,
     HasLoaded,
     HasNotLoaded,
     Kill,
+    Later,
     News,
     Report,
     Start,
@@ -20,7 +22,7 @@ from batchspec.watch.succession import (
     StopWanted,
     Succession,
     Tell,
-    Wake,
+    Warn,
 )
 
 PROBLEM = (Diagnostic(summary="syntax error", detail="in line 3"),)
@@ -43,8 +45,12 @@ def _word(deed: Deed) -> str:  # noqa: PLR0911 - one per kind
             return f"kill {engine}"
         case Report(condition=said):
             return f"report {said.type} {said.status}"
-        case Wake():
+        case Warn():
+            return "warn"
+        case Later(news=StartDue()):
             return "wake"
+        case Later(news=DrainOver(engine=engine), seconds=seconds):
+            return f"wait {seconds:g} for {engine}"
         case End():
             return "end"
 
@@ -139,6 +145,51 @@ STORIES: dict[str, list[tuple[News, list[str]]]] = {
         (HasEnded(1, 0), ["wake"]),
         (StartDue(), ["start 3"]),
     ],
+    "calls that do not end are cut short, so that the new one takes over": [
+        *BEGIN,
+        (CodeChanged(), ["start 2"]),
+        (HasLoaded(2, 60.0), ["drain 1", "wait 60 for 1"]),
+        (DrainOver(1), ["warn", "kill 1"]),
+        (HasEnded(1, -9), ["go 2", "note 2 SpecLoaded True"]),
+        (DrainOver(1), []),
+    ],
+    "calls that end in time are not, nor is the next one": [
+        *BEGIN,
+        (CodeChanged(), ["start 2"]),
+        (HasLoaded(2, 60.0), ["drain 1", "wait 60 for 1"]),
+        (HasEnded(1, 0), ["go 2", "note 2 SpecLoaded True"]),
+        (DrainOver(1), []),
+        (CodeChanged(), ["start 3"]),
+        (HasLoaded(3, 60.0), ["drain 2", "wait 60 for 2"]),
+    ],
+    "they have time as long as the one that is to follow still loads": [
+        *BEGIN,
+        (CodeChanged(), ["start 2"]),
+        (HasLoaded(2, 60.0), ["drain 1", "wait 60 for 1"]),
+        (CodeChanged(), ["kill 2", "start 3"]),
+        (DrainOver(1), []),
+        (HasLoaded(3, 60.0), ["warn", "kill 1"]),
+        (HasEnded(1, -9), ["go 3", "note 3 SpecLoaded True"]),
+    ],
+    "they are cut short too if nothing is left that could follow": [
+        *BEGIN,
+        (CodeChanged(), ["start 2"]),
+        (HasLoaded(2, 60.0), ["drain 1", "wait 60 for 1"]),
+        (CodeChanged(), ["kill 2", "start 3"]),
+        (DrainOver(1), []),
+        (HasNotLoaded(3, PROBLEM), ["kill 3", "note 1 SpecLoaded False", "warn", "kill 1"]),
+        (HasEnded(1, -9), ["wake"]),
+        (StartDue(), ["start 4"]),
+    ],
+    "a person who stops it waits for them": [
+        *BEGIN,
+        (CodeChanged(), ["start 2"]),
+        (HasLoaded(2, 60.0), ["drain 1", "wait 60 for 1"]),
+        (StopWanted(), ["kill 2", "drain 1"]),
+        (DrainOver(1), []),
+        (HasEnded(1, 0), []),
+        (HasEnded(2, -9), ["end"]),
+    ],
     "data that changed is planned by the same one": [*BEGIN, (DataChanged(), ["replan 1"])],
     "data may be what specs that do not load are missing": [
         *BEGIN,
@@ -190,7 +241,7 @@ def test_an_engine_that_dies_again_and_again_is_started_ever_later() -> None:
         succession.on(CodeChanged() if engine == 1 else StartDue(), now=0.0)
         succession.on(HasLoaded(engine), now=0.0)
         (deed,) = succession.on(HasEnded(engine, -9), now=0.0)
-        assert isinstance(deed, Wake)
+        assert isinstance(deed, Later)
         waits.append(deed.seconds)
     assert waits == sorted(waits)
     assert waits[0] == 1.0
@@ -203,7 +254,7 @@ def test_one_that_ran_well_is_started_again_soon() -> None:
         succession.on(CodeChanged() if engine == 1 else StartDue(), now=0.0)
         succession.on(HasLoaded(engine), now=0.0)
         (deed,) = succession.on(HasEnded(engine, -9), now=lived)
-    assert deed == Wake(1.0)
+    assert deed == Later(1.0, StartDue())
 
 
 def test_commands_reach_the_one_in_charge() -> None:
