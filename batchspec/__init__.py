@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from batchspec.spec import rows
     from batchspec.spec.context import RunContext
     from batchspec.spec.embedding import EmbeddingJob
-    from batchspec.spec.hooks import Command, JobError, JobFinal
+    from batchspec.spec.hooks import Command, Hook, JobError, JobFinal
     from batchspec.spec.job import Job
     from batchspec.spec.output import NativeOutput, PromptedOutput, TextOutput, ToolOutput
     from batchspec.spec.parts import Document, Image
@@ -22,6 +22,7 @@ __all__ = [
     "Command",
     "Document",
     "EmbeddingJob",
+    "Hook",
     "Image",
     "Job",
     "JobError",
@@ -48,6 +49,7 @@ __getattr__ = lazy_names(
         "Command": "batchspec.spec.hooks:Command",
         "Document": "batchspec.spec.parts:Document",
         "EmbeddingJob": "batchspec.spec.embedding:EmbeddingJob",
+        "Hook": "batchspec.spec.hooks:Hook",
         "Image": "batchspec.spec.parts:Image",
         "Job": "batchspec.spec.job:Job",
         "JobError": "batchspec.spec.hooks:JobError",

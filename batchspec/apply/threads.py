@@ -90,7 +90,6 @@ class Threads:
         Raises:
             FunctionRaised: It raised.
         """
-        ended = anyio.Event()
         outcome: list[tuple[Any, BaseException | None]] = []
         context = copy_context()
 
@@ -99,14 +98,25 @@ class Threads:
                 outcome.append((context.run(call), None))
             except BaseException as error:  # noqa: BLE001 - told to the waiting task
                 outcome.append((None, error))
-            self.tell(ended)
 
-        threading.Thread(target=work, name="tool", daemon=True).start()
-        await ended.wait()
+        await self.start(work).wait()
         result, error = outcome[0]
         if error is not None:
             raise FunctionRaised(error)
         return result
+
+    def start(self, work: Callable[[], object]) -> anyio.Event:
+        """Begin a function that raises nothing; returns what is set once it has ended."""
+        ended = anyio.Event()
+
+        def run() -> None:
+            try:
+                work()
+            finally:
+                self.tell(ended)
+
+        threading.Thread(target=run, name="tool", daemon=True).start()
+        return ended
 
     def tell(self, event: anyio.Event) -> None:
         """Set an event of the waiting loop, from any other thread."""

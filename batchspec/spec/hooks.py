@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from math import inf
 from typing import Any, Literal, TypeGuard, get_args
 
 from batchspec.messages import Usage
@@ -52,7 +53,22 @@ class Command:
         return None if self.shell else self.argv[0]
 
 
-Target = Callable[..., Any] | Command
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A hook that is a function, with how long it may take and how often it is tried.
+
+    Attributes:
+        function: Of one value, or of a `RunContext` and the value; `def` or `async def`.
+        timeout: Seconds one delivery may take.
+        retries: Further tries after one that failed.
+    """
+
+    function: Callable[..., Any]
+    timeout: float = TIMEOUT
+    retries: int = RETRIES
+
+
+Target = Hook | Command
 """What is called or executed."""
 
 
@@ -98,7 +114,9 @@ class JobError:
 
 def target_of(given: Any) -> Target | None:
     """Return what a job's argument names; a list of words is a command."""
-    return Command(tuple(given)) if is_list(given) else given
+    if given is None or isinstance(given, Target):
+        return given
+    return Command(tuple(given)) if is_list(given) else Hook(given)
 
 
 def targets(job: Any) -> dict[HookKind, Target]:
@@ -117,13 +135,17 @@ def hook_check(
             return
         if isinstance(value, Command) or is_list(value):
             yield from (f"`{name}`: {problem}" for problem in _command(value))
-        elif not callable(value):
+            return
+        function: Any = value.function if isinstance(value, Hook) else value
+        if isinstance(value, Hook):
+            yield from (f"`{name}`: {problem}" for problem in _patience(value))
+        if not callable(function):
             yield (
-                f"`{name}` is a function, a command as a list of words, or Command([…]);"
-                f" got {value!r:.80}."
+                f"`{name}` is a function, a command as a list of words, Hook(function) or"
+                f" Command([…]); got {function!r:.80}."
             )
-        elif positional(value) not in (None, 2 if takes_context(value) else 1):
-            yield f"`{name}`: {value!r:.80} must take one value, or a RunContext and a value."
+        elif positional(function) not in (None, 2 if takes_context(function) else 1):
+            yield f"`{name}`: {function!r:.80} must take one value, or a RunContext and a value."
 
     return check
 
@@ -137,10 +159,14 @@ def _command(given: Any) -> Iterable[str]:
         )
     elif not command.words or not all(_is_word(word) for word in command.words):
         yield f"a command is one text or more, none of them empty; got {command.words!r:.80}."
-    if not _is_number(command.timeout) or command.timeout <= 0:
-        yield f"`timeout` is in seconds, more than 0; got {command.timeout!r:.80}."
-    if type(command.retries) is not int or command.retries < 0:
-        yield f"`retries` is a whole number from 0; got {command.retries!r:.80}."
+    yield from _patience(command)
+
+
+def _patience(target: Target) -> Iterable[str]:
+    if not _is_number(target.timeout) or not 0 < target.timeout < inf:
+        yield f"`timeout` is in seconds, more than 0; got {target.timeout!r:.80}."
+    if type(target.retries) is not int or target.retries < 0:
+        yield f"`retries` is a whole number from 0; got {target.retries!r:.80}."
 
 
 def _is_word(word: object) -> bool:

@@ -15,7 +15,7 @@ from batchspec.fingerprint import canonical_json
 from batchspec.spec import checks
 from batchspec.spec.collect import refuse, warn
 from batchspec.spec.context import takes_context
-from batchspec.spec.hooks import Command
+from batchspec.spec.hooks import Command, Hook
 from batchspec.spec.model import is_embedding_model
 from batchspec.spec.origin import call_site, calling_module
 from batchspec.spec.output import OutputMode, output_mode
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 PromptFunction = Callable[[Any], Any]
 """From a row (a dict, or the `row_type`) to a text or a list of messages."""
-Hooked = Callable[..., Any] | Command | Sequence[str] | None
-"""A function, or a command: `Command([…])`, or its words."""
+Hooked = Callable[..., Any] | Hook | Command | Sequence[str] | None
+"""A function, or `Hook(function)`; a command: `Command([…])`, or its words."""
 
 
 class Declared(type):

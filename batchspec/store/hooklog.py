@@ -37,6 +37,7 @@ _ADD = """
 INSERT INTO deliveries (job, kind, item, settled, payload, attempts, next_at)
 VALUES (?, ?, ?, ?, ?, ?, ?)
 """
+_LATER = "UPDATE deliveries SET attempts = attempts + 1, next_at = ? WHERE id = ?"
 _MOVE = "UPDATE hooks SET settled = ?, conversation = ?, item = ? WHERE job = ? AND kind = ?"
 _BEHIND = "SELECT 1 FROM hooks WHERE job = ? AND kind = ? AND settled < ?"
 _WAITING = "SELECT COUNT(*) FROM deliveries WHERE job = ?"
@@ -96,14 +97,14 @@ class RecordedHooks(LeasedState):
     def record_told(self, job: JobAddress, told: Sequence[Told], now: float) -> None:
         """Record what came of deliveries."""
         with self.transaction() as db:
-            for one in told:
-                delivery = one.delivery
-                if delivery.id is None:
-                    db.execute(_MOVE, (*delivery.at, job, delivery.kind))
-                _go_on(db, job, one)
-                if one.error is not None:
-                    lost = one.again is None
-                    db.execute(_FAILED, (lost, one.error, now, job, delivery.kind))
+            # Only the last place counts: they are in order.
+            moved = {one.delivery.kind: one.delivery.at for one in told if one.delivery.id is None}
+            db.executemany(_MOVE, [(*at, job, kind) for kind, at in moved.items()])
+            _go_on(db, job, told)
+            failed = [one for one in told if one.error is not None]
+            for kind, error in {one.delivery.kind: one.error for one in failed}.items():
+                lost = sum(one.again is None for one in failed if one.delivery.kind == kind)
+                db.execute(_FAILED, (lost, error, now, job, kind))
 
     def note_deliveries(self, payloads: Mapping[JobAddress, str], now: float) -> None:
         """Note errors that the hooks of some jobs are to be told."""
@@ -205,17 +206,19 @@ def _again(row: Any) -> Delivery:
     )
 
 
-def _go_on(db: sqlite3.Connection, job: JobAddress, told: Told) -> None:
-    """Keep a delivery that is tried again, and forget one that is not."""
-    delivery = told.delivery
-    if told.again is None:
-        if delivery.id is not None:
-            db.execute("DELETE FROM deliveries WHERE id = ?", (delivery.id,))
-    elif delivery.id is None:
-        what = (job, delivery.kind, delivery.item, delivery.at.settled, told.payload)
-        db.execute(_ADD, (*what, 1, told.again))
-    else:
-        values = (told.again, delivery.id)
-        db.execute(
-            "UPDATE deliveries SET attempts = attempts + 1, next_at = ? WHERE id = ?", values
-        )
+def _go_on(db: sqlite3.Connection, job: JobAddress, told: Sequence[Told]) -> None:
+    """Keep deliveries that are tried again, and forget those that are not."""
+    again = [(one.delivery, one) for one in told if one.again is not None]
+    db.executemany(
+        _ADD,
+        [
+            (job, was.kind, was.item, was.at.settled, one.payload, 1, one.again)
+            for was, one in again
+            if was.id is None
+        ],
+    )
+    db.executemany(_LATER, [(one.again, was.id) for was, one in again if was.id is not None])
+    db.executemany(
+        "DELETE FROM deliveries WHERE id = ?",
+        [(one.delivery.id,) for one in told if one.again is None and one.delivery.id is not None],
+    )

@@ -216,16 +216,39 @@ def test_commands_get_json_and_variables(hooked: Hooked) -> None:
     assert again["attempt"] > 1
 
 
-def test_a_function_that_hangs_is_left_behind(
-    hooked: Hooked, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("batchspec.apply.hooks.TIMEOUT", 0.05)
-    hooked.job("a", on_item_final="lambda item: __import__('threading').Event().wait()")
+def test_a_function_that_hangs_is_left_behind(hooked: Hooked) -> None:
+    hang = "lambda item: __import__('threading').Event().wait()"
+    hooked.job("a", on_item_final=f"Hook({hang}, timeout=0.05)")
     assert hooked.world.apply().done
     assert records(hooked.world)["item"] == (1, 0)
     with hooked.world.open() as project:
         (record,) = project.status().hooks
     assert record.error == "it took longer than 0.05 s"
+
+
+def test_a_function_has_its_own_number_of_tries(hooked: Hooked) -> None:
+    hooked.broken("a")
+    hooked.job("a", on_item_final="Hook(item, retries=0)")
+    assert hooked.world.apply().exit_code == 0
+    assert [one["attempt"] for one in hooked.told("tries")] == [1]
+    assert records(hooked.world)["item"] == (0, 1)
+
+
+@pytest.mark.parametrize("how", ["item", "later", "(lambda item: later(item))"])
+@pytest.mark.parametrize("error", ["SystemExit(3)", "KeyboardInterrupt()", "GeneratorExit()"])
+def test_whatever_it_raises_fails_that_delivery_only(hooked: Hooked, how: str, error: str) -> None:
+    head = HOOKS.format(folder=str(hooked.folder))
+    body = f"if item.key == 'b': raise {error}\n    note('items', key=item.key)"
+    hooked.world.spec(
+        f"{head}\ndef item(item):\n    {body}\nasync def later(item):\n    {body}\n"
+        "j = Job(model='openai:gpt-5-mini', prompt='{id}', "
+        "rows=rows.inline([{'id': key} for key in 'abc']), "
+        f"on_item_final=Hook({how}, retries=0), on_job_final=final)"
+    )
+    assert hooked.world.apply().done
+    assert hooked.keys() == ["a", "c"]
+    assert records(hooked.world)["item"] == (0, 1)
+    assert hooked.told("finals")
 
 
 def test_what_a_run_ends_with_is_told_once(hooked: Hooked) -> None:
@@ -313,6 +336,11 @@ def test_a_renamed_job_goes_on_where_it_was(hooked: Hooked) -> None:
         ("Command('a b')", "a text is for a shell"),
         ("Command(['a'], timeout=0)", "`timeout` is in seconds"),
         ("Command(['a'], retries=-1)", "`retries` is a whole number"),
+        ("Hook(3)", "is a function"),
+        ("Hook(lambda: 1)", "must take one value"),
+        ("Hook(print, timeout=0)", "`timeout` is in seconds"),
+        ("Hook(print, timeout=float('inf'))", "`timeout` is in seconds"),
+        ("Hook(print, retries=True)", "`retries` is a whole number"),
         ("['is-not-there']", "There is no program 'is-not-there'"),
         ("['./is-not-there']", "There is no program './is-not-there'"),
     ],
