@@ -8,20 +8,32 @@ from batchspec.errors import ExitCode
 
 @click.command()
 @click.argument("plan")
+@click.option("--show", is_flag=True, help="Print the plan, and agree to nothing.")
 @scope_options
 @click.pass_obj
-def approve(scope: Scope, /, *, plan: str) -> ExitCode:
+def approve(scope: Scope, /, *, plan: str, show: bool) -> ExitCode:
     """Agree to a PLAN that `batchspec watch` holds back, by its id or the beginning of it.
 
     Whoever watches does it at once, or when watching begins: what the plan says or less, once.
     `batchspec status` lists what waits.
     """
-    from batchspec.cli.views.watch import show_approved  # noqa: PLC0415 - slow
-    from batchspec.project.pending import Pending  # noqa: PLC0415
+    from batchspec.cli.views.saved import show_saved_plan  # noqa: PLC0415 - slow
+    from batchspec.cli.views.watch import show_approved  # noqa: PLC0415
+    from batchspec.project.pending import Pending, to_approve  # noqa: PLC0415
+    from batchspec.store.lease import gone  # noqa: PLC0415
 
     with scope.open() as project:
-        pending = Pending(project.directory)
-        saved = pending.find(plan)
-        pending.approve(saved)
-        show_approved(saved)
+        saved = to_approve(project, plan)
+        if show:
+            show_saved_plan(saved, explain=True)
+            return ExitCode.DONE
+        Pending(project.directory).approve(saved)
+        with project.reader() as reader:
+            lease = reader.lease()
+        watched = (
+            lease is not None
+            and lease.operation == "watch"
+            and not gone(lease, project.clock.now())
+        )
+        show_approved(saved, watched=watched, flags=scope.flags)
     return ExitCode.DONE

@@ -7,6 +7,7 @@ from typing import Literal
 
 from batchspec.ids import JobAddress
 from batchspec.plan.changes import JobPlan, Kind, Plan
+from batchspec.plan.counts import CHANGES, waiting
 from batchspec.plan.money import money
 
 Approve = Literal["turns", "all"]
@@ -20,7 +21,8 @@ _NOTHING_LEFT = (
     "There is no job in the specs any more, which is more often a mistake than a wish: nothing is "
     "forgotten by itself, not even with `--prune`."
 )
-_CHANGES = frozenset({Kind.SUBMIT, Kind.RESUBMIT, Kind.REUSE, Kind.UPDATE})
+_TOLD = 4
+"""Jobs of which it is said what waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +113,7 @@ def _changes(job: JobPlan, standing: Collection[JobAddress]) -> bool:
     if job.address in standing:
         # What answers make of it was agreed to, and no second answer to the same request.
         return any(reason.code == "ANSWER_EXPIRED" for reason in job.reasons)
-    return any(job.counts.get(kind) for kind in _CHANGES) or bool(job.waits_for and job.moves)
+    return any(job.counts.get(kind) for kind in CHANGES) or bool(job.waits_for and job.moves)
 
 
 def _too_dear(plan: Plan, room: Room) -> Held | None:
@@ -139,8 +141,17 @@ def _exceeds(cost: Decimal, left: Decimal, what: str) -> str:
 
 
 def _asks(plan: Plan) -> str:
+    requests = f"{plan.requests:,} request{'' if plan.requests == 1 else 's'}"
     cost = f"{money(plan.cost_at_most, at_most=True)} at most" if plan.priced else "an unknown cost"
-    return f"Changes wait for consent: {plan.requests} requests, {cost}."
+    size = f" ({requests}, {cost})" if plan.requests else ""
+    return f"Changes wait for consent{size}: {_what(plan)}."
+
+
+def _what(plan: Plan) -> str:
+    """Return what happens to which jobs."""
+    jobs = [f"{job.address}: {words}" for job, words in waiting(plan)]
+    more = f"; and {len(jobs) - _TOLD} more jobs" if len(jobs) > _TOLD + 1 else ""
+    return "; ".join(jobs[:_TOLD] if more else jobs) + more
 
 
 def _removes(removals: int) -> str:

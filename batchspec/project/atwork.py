@@ -10,6 +10,7 @@ import anyio.to_thread
 
 from batchspec.ports import Hook, Provider
 from batchspec.project.wiring import Connections
+from batchspec.store.lease import Watcher
 from batchspec.store.sqlite import StateStore
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ _GIVING_UP = 5.0
 """Seconds until a thread has given up, at most: SQLite itself waits for two."""
 
 
-async def acquired(store: StateStore, holder: str, operation: str) -> None:
+async def acquired(
+    store: StateStore, holder: str, operation: str, watcher: Watcher | None = None
+) -> None:
     """Take the lease in a thread, so that an interrupt ends the waiting for it.
 
     Raises:
@@ -30,7 +33,7 @@ async def acquired(store: StateStore, holder: str, operation: str) -> None:
 
     def take() -> None:
         try:
-            store.acquire(holder, operation)
+            store.acquire(holder, operation, watcher)
         finally:
             ended.set()
 
@@ -58,8 +61,16 @@ async def at_work(
 
 
 @asynccontextmanager
-async def holding(project: "Project", hook: Hook, operation: str) -> AsyncGenerator[StateStore]:
+async def holding(
+    project: "Project", hook: Hook, operation: str, watcher: Watcher | None = None
+) -> AsyncGenerator[StateStore]:
     """Hold the lease, waiting as long as `lock_timeout` says.
+
+    Args:
+        project: Whose state.
+        hook: Is told who is waited for.
+        operation: What for, as people read it.
+        watcher: Whose engine takes it, if it is one.
 
     Raises:
         LockedError: Another process holds the lease.
@@ -68,7 +79,7 @@ async def holding(project: "Project", hook: Hook, operation: str) -> AsyncGenera
         project.patience.tell = hook.warning
         store = project.store()
         stack.callback(store.release)
-        await acquired(store, project.mint(), operation)
+        await acquired(store, project.mint(), operation, watcher)
         yield store
 
 

@@ -11,6 +11,8 @@ from batchspec.errors import PlanFileError, StalePlanError, StateError, UsageErr
 from batchspec.plan.changes import Plan
 from batchspec.plan.planfile import entry_line
 from batchspec.project.planfiles import SavedPlan, read_plan, read_rows
+from batchspec.project.status import age
+from batchspec.store.watching import granted_at
 
 if TYPE_CHECKING:
     from batchspec.project import Project
@@ -21,6 +23,8 @@ _HALF = ".half"
 _PART = ".part"
 APPROVED = ".approved"
 """What the file is called by which a person agrees to a plan, after the plan's id."""
+ENOUGH = 12
+"""Characters of an id that name a plan: its time, in milliseconds."""
 _OURS = {_PLAN, APPROVED, _HALF, _PART}
 
 
@@ -40,18 +44,22 @@ class Pending:
             with suppress(PlanFileError, UsageError):
                 yield read_plan(path)
 
-    def find(self, plan: str) -> SavedPlan:
-        """Return a plan by its id, or by the beginning of it that no other has.
+    def find(self, plan: str) -> SavedPlan | None:
+        """Return a plan by its id, or by the beginning of it; None: it does not wait.
 
         Raises:
-            UsageError: There is none, or several.
+            UsageError: That is too little to name one plan, or names several.
         """
+        if len(plan) < ENOUGH:
+            raise UsageError(
+                f"{plan!r} names no plan: give at least the first {ENOUGH} characters of its id, "
+                "as `batchspec status` shows them. Fewer might name the plan that comes after it."
+            )
         found = [saved for saved in self if saved.plan.id.startswith(plan)]
-        if len(found) == 1:
-            return found[0]
-        known = ", ".join(saved.plan.id for saved in self) or "none"
-        what = "no plan" if not found else "more than one plan"
-        raise UsageError(f"There is {what} {plan!r} that waits for consent. Those are: {known}.")
+        if len(found) > 1:
+            known = ", ".join(saved.plan.id for saved in found)
+            raise UsageError(f"More than one plan begins with {plan!r}: {known}.")
+        return found[0] if found else None
 
     def propose(self, project: "Project", plan: Plan) -> SavedPlan:
         """Keep the plan that `project` made last; one that says the same keeps its id.
@@ -134,6 +142,34 @@ class Pending:
     @staticmethod
     def _mark(saved: SavedPlan) -> Path:
         return saved.path.with_suffix(APPROVED)
+
+
+def to_approve(project: "Project", plan: str) -> SavedPlan:
+    """Return the plan that waits for consent in a project's environment, by its id.
+
+    Raises:
+        UsageError: It does not wait there; the message says what became of it.
+    """
+    saved = Pending(project.directory).find(plan)
+    if saved is not None:
+        return saved
+    here = f"in environment {project.environment!r}"
+    for folder in sorted(project.directory.parent.iterdir()):
+        if folder.is_dir() and Pending(folder).find(plan) is not None:
+            raise UsageError(
+                f"Plan {plan} does not wait {here} but in {folder.name!r}: name that with `--env`, "
+                "or `--simulate`."
+            )
+    with project.reader() as reader:
+        at = granted_at(reader.db, plan)
+    if at is not None:
+        ago = age(project.clock.now() - at)
+        raise UsageError(f"Plan {plan} was agreed to {ago} ago; there is nothing left to approve.")
+    known = ", ".join(one.plan.id[:ENOUGH] for one in Pending(project.directory))
+    raise UsageError(
+        f"No plan {plan} waits for consent {here}: it may have been replaced when what waits "
+        + (f"changed. These wait: {known}." if known else "changed. None waits.")
+    )
 
 
 def _said(saved: SavedPlan) -> str:

@@ -285,8 +285,12 @@ class Project(Interventions, RefreshableProject):
         with self.reader() as reader:
             status = status_of(reader, self.environment, self.clock.now(), self.providers)
         pending = Pending(self.directory)
-        held = (saved.plan for saved in pending if not pending.is_approved(saved))
-        return replace(status, pending=tuple(held))
+        every = [(saved.plan, pending.is_approved(saved)) for saved in pending]
+        return replace(
+            status,
+            pending=tuple(plan for plan, approved in every if not approved),
+            approved=tuple(plan for plan, approved in every if approved),
+        )
 
     @property
     def state(self) -> "ProjectState":

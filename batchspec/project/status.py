@@ -57,9 +57,9 @@ def _batch(batch: BatchRecord, now: float) -> str:
         text = f"batch {name} of {jobs} has ended; its results are to be read"
     elif batch.phase == "submitted":
         counts = batch.counts
-        age = _age(now - (batch.submitted_at or now))
+        since = age(now - (batch.submitted_at or now))
         text = (
-            f"batch {name} of {jobs} is {batch.status} since {age}, "
+            f"batch {name} of {jobs} is {batch.status} since {since}, "
             f"{counts.completed + counts.failed} of {batch.members} requests done"
         )
     elif batch.create_at is not None:
@@ -76,7 +76,7 @@ def _lane(lane: LaneRecord, others: UnderWay, provider: Provider | None, now: fl
     if lane.tools:
         found.append(f"{lane.tools} conversations of {name} wait for tool results")
     if lane.later:
-        wait = _age((lane.ready_at or now) - now)
+        wait = age((lane.ready_at or now) - now)
         found.append(f"{lane.later} requests of {name} wait before they are sent again, {wait}")
     if lane.pending:
         why = _held_back(lane, others, provider, now)
@@ -91,7 +91,7 @@ def _held_back(
     if lane.hold_kind == "full" and others.submitted:
         return f"wait until a batch of it ends: {lane.hold_reason}"
     if lane.hold_until > now:
-        return f"wait another {_age(lane.hold_until - now)}: {lane.hold_reason}"
+        return f"wait another {age(lane.hold_until - now)}: {lane.hold_reason}"
     cap = None if provider is None else provider.cap(lane.lane.model)
     if cap is not None and not admits(lane, cap, others):
         return (
@@ -103,7 +103,8 @@ def _held_back(
     return None
 
 
-def _age(seconds: float) -> str:
+def age(seconds: float) -> str:
+    """Return a time as people say it: `45 s`, `12 min`, `3.5 h`."""
     if seconds < 90:
         return f"{max(0, seconds):.0f} s"
     if seconds < 5400:

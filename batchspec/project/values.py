@@ -60,7 +60,8 @@ class Status:
     """What a watcher says of the project and of its jobs."""
     pending: tuple[Plan, ...] = ()
     """Plans that a watcher holds back until somebody approves them."""
-
+    approved: tuple[Plan, ...] = ()
+    """Plans somebody approved that are not begun yet."""
     hooks: tuple[HookRecord, ...] = ()
     """How far every hook is."""
 

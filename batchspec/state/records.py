@@ -253,6 +253,19 @@ class LeaseRecord:
     since: float
     heartbeat: float
     fence: int
+    watcher: int | None = None
+    """The process that runs the holder as its engine."""
+    watching_since: float | None = None
+
+    @property
+    def leader(self) -> int:
+        """Return the process to be told to stop."""
+        return self.pid if self.watcher is None else self.watcher
+
+    @property
+    def begun(self) -> float:
+        """Return since when that process is at work."""
+        return self.since if self.watching_since is None else self.watching_since
 
     @property
     def machine(self) -> str:

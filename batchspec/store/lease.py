@@ -10,6 +10,7 @@ import os
 import socket
 import sqlite3
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +24,26 @@ _BUSY_MS, _WRITING_MS = 2_000, 30_000
 """How long to wait for the file itself: to take the lease, and later to write."""
 
 
-def acquire(db: sqlite3.Connection, holder: str, operation: str, now: float) -> int:
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """The process that runs the holder of a lease as its engine.
+
+    Attributes:
+        pid: Its number, which people signal.
+        since: When it began to watch, unix seconds.
+    """
+
+    pid: int
+    since: float
+
+
+def acquire(
+    db: sqlite3.Connection,
+    holder: str,
+    operation: str,
+    now: float,
+    watcher: Watcher | None = None,
+) -> int:
     """Take the lease and return its fencing number.
 
     Args:
@@ -31,6 +51,7 @@ def acquire(db: sqlite3.Connection, holder: str, operation: str, now: float) -> 
         holder: An id minted by the caller; acquiring again with it succeeds.
         operation: What for, as people read it (`apply`).
         now: Unix seconds.
+        watcher: Whose engine takes it, if it is one.
 
     Raises:
         LockedError: Somebody else holds it; the message says who, where and since when.
@@ -42,8 +63,11 @@ def acquire(db: sqlite3.Connection, holder: str, operation: str, now: float) -> 
             raise LockedError(describe(held, now))  # noqa: TRY301 - inside the transaction
         db.execute(
             "UPDATE lease SET holder = ?, host = ?, pid = ?, operation = ?, since = ?, "
-            "heartbeat = ?, fence = fence + 1",
-            (holder, identity(os.getpid()), os.getpid(), operation, now, now),
+            "heartbeat = ?, watcher = ?, watching_since = ?, fence = fence + 1",
+            (
+                *(holder, identity(os.getpid()), os.getpid(), operation, now, now),
+                *((watcher.pid, watcher.since) if watcher else (None, None)),
+            ),
         )
         fence: int = db.execute("SELECT fence FROM lease").fetchone()[0]
         db.execute("COMMIT")
@@ -133,9 +157,9 @@ def identity(pid: int) -> str:
 
 def describe(held: LeaseRecord, now: float) -> str:
     """Say who holds the lease, for people."""
-    since = datetime.fromtimestamp(held.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    since = datetime.fromtimestamp(held.begun, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return (
-        f"The state is locked by `{held.operation}` of process {held.pid} on {held.machine}, "
+        f"The state is locked by `{held.operation}` of process {held.leader} on {held.machine}, "
         f"since {since}, last heard of {max(0, now - held.heartbeat):.0f} s ago "
         f"(lock {held.holder}). Wait for it (`--lock-timeout 5m`) or stop it; if it died "
         f"on another machine, the lock is free after {TTL:.0f} s. If it hangs: "

@@ -101,15 +101,20 @@ class LeasedState:
 
     # --- lease ---------------------------------------------------------------------------------
 
-    def acquire(self, holder: str, operation: str) -> None:
+    def acquire(self, holder: str, operation: str, watcher: lease.Watcher | None = None) -> None:
         """Take the lease, waiting for it as long as `patience` says.
+
+        Args:
+            holder: An id minted by the caller.
+            operation: What for, as people read it.
+            watcher: Whose engine takes it, if it is one.
 
         Raises:
             LockedError: Somebody else holds it.
         """
         with self._explained():
             self._fence = self.patience.wait_for(
-                lambda: lease.acquire(self.db, holder, operation, self._now())
+                lambda: lease.acquire(self.db, holder, operation, self._now(), watcher)
             )
             self._clean()
 

@@ -317,13 +317,9 @@ class StateReader(RecordedJobs):
 
 def read_lease(db: sqlite3.Connection) -> LeaseRecord | None:
     """Return who holds the lease, or None."""
-    row = db.execute(
-        "SELECT holder, host, pid, operation, since, heartbeat, fence FROM lease"
-    ).fetchone()
-    if row[0] is None:
-        return None
-    names = ("holder", "host", "pid", "operation", "since", "heartbeat", "fence")
-    return LeaseRecord(**dict(zip(names, row, strict=True)))
+    names = tuple(LeaseRecord.__dataclass_fields__)
+    row = db.execute(f"SELECT {', '.join(names)} FROM lease").fetchone()  # noqa: S608 - our names
+    return None if row[0] is None else LeaseRecord(**dict(zip(names, row, strict=True)))
 
 
 def read_lane(db: sqlite3.Connection, lane: LaneId) -> Lane:

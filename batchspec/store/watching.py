@@ -95,6 +95,16 @@ def granted_since(
     return [(at, Decimal(cost or 0)) for at, cost in rows]
 
 
+def granted_at(db: sqlite3.Connection, plan: str) -> float | None:
+    """Return when a plan was agreed to, by the beginning of its id; None: it was not."""
+    row = db.execute(
+        "SELECT at FROM journal WHERE kind = 'PlanGranted' "
+        "AND substr(json_extract(payload, '$.plan'), 1, length(?1)) = ?1 ORDER BY seq DESC LIMIT 1",
+        (plan,),
+    ).fetchone()
+    return None if row is None else float(row[0])
+
+
 def quiet(db: sqlite3.Connection) -> tuple[float, Decimal]:
     """Return when nothing was under way the last time, and what had been paid until then."""
     row = db.execute("SELECT value FROM meta WHERE key = ?", (_QUIET,)).fetchone()

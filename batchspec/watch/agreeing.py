@@ -10,7 +10,7 @@ from batchspec.plan.changes import JobPlan, Plan
 from batchspec.plan.consent import Consent, Room, Verdict, judge
 from batchspec.project import Project
 from batchspec.spec.rows import DerivedSource
-from batchspec.state.watching import WatchBegan
+from batchspec.state.watching import PlanGranted, WatchBegan
 from batchspec.store.reader import StateReader
 from batchspec.store.sqlite import StateStore
 from batchspec.store.watching import granted_since, note_quiet, quiet, spent_before
@@ -38,6 +38,14 @@ def note_rest(store: StateStore, project: Project) -> None:
     if now > at:
         with store.transaction() as db:
             note_quiet(db, now, spent)
+
+
+def granted(plan: Plan, by: str, at: float) -> PlanGranted:
+    """Return what is recorded of a plan that a person or the rules of a watcher agreed to."""
+    cost = str(plan.cost_at_most) if plan.priced else None
+    return PlanGranted(
+        plan=plan.id, by="person" if by == "person" else "watch", at_most=cost, at=at
+    )
 
 
 def under_way(store: StateStore) -> bool:

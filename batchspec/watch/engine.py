@@ -31,16 +31,17 @@ from batchspec.project import Project
 from batchspec.project.applying import Applying
 from batchspec.project.atwork import connecting, holding
 from batchspec.project.beating import beating
-from batchspec.project.pending import Pending
+from batchspec.project.pending import ENOUGH, Pending
 from batchspec.project.planfiles import SavedPlan
 from batchspec.reconcile.actions import Subject
 from batchspec.reconcile.retry import backoff
 from batchspec.state.events import Event
 from batchspec.state.records import BatchRecord, JobProgress
 from batchspec.state.watching import ConditionChanged, ConditionStatus, ConditionType, PlanGranted
+from batchspec.store.lease import Watcher
 from batchspec.store.sqlite import StateStore
 from batchspec.watch.agenda import plan_again, planned
-from batchspec.watch.agreeing import begin_account, going_on, judged, next_room, note_rest
+from batchspec.watch.agreeing import begin_account, going_on, granted, judged, next_room, note_rest
 from batchspec.watch.conditions import Conditions
 from batchspec.watch.protocol import Beside, Round, RoundResult
 from batchspec.watch.rounds import begun, camel, ended, job_of
@@ -61,6 +62,7 @@ class Engine:
         consent: What is agreed to before anything is known.
         hook: Is told what happens.
         plans: Whether there are specs; without, only what is under way is looked after.
+        watcher: Who started it, if another process did.
         beat: Called every second, as long as it is not stuck.
         planned: Is told each plan and how much of it is agreed to.
         idle: Is told that there is nothing to do, until when if that is known.
@@ -72,6 +74,7 @@ class Engine:
     consent: Consent
     hook: Hook
     plans: bool = True
+    watcher: Watcher | None = None
     beat: Callable[[], None] = lambda: None
     planned: Callable[[Plan, Verdict], None] = lambda _plan, _verdict: None
     idle: Callable[[float | None], None] = lambda _until: None
@@ -148,7 +151,8 @@ class Engine:
             async with AsyncExitStack() as stack:
                 store = None
                 with anyio.CancelScope() as self._waiting:
-                    store = await stack.enter_async_context(holding(self.project, self, "watch"))
+                    held = holding(self.project, self, "watch", self.watcher)
+                    store = await stack.enter_async_context(held)
                 if store is None or self._draining:
                     return
                 stack.enter_context(beating(store))
@@ -285,10 +289,7 @@ class Engine:
             self._conditions.progress(result.jobs, self._now())
 
     def _granted(self, plan: Plan, by: str, _db: object) -> PlanGranted:
-        cost = str(plan.cost_at_most) if plan.priced else None
-        self._grants = PlanGranted(
-            plan=plan.id, by="person" if by == "person" else "watch", at_most=cost, at=self._now()
-        )
+        self._grants = granted(plan, by, self._now())
         return self._grants
 
     def _begun(self, loop: Loop, *, only_agree: bool) -> None:
@@ -335,13 +336,12 @@ class Engine:
         messages = [one.message for one in held]
         if plan is not None:
             saved = self._pending.propose(self.project, plan)
-            messages.append(f"Agree to it with `batchspec approve {saved.plan.id}`.")
+            messages.append(f"Agree to it with `batchspec approve {saved.plan.id[:ENOUGH]}`.")
         self._say("Consented", "False", camel(held[0].code), " ".join(messages))
 
     def _rested(self, subject: Subject, error: BaseException, until: float) -> None:
         wait = max(0.0, until - self._now())
-        message = f"{error} It is tried again in {wait:.0f} s."
-        self.hook.warning(message)
+        self.hook.warning(f"{error} It is tried again in {wait:.0f} s.")
         self._say("Stalled", "True", type(error).__name__, str(error), job_of(subject))
 
     def _well(self, subject: Subject) -> None:

@@ -130,6 +130,7 @@ class _Process:
             consent=self._orders.consent,
             hook=self,
             plans=self._orders.specs,
+            watcher=self._orders.watcher,
             beat=self._beat,
             idle=lambda until: self._tell(Idle(until)),
             leads=lambda: self._tell(Leads()),

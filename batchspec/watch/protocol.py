@@ -14,6 +14,7 @@ from batchspec.plan.consent import Consent
 from batchspec.state.events import Event
 from batchspec.state.records import BatchRecord, JobProgress
 from batchspec.state.watching import ConditionChanged
+from batchspec.store.lease import Watcher
 
 # --- to an engine
 
@@ -28,6 +29,7 @@ class Orders:
         simulate: Whether every provider is served by the embedded server.
         consent: What is agreed to before anything is known.
         specs: Whether specs are loaded; without, only what is under way is looked after.
+        watcher: Who starts it.
     """
 
     root: str
@@ -35,6 +37,7 @@ class Orders:
     simulate: bool
     consent: Consent
     specs: bool = True
+    watcher: Watcher | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from batchspec.plan.consent import Consent
 from batchspec.ports import Log
 from batchspec.project import Project
 from batchspec.project.pending import Pending
+from batchspec.store.lease import Watcher
 from batchspec.telemetry.metrics import Metrics
 from batchspec.telemetry.repeats import Sparing
 from batchspec.watch.endpoints import app
@@ -56,6 +57,7 @@ def watcher(
             environment=project.environment,
             simulate=project.simulated,
             consent=consent,
+            watcher=Watcher(os.getpid(), project.clock.now()),
         ),
         hook=Several([log, health, *([metrics] if metrics else [])]),
         clock=project.clock,

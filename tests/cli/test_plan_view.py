@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from batchspec.cli.views.documents import plan_document
-from batchspec.cli.views.plan import _COUNTS, _HEADLINES, REASONS, STYLES, plan_lines
+from batchspec.cli.views.plan import _HEADLINES, REASONS, STYLES, plan_lines
 from batchspec.ids import BatchId, JobAddress, RemoteId
 from batchspec.plan.changes import (
     Difference,
@@ -18,6 +18,7 @@ from batchspec.plan.changes import (
     Reason,
     ReasonCode,
 )
+from batchspec.plan.counts import WORDS
 
 TRIAGE = JobAddress("tickets.triage")
 LONG = "Ticket from Ann: it does not work at all since yesterday"
@@ -351,7 +352,7 @@ def test_simulated_plans_say_so() -> None:
 def test_every_word_of_the_plan_has_a_sentence() -> None:
     """A new kind or reason cannot reach people without its words."""
     assert set(REASONS) == set(ReasonCode.__args__)  # type: ignore[attr-defined]
-    for table in (STYLES, _HEADLINES, _COUNTS):
+    for table in (STYLES, _HEADLINES, WORDS):
         assert set(table) == set(Kind)
 
 

@@ -127,3 +127,23 @@ def test_what_answers_make_of_a_job_as_agreed_is_agreed() -> None:
     known = job(DOWN, requests=2, estimate=KNOWN, SUBMIT=1, RESUBMIT=1)
     assert not judge(plan(known), Consent(), standing=standing).held
     assert judge(plan(known, NEW), Consent(), standing=standing).held
+
+
+def test_what_waits_is_told_job_by_job() -> None:
+    (held,) = judge(
+        plan(NEW, job(DOWN, FORGET=3, KEEP=4), job(JobAddress("m.same"), KEEP=1)), Consent()
+    ).held
+    assert held.message == (
+        "Changes wait for consent (2 requests, $3.00 at most): m.up: 2 to submit; "
+        "m.down: 3 to forget."
+    )
+
+
+def test_a_plan_that_only_forgets_says_so() -> None:
+    (held,) = judge(plan(job(FORGET=1)), Consent()).held
+    assert held.message == "Changes wait for consent: m.up: 1 to forget."
+
+
+def test_of_many_jobs_the_first_are_named() -> None:
+    (held,) = judge(plan(*(job(JobAddress(f"m.j{n}"), SUBMIT=1) for n in range(9))), Consent()).held
+    assert held.message.endswith("m.j3: 1 to submit; and 5 more jobs.")

@@ -66,11 +66,16 @@ def test_consent_is_given_in_another_terminal(root: Path) -> None:
     watcher = Watcher(root)
     said = watcher.condition("Consented", "False")
     (saved,) = Pending(root / "state" / "simulation")
-    assert saved.plan.id in said["message"]
-    approve = [sys.executable, "-m", "batchspec.cli", "approve", "--simulate", saved.plan.id[:8]]
+    short = saved.plan.id[:12]
+    assert f"batchspec approve {short}`" in said["message"]
+    assert "m.j: 2 to submit" in said["message"]
+    approve = [sys.executable, "-m", "batchspec.cli", "approve", "--simulate", short]
     subprocess.run(approve, cwd=root, env=environment(), check=True, capture_output=True)
     watcher.collected()
     watcher.condition("Consented", "True")
+    status = [sys.executable, "-m", "batchspec.cli", "status", "--simulate", "--json"]
+    told = subprocess.run(status, cwd=root, env=environment(), check=True, capture_output=True)
+    assert json.loads(told.stdout)["lease"]["watcher"] == watcher.pid
     watcher.signal(signal.SIGINT)
     assert watcher.end()[0] == 128 + signal.SIGINT
     assert keys(root) == {"a": "succeeded", "b": "succeeded"}

@@ -159,4 +159,6 @@ def lease_document(lease: LeaseRecord) -> dict[str, Any]:
         "operation": lease.operation,
         "since": lease.since,
         "heartbeat": lease.heartbeat,
+        "watcher": lease.watcher,
+        "watching_since": lease.watching_since,
     }

@@ -21,6 +21,7 @@ from batchspec.cli.views.words import (
 )
 from batchspec.ids import group_of
 from batchspec.plan.changes import Difference, Finding, JobPlan, Kind, Plan, Reason, ReasonCode
+from batchspec.plan.counts import ORDER, WORDS, told
 from batchspec.plan.estimate import USUAL, Lengths
 
 STYLES: Mapping[Kind, str] = {
@@ -36,20 +37,6 @@ STYLES: Mapping[Kind, str] = {
     Kind.KEEP: "bright_black",
 }
 
-_ORDER = (
-    Kind.RESUBMIT,
-    Kind.SUBMIT,
-    Kind.DRIFT,
-    Kind.CONTINUE,
-    Kind.UNKNOWN,
-    Kind.CANCEL,
-    Kind.UPDATE,
-    Kind.REUSE,
-    Kind.FORGET,
-    Kind.KEEP,
-)
-"""A job is shown under the first of these it has rows of; counts are told in this order."""
-
 _HEADLINES: Mapping[Kind, str] = {
     Kind.SUBMIT: "will be submitted",
     Kind.UPDATE: "will be judged again from stored replies, free",
@@ -61,19 +48,6 @@ _HEADLINES: Mapping[Kind, str] = {
     Kind.DRIFT: "has changed at the provider",
     Kind.UNKNOWN: "has a submission whose outcome is unknown",
     Kind.KEEP: "is unchanged",
-}
-
-_COUNTS: Mapping[Kind, str] = {
-    Kind.SUBMIT: "to submit",
-    Kind.UPDATE: "to update (free)",
-    Kind.RESUBMIT: "to resubmit",
-    Kind.CONTINUE: "to continue",
-    Kind.REUSE: "to reuse",
-    Kind.CANCEL: "to cancel",
-    Kind.FORGET: "to forget",
-    Kind.DRIFT: "drifted",
-    Kind.UNKNOWN: "unknown",
-    Kind.KEEP: "unchanged",
 }
 
 REASONS: Mapping[ReasonCode, str] = {
@@ -167,14 +141,14 @@ def _legend(jobs: Iterable[JobPlan], findings: Iterable[Finding]) -> Text:
     used = {_leading(job) for job in jobs if job.changes}
     used |= {found.kind for found in findings}
     used |= {reason.kind for job in jobs for reason in job.reasons}
-    words = [(k.value, k.meaning) for k in _ORDER if k in used and k is not Kind.KEEP]
+    words = [(k.value, k.meaning) for k in ORDER if k in used and k is not Kind.KEEP]
     return Text("Symbols: " + "   ".join(f"{symbol} {word}" for symbol, word in words), "dim")
 
 
 def _leading(job: JobPlan) -> Kind:
     if job.waits_for and (job.requests or set(job.counts) <= {Kind.KEEP}):
         return Kind.SUBMIT
-    moved = (kind for kind in _ORDER if kind is not Kind.KEEP and job.counts.get(kind))
+    moved = (kind for kind in ORDER if kind is not Kind.KEEP and job.counts.get(kind))
     return next(moved, Kind.KEEP if job.protects is None else Kind.UPDATE)
 
 
@@ -240,7 +214,7 @@ def _because(reason: Reason, job: JobPlan, *, explain: bool) -> Text:
     words = REASONS[reason.code]
     parts = [f"  # (because {words}"]
     if reason.rows and (reason.rows != job.rows or explain):
-        parts.append(f": {counted(reason.rows, 'row')} {_COUNTS[reason.kind]}")
+        parts.append(f": {counted(reason.rows, 'row')} {WORDS[reason.kind]}")
     if reason.note:
         parts.append(f"; {clean(reason.note)}")
     return Text.assemble("".join(parts), ")", (f"  {reason.code}" if explain else "", "dim"))
@@ -300,14 +274,10 @@ def _sources(job: JobPlan) -> list[str]:
 def changes(job: JobPlan) -> str:
     """Return what happens to the rows of a job: `10 to submit, 3 unchanged`."""
     if job.waits_for:
-        kept = _told(job.counts)
+        kept = told(job.counts)
         more = f"; {kept}" if kept else ""
         return f"known after {listed(_sources(job))}: at most {count(job.requests)}{more}"
-    return _told(job.counts)
-
-
-def _told(counts: Mapping[Kind, int]) -> str:
-    return ", ".join(f"{count(counts[k])} {_COUNTS[k]}" for k in _ORDER if counts.get(k))
+    return told(job.counts)
 
 
 def _cost(job: JobPlan) -> str:
@@ -330,11 +300,11 @@ def _totals(plan: Plan, lengths: Lengths) -> list[Text]:
     sending = (
         f"; {counted(plan.requests, 'request')} in {counted(plan.batches, 'batch', 'batches')}"
     )
-    told = _told(plan.counts) or "rows become known on the way"
+    changes_told = told(plan.counts) or "rows become known on the way"
     cancels = sum(found.kind is Kind.CANCEL for found in plan.findings)
     stopping = f"; {counted(cancels, 'batch', 'batches')} to cancel" if cancels else ""
     sent = sending if plan.requests else ""
-    lines = [Text.assemble(("Plan: ", "bold"), told, sent, stopping, ".")]
+    lines = [Text.assemble(("Plan: ", "bold"), changes_told, sent, stopping, ".")]
     if plan.requests:
         lines.append(Text.assemble(("Cost: ", "bold"), *_total_cost(plan, lengths)))
     return lines

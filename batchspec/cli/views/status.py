@@ -53,6 +53,7 @@ def show_status_json(status: "Status") -> None:
             "conditions": [condition_document(one) for one in status.conditions],
             "hooks": [hook_document(one) for one in status.hooks],
             "pending": [pending_document(plan) for plan in status.pending],
+            "approved": [pending_document(plan) for plan in status.approved],
             "lease": lease_document(status.lease) if status.lease else None,
             "lease_free": status.lease_free,
         }
@@ -111,10 +112,10 @@ def _waiting(status: "Status") -> list[Text]:
 def lease_line(lease: LeaseRecord, now: float, *, free: bool) -> Text:
     """Say who is at work on the state, or was until it died."""
     beat = duration(now - lease.heartbeat)
-    who = f"{clean(lease.machine)}, process {lease.pid}"
+    who = f"{clean(lease.machine)}, process {lease.leader}"
     if free:
         what = f"No longer at work: {clean(lease.operation)} on {who}, which died"
         return Text(f"{what}; last sign of life {beat} ago. The lock is free.")
-    age = duration(now - lease.since)
+    age = duration(now - lease.begun)
     what = f"At work: {clean(lease.operation)} on {who}"
     return Text(f"{what}, since {age}, last sign of life {beat} ago; lock {lease.holder}.")

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from batchspec.cli.views.streams import print_prose, stdout
-from batchspec.cli.views.words import clean, duration, money, number, timestamp
+from batchspec.cli.views.words import (
+    clean,
+    columns,
+    counted,
+    duration,
+    money,
+    number,
+    timestamp,
+)
+from batchspec.plan.counts import waiting
 
 if TYPE_CHECKING:
     from batchspec.plan.changes import Plan
@@ -14,9 +23,18 @@ if TYPE_CHECKING:
     from batchspec.state.watching import Condition
 
 
-def show_approved(saved: "SavedPlan") -> None:
-    """Say what was agreed to."""
-    print_prose(stdout(), [Text(f"Agreed: {_pending(saved.plan)}.")])
+_SHORT = 12
+"""Characters of a plan's id that are shown; they are its time, in milliseconds."""
+_JOBS = 10
+"""Jobs of a plan that are listed."""
+
+
+def show_approved(saved: "SavedPlan", *, watched: bool, flags: str) -> None:
+    """Say what was agreed to, and who does it."""
+    lines = [Text(f"Agreed: {_pending(saved.plan)}."), *_changes(saved.plan)]
+    if not watched:
+        lines.append(Text(f"Nobody watches: it is done by the next `batchspec watch{flags}`."))
+    print_prose(stdout(), lines)
 
 
 def watching_lines(status: "Status", now: float, flags: str) -> list[Text]:
@@ -32,11 +50,23 @@ def watching_lines(status: "Status", now: float, flags: str) -> list[Text]:
         lines += [Text(), Text("By the clock, while somebody watches", "bold"), Text(f"  {said}")]
     if status.pending:
         lines += [Text(), Text("Waits for consent", "bold")]
-        lines += [
-            Text(f"  {_pending(plan)}: batchspec approve{flags} {plan.id}")
-            for plan in status.pending
-        ]
+        for plan in status.pending:
+            command = f"batchspec approve{flags} {plan.id[:_SHORT]}"
+            lines += [Text(f"  {_pending(plan)}: {command}"), *_changes(plan)]
+    if status.approved:
+        lines += [Text(), Text("Agreed to, and done as soon as somebody watches", "bold")]
+        for plan in status.approved:
+            lines += [Text(f"  {_pending(plan)}"), *_changes(plan)]
     return lines
+
+
+def _changes(plan: "Plan") -> list[Text]:
+    """Return what would happen to which jobs, a line each."""
+    found = waiting(plan)
+    shown = found if len(found) <= _JOBS + 1 else found[:_JOBS]
+    rows = [(f"    {clean(job.address)}", words) for job, words in shown]
+    more = [Text(f"    and {counted(len(found) - len(shown), 'more job')}")]
+    return [*(columns(rows) if rows else []), *(more if len(found) > len(shown) else [])]
 
 
 def _condition(one: "Condition", now: float) -> Text:
@@ -46,8 +76,9 @@ def _condition(one: "Condition", now: float) -> Text:
 
 
 def _pending(plan: "Plan") -> str:
-    cost = f", {money(plan.cost_at_most)} at most" if plan.priced else ""
-    return f"plan {plan.id}, {plan.requests:,} requests{cost}"
+    cost = f", {money(plan.cost_at_most, at_most=True)} at most" if plan.priced else ""
+    sent = f", {counted(plan.requests, 'request')}{cost}" if plan.requests else ""
+    return f"plan {plan.id[:_SHORT]}{sent}"
 
 
 def condition_document(one: "Condition") -> dict[str, Any]:
@@ -69,4 +100,12 @@ def pending_document(plan: "Plan") -> dict[str, Any]:
         "requests": plan.requests,
         "cost_at_most_usd": number(plan.cost_at_most) if plan.priced else None,
         "changes": {kind.value: n for kind, n in plan.counts.items() if n},
+        "jobs": [
+            {
+                "job": job.address,
+                "requests": job.requests,
+                "changes": {kind.value: n for kind, n in job.counts.items() if n},
+            }
+            for job, _ in waiting(plan)
+        ],
     }

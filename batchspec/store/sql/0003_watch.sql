@@ -46,3 +46,7 @@ CREATE TABLE deliveries (
   next_at REAL NOT NULL
 ) STRICT;
 CREATE INDEX deliveries_job ON deliveries (job, next_at);
+
+-- The watcher whose engine holds the lease: who is told to stop, and since when it watches.
+ALTER TABLE lease ADD COLUMN watcher INTEGER;
+ALTER TABLE lease ADD COLUMN watching_since REAL;
