@@ -95,6 +95,16 @@ class Health:
             Check("draining", not self.draining, "it was told to stop" * self.draining),
         ]
 
+    def summary(self) -> str:
+        """Say in one line whether work is done, and what is not as it should be."""
+        checks = self.ready()
+        bad = [check for check in checks if not check.ok]
+        told = bad or [check for check in checks if check.name == "specs" and check.message]
+        # How long something is silent changes each second.
+        silent = {check.name for check in self.live()}
+        words = [c.name if c.name in silent else f"{c.name}: {c.message}" for c in told]
+        return "; ".join(("Not ready" if bad else "Ready", *words))
+
     # --- implementing Hook
 
     def event(self, event: Event) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from time import monotonic
 
 from batchspec.config import OpenAISettings, Settings
-from batchspec.errors import UsageError
+from batchspec.errors import StateError, UsageError
 from batchspec.plan.consent import Consent
 from batchspec.ports import Log
 from batchspec.project import Project
@@ -46,6 +47,7 @@ def watcher(
 
     Raises:
         ConfigurationError: It is not possible to listen there.
+        StateError: The folder of the state cannot be written to.
     """
     health = Health(project.clock, project.settings.health_timeout)
     secrets = webhook_secrets(project.settings)
@@ -62,7 +64,7 @@ def watcher(
         hook=Several([log, health, *([metrics] if metrics else [])]),
         clock=project.clock,
         watched=watched(project, None),
-        approvals=Pending(project.directory).folder,
+        approvals=_made(Pending(project.directory).folder),
         health=health,
         beside=partial(_beside, hook, metrics),
     )
@@ -81,6 +83,17 @@ def watcher(
             url = stack.enter_context(serving(served, listen.host, listen.port))
             hook.warning(f"Serving /livez, /readyz, /metrics and /webhooks at {url}.")
         yield supervisor
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StateError(
+            f"The folder {folder} cannot be made: {error.strerror}. It is for plans that wait for "
+            "consent, beside the state; see who may write there, and BATCHSPEC_STATE."
+        ) from error
+    return folder
 
 
 def _rendered(metrics: Metrics, health: Health) -> tuple[bytes, str]:

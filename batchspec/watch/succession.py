@@ -149,10 +149,13 @@ class Succession:
     Attributes:
         current: The engine in charge.
         candidate: The engine that loads, or waits for the current one to end.
+        fallback: An engine that has loaded and waited when files changed again: it takes over if
+            what they hold now does not load.
     """
 
     current: int | None = None
     candidate: int | None = None
+    fallback: int | None = None
     _last: int = 0
     _ready: bool = False
     """Whether the candidate has loaded."""
@@ -164,6 +167,11 @@ class Succession:
     """Whether the candidate has none."""
     _over: bool = False
     """Whether the current one was told to drain, and has had the time for it."""
+
+    @property
+    def loading(self) -> bool:
+        """Whether it is not known yet whether the specs load that were asked for last."""
+        return self.candidate is not None and not self._ready
 
     def on(  # noqa: PLR0911 - one per kind
         self, news: News, now: float
@@ -196,7 +204,10 @@ class Succession:
 
     def _anew(self, *, specs: bool = True) -> list[Deed]:
         """Start a candidate in the place of the one there is."""
-        deeds: list[Deed] = [] if self.candidate is None else [Kill(self.candidate)]
+        gone, self.fallback = (
+            (self.fallback, self.candidate) if self._ready else (self.candidate, self.fallback)
+        )
+        deeds: list[Deed] = [] if gone is None else [Kill(gone)]
         self._last += 1
         self.candidate, self._ready = self._last, False
         self._caretaker_next = not specs
@@ -214,12 +225,15 @@ class Succession:
         self._ready = True
         if not self._caretaker_next:
             self._spec = _spec_loaded("True", "Loaded", "The specs are loaded.", now)
+        deeds: list[Deed] = [] if self.fallback is None else [Kill(self.fallback)]
+        self.fallback = None
         if self.current is None:
-            return self._take_over(now)
+            return [*deeds, *self._take_over(now)]
         if self._over:
-            return self._cut_short()
+            return [*deeds, *self._cut_short()]
         over = DrainOver(self.current)
-        return [Tell(self.current, Drain()), *([Later(patience, over)] if patience else [])]
+        deeds.append(Tell(self.current, Drain()))
+        return [*deeds, Later(patience, over)] if patience else deeds
 
     def _drain_over(self, engine: int) -> list[Deed]:
         if engine != self.current:
@@ -236,16 +250,19 @@ class Succession:
     def _take_over(self, now: float) -> list[Deed]:
         assert self.candidate is not None  # noqa: S101 - it has loaded
         self.current, self.candidate, self._since = self.candidate, None, now
-        self._over = False
+        self._over = self._ready = False
         deeds: list[Deed] = [Tell(self.current, Go())]
         return deeds if self._spec is None else [*deeds, Tell(self.current, Note(self._spec))]
 
     def _not_loaded(self, engine: int, problems: tuple[Diagnostic, ...], now: float) -> list[Deed]:
         if engine != self.candidate or self._ready:
             return []
-        self.candidate = None
+        self.candidate, self.fallback = self.fallback, None
+        self._ready = self.candidate is not None
         stays = (
-            "what was in force stays in force" if self.current else "open batches are looked after"
+            "what was in force stays in force"
+            if self.current or self.candidate
+            else "open batches are looked after"
         )
         told = "\n".join(map(str, problems)) or "They could not be loaded."
         message = f"The specs do not load; {stays}. {told}"
@@ -253,6 +270,8 @@ class Succession:
         deeds: list[Deed] = [Kill(engine)]
         if self.current is not None:
             return [*deeds, Tell(self.current, Note(self._spec)), *self._cut_short()]
+        if self.candidate is not None:
+            return [*deeds, *self._take_over(now)]
         deeds.append(Report(self._spec))
         if self._caretaker_next:
             # Not even the configuration is right: nothing can be looked after until it is.
@@ -268,6 +287,7 @@ class Succession:
             problem = Diagnostic(summary="the interpreter ended", detail=_how(code))
             return self._not_loaded(engine, (problem,), now)
         if engine != self.current:
+            self.fallback = None if engine == self.fallback else self.fallback
             return []
         self.current = None
         if self._stopping:
@@ -285,7 +305,8 @@ class Succession:
         if self._stopping:
             return [Kill(one) for one in engines] or [End()]
         self._stopping = True
-        deeds: list[Deed] = [] if self.candidate is None else [Kill(self.candidate)]
+        waiting = (self.candidate, self.fallback)
+        deeds: list[Deed] = [Kill(one) for one in waiting if one is not None]
         if self.current is not None:
             deeds.append(Tell(self.current, Drain()))
         return deeds or [End()]

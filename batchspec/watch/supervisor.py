@@ -25,7 +25,7 @@ from batchspec.project.pending import APPROVED
 from batchspec.watch.child import Child
 from batchspec.watch.files import Changed, Files
 from batchspec.watch.health import Health
-from batchspec.watch.notify import notify
+from batchspec.watch.notify import Service
 from batchspec.watch.protocol import (
     Beat,
     Beside,
@@ -67,6 +67,8 @@ from batchspec.watch.succession import (
 )
 
 EngineNews = Literal["started", "ended", "died"]
+_VERDICTS = (HasLoaded, HasNotLoaded, HasEnded)
+"""What may say whether specs that were asked for load."""
 _TICK = 1.0
 """Seconds between two signs of life."""
 LOAD_TIMEOUT = 300.0
@@ -82,7 +84,7 @@ class Supervisor:
         hook: Is told what happens.
         clock: Tells the time.
         watched: The files to look after until an engine says which they are.
-        approvals: The folder in which plans are approved.
+        approvals: The folder in which plans are approved; it is there.
         health: How the engine is.
         beside: Is told what is no event: rounds, how long they took, and tools.
         engines: Is told each engine that is started, and how it ended.
@@ -98,6 +100,7 @@ class Supervisor:
     beside: Callable[[Beside], None] = lambda _said: None
     engines: Callable[[EngineNews], None] = lambda _news: None
     signals: list[int] = field(default_factory=list[int])
+    _service: Service = field(default_factory=Service)
     _succession: Succession = field(default_factory=Succession)
     _children: dict[int, Child] = field(default_factory=dict[int, Child])
     _files: Files = field(init=False)
@@ -129,6 +132,8 @@ class Supervisor:
                 async for news in self._receive:
                     if await self._do(self._succession.on(news, self.clock.now())):
                         break
+                    if isinstance(news, _VERDICTS) and not self._succession.loading:
+                        self._service.loaded()
             finally:
                 for child in self._children.values():
                     child.kill()
@@ -233,8 +238,8 @@ class Supervisor:
         """Show that this process runs; systemd hears it only while the engine does, too."""
         while True:
             self.health.ticked()
-            if all(check.ok for check in self.health.live()):
-                notify("WATCHDOG=1")
+            well = all(check.ok for check in self.health.live())
+            self._service.lives(well=well, status=self.health.summary())
             await anyio.sleep(_TICK)
 
     # --- files and signals
@@ -258,8 +263,6 @@ class Supervisor:
             await self._send.send(DataChanged())
 
     async def _watch_approvals(self) -> None:
-        self.approvals.mkdir(mode=0o700, parents=True, exist_ok=True)
-
         def new(change: Change, path: str) -> bool:
             return change is Change.added and path.endswith(APPROVED)
 
@@ -268,14 +271,19 @@ class Supervisor:
         ):
             await self._send.send(DataChanged())
 
+    async def _reload(self) -> None:
+        if not self.signals:
+            self._service.reloads()
+            await self._send.send(CodeChanged())
+
     async def _listen(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         with anyio.open_signal_receiver(*wanted) as received:
             task_status.started()
-            notify("READY=1")
+            self._service.ready()
             async for number in received:
                 if number == signal.SIGHUP:
-                    await self._send.send(CodeChanged())
+                    await self._reload()
                     continue
                 if not self.signals:
                     self.hook.warning(
@@ -283,7 +291,7 @@ class Supervisor:
                         "provider continue. Interrupt again to stop at once."
                     )
                     self.health.draining = True
-                    notify("STOPPING=1")
+                    self._service.stops()
                 self.signals.append(number)
                 await self._send.send(StopWanted())
 

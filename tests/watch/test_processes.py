@@ -144,6 +144,14 @@ def test_lines_say_what_they_belong_to(root: Path) -> None:
     assert collected.keys() == line.keys()
 
 
+def test_a_state_that_cannot_be_written_is_told_at_once(root: Path) -> None:
+    (root / "state").write_text("a file, where a folder is to be")
+    code, said = Watcher(root).end()
+    assert code == 1
+    assert "cannot be made: Not a directory" in said
+    assert "Traceback" not in said
+
+
 def test_people_read_lines_with_the_time_and_the_round(root: Path) -> None:
     command = [sys.executable, "-m", "batchspec.cli", "watch", "--simulate", "--approve=all"]
     process = subprocess.Popen(
