@@ -3,7 +3,8 @@
 from binascii import Error as NotBase64
 from binascii import a2b_base64
 from collections.abc import Mapping
-from os import fspath
+from glob import escape
+from os import fspath, sep
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,27 @@ from batchspec.spec.parts import (
 from batchspec.spec.prompt import PromptInvalid
 from batchspec.spec.shapes import is_mapping
 
+MOST_PLACES = 1_000
+"""Folders of one job whose files are remembered, with the ends of their names."""
 _AN_IMAGE = "an image: PNG, JPEG, WebP and GIF can be sent"
+
+
+class Attached:
+    """Where the files are that prompts of one job point at: nothing is kept for each of them."""
+
+    def __init__(self) -> None:
+        self._patterns: dict[str, None] = {}
+
+    def note(self, path: Path) -> None:
+        """Remember the folder of a file, and the end of its name."""
+        hidden = "." * path.name.startswith(".")
+        pattern = f"{escape(str(path.parent))}{sep}{hidden}*{escape(path.suffix)}"
+        if len(self._patterns) < MOST_PLACES:
+            self._patterns[pattern] = None
+
+    def patterns(self) -> list[str]:
+        """Return globs that match the files, and others beside them; from any thread."""
+        return list(self._patterns)
 
 
 class Attaching:
@@ -31,10 +52,12 @@ class Attaching:
 
     Args:
         root: Where relative paths begin.
+        attached: Is told which files are read.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, attached: Attached | None = None) -> None:
         self._root = root
+        self._attached = attached
         self._bytes = 0
 
     def __call__(self, part: Attachment | Mapping[str, Any]) -> JsonObject:
@@ -77,6 +100,8 @@ class Attaching:
     def _read(self, part: Attachment) -> bytes:
         assert part.path is not None  # noqa: S101 - it has one source
         path = Path(self._root, fspath(part.path))
+        if self._attached is not None:
+            self._attached.note(path)
         try:
             if (size := path.stat().st_size) > MOST_BYTES:
                 self._fits(described(part), size)

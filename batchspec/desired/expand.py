@@ -55,8 +55,8 @@ class Expander:
         self._fingerprint = Fingerprinter(desired.contract.canonical())
         self._scoped = sees_rows(desired)
         told, endpoint = desired.output.instructions, desired.contract.endpoint
-        self._encode = encoder(desired.job, told, desired.root, endpoint)
-        self._render = renderer(desired.job, told, desired.root, endpoint)
+        given = (desired.job, told, desired.root, endpoint, desired.attached)
+        self._encode, self._render = encoder(*given), renderer(*given)
         self._validate: Callable[[Any], Any] | None = (
             None if row_type is None else row_type.__pydantic_validator__.validate_python
         )

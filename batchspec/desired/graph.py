@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from batchspec.desired.attached import Attached
 from batchspec.errors import Diagnostic, Source
 from batchspec.ids import JobAddress
 from batchspec.messages import Contract
@@ -37,6 +38,7 @@ class DesiredJob:
             part by part, so that a plan can say what changed.
         source: Where it is written; the file is relative to the project's folder.
         root: The project's folder with a trailing separator, to shorten paths in diagnostics.
+        attached: Where the images and documents are that its prompts were found to point at.
     """
 
     address: JobAddress
@@ -51,6 +53,7 @@ class DesiredJob:
     policy_payload: bytes = b""
     source: Source = field(default=Source("<unknown>"))
     root: str = ""
+    attached: Attached = field(default_factory=Attached, compare=False)
 
     @property
     def rows(self) -> RowSource:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from json.encoder import encode_basestring
 from typing import Any
 
-from batchspec.desired.attached import Attaching
+from batchspec.desired.attached import Attached, Attaching
 from batchspec.fingerprint import canonical_json
 from batchspec.messages import Message
 from batchspec.spec.embedding import EmbeddingJob, inputs
@@ -21,7 +21,11 @@ RESPONSES = "/v1/responses"
 
 
 def renderer(
-    job: Job, told: str | None = None, root: str = "", endpoint: str = RESPONSES
+    job: Job,
+    told: str | None = None,
+    root: str = "",
+    endpoint: str = RESPONSES,
+    attached: Attached | None = None,
 ) -> Callable[[Any], Any]:
     """Return the function from a row to its messages, or to its input, for people to read.
 
@@ -30,13 +34,13 @@ def renderer(
         root: Where the paths of files in prompts begin.
         told: What the output mode adds to the system message.
         endpoint: Says whose messages may hold images and documents.
+        attached: Is told of the files that are read.
     """
     if isinstance(job, EmbeddingJob):
         return inputs(job)
-    prompt = _part(job.prompt, job, root, endpoint)
-    instructions = (
-        _part(job.instructions, job, root, endpoint) if job.instructions is not None else None
-    )
+    prompt = _part(job.prompt, job, root, endpoint, attached)
+    said = job.instructions
+    instructions = None if said is None else _part(said, job, root, endpoint, attached)
 
     def render(row: Any) -> list[Message]:
         system = _messages(instructions(row), "system") if instructions else []
@@ -46,7 +50,13 @@ def renderer(
     return render
 
 
-def encoder(job: Job, told: str | None = None, root: str = "", endpoint: str = RESPONSES) -> Encode:
+def encoder(
+    job: Job,
+    told: str | None = None,
+    root: str = "",
+    endpoint: str = RESPONSES,
+    attached: Attached | None = None,
+) -> Encode:
     """Return the function from a row to the canonical JSON of its messages.
 
     The bytes are those of `canonical_json(renderer(…)(row))`, put together from
@@ -55,28 +65,30 @@ def encoder(job: Job, told: str | None = None, root: str = "", endpoint: str = R
     if isinstance(job, EmbeddingJob):
         return _input_encoder(job)
     if told is not None:
-        return _told_encoder(job, root, told, endpoint)
-    user = _fragment(_part(job.prompt, job, root, endpoint), "user")
+        return _told_encoder(job, root, told, endpoint, attached)
+    user = _fragment(_part(job.prompt, job, root, endpoint, attached), "user")
     if job.instructions is None:
         return lambda row: b"[" + user(row) + b"]"
-    system = _fragment(_part(job.instructions, job, root, endpoint), "system")
+    system = _fragment(_part(job.instructions, job, root, endpoint, attached), "system")
     if isinstance(job.instructions, str) and Template(job.instructions).constant is not None:
         head = b"[" + system(None) + b","
         return lambda row: head + user(row) + b"]"
     return lambda row: b"[" + system(row) + b"," + user(row) + b"]"
 
 
-def _told_encoder(job: Job, root: str, told: str, endpoint: str) -> Encode:
+def _told_encoder(
+    job: Job, root: str, told: str, endpoint: str, attached: Attached | None
+) -> Encode:
     """Return `encoder` for a job whose output mode adds to the system message."""
     constant = None
     if isinstance(job.instructions, str):
         constant = Template(job.instructions).constant
     long = len(constant or "") + len(told) > MAX_CONTENT - 2
     if not isinstance(job.prompt, str) or (job.instructions is not None and not constant) or long:
-        render = renderer(job, told, root, endpoint)
+        render = renderer(job, told, root, endpoint, attached)
         return lambda row: _sent(render(row), "messages")
     head = canonical_json(_with(_messages(constant, "system") if constant else [], told))[:-1]
-    user = _fragment(_part(job.prompt, job, root, endpoint), "user")
+    user = _fragment(_part(job.prompt, job, root, endpoint, attached), "user")
     return lambda row: b"%s,%s]" % (head, user(row))
 
 
@@ -102,7 +114,7 @@ def _input_encoder(job: EmbeddingJob) -> Encode:
     return encode
 
 
-def _part(given: Any, job: Job, root: str, endpoint: str) -> Part:
+def _part(given: Any, job: Job, root: str, endpoint: str, attached: Attached | None) -> Part:
     if isinstance(given, str):
         return Template(given).compile(job.row_type)
     only_text = ("assistant",) if endpoint == RESPONSES else ("assistant", "system", "tool")
@@ -111,7 +123,7 @@ def _part(given: Any, job: Job, root: str, endpoint: str) -> Part:
         result = given(row)
         if isinstance(result, str):
             return result
-        return as_messages(result, Attaching(root), only_text)
+        return as_messages(result, Attaching(root, attached), only_text)
 
     return call
 

@@ -2,26 +2,33 @@
 
 import hashlib
 import os
+import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from glob import has_magic, iglob
-from pathlib import Path
 
 import anyio
 import anyio.to_thread
 from watchfiles import awatch  # pyright: ignore[reportUnknownVariableType] - names trio's event
 
+from batchspec.watch.places import Places
 from batchspec.watch.protocol import Watched
 
 QUIET_MS = 200
 """A change is believed when nothing else changed for so long."""
 LONGEST_MS = 10_000
 """Or when changes have gone on for so long."""
-LOOK_AGAIN_MS = 30_000
-"""What no operating system tells (a network's folder) is seen by looking so often."""
+LOOK_AGAIN = 30
+"""Seconds after which files are looked at though nothing was told: a network's folder tells
+nothing."""
+_TURN_MS = 1_000
+_UNSURE = 2_000_000_000
+"""Nanoseconds: a file that changed so shortly before it was read may change once more without
+another size or time."""
 _CHUNK = 1 << 20
 
-_Stat = tuple[int, int, int]
+_Stat = tuple[int, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +41,7 @@ class Changed:
 
 @dataclass(slots=True)
 class Contents:
-    """Hashes of files, read again only where size, time or inode differ."""
+    """Hashes of files, read again only where size, times or inode differ."""
 
     _known: dict[str, tuple[_Stat, bytes]] = field(default_factory=dict[str, tuple[_Stat, bytes]])
 
@@ -51,22 +58,44 @@ class Contents:
                     found[path] = digest
         return found
 
+    def keep(self, paths: Iterable[str]) -> None:
+        """Forget all files but some."""
+        self._known = {path: self._known[path] for path in paths if path in self._known}
+
     def _digest(self, path: str) -> bytes | None:
+        known = self._known.get(path)
         try:
-            with Path(path).open("rb") as file:
-                stat = os.fstat(file.fileno())
-                now = stat.st_size, stat.st_mtime_ns, stat.st_ino
-                known = self._known.get(path)
-                if known is not None and known[0] == now:
-                    return known[1]
+            if known is not None and known[0] == _stat(os.stat(path)):  # noqa: PTH116 - a third the time
+                return known[1]
+            with open(path, "rb") as file:  # noqa: PTH123
+                began, now = time.time_ns(), _stat(os.fstat(file.fileno()))
                 hashed = hashlib.blake2b(digest_size=16)
                 while chunk := file.read(_CHUNK):
                     hashed.update(chunk)
-        except OSError:
+        except (OSError, ValueError):
             self._known.pop(path, None)
             return None
-        self._known[path] = now, hashed.digest()
-        return hashed.digest()
+        digest = hashed.digest()
+        if now[3] < began - _UNSURE:
+            self._known[path] = now, digest
+        else:
+            self._known.pop(path, None)
+        return digest
+
+
+def sizes(patterns: Iterable[str]) -> dict[str, bytes]:
+    """Return what size and times of the files say that match globs, by glob; blocking."""
+    found: dict[str, bytes] = {}
+    for pattern in patterns:
+        hashed = hashlib.blake2b(digest_size=16)
+        for path in sorted(_matching(pattern)):
+            try:
+                said = _stat(os.stat(path))  # noqa: PTH116
+            except (OSError, ValueError):
+                continue
+            hashed.update(f"{path}\0{said}\0".encode("utf-8", "surrogateescape"))
+        found[pattern] = hashed.digest()
+    return found
 
 
 @dataclass(slots=True)
@@ -81,12 +110,16 @@ class Files:
     _contents: Contents = field(default_factory=Contents)
     _code: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     _data: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    _attached: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
 
     def look(self) -> Changed:
         """Say what changed since the look before; blocking."""
         code, data = self._contents.of(self.watched.code), self._contents.of(self.watched.data)
-        changed = Changed(code != self._code, data != self._data)
-        self._code, self._data = code, data
+        attached = sizes(self.watched.attached)
+        other = data != self._data or attached != self._attached
+        changed = Changed(code != self._code, other)
+        self._code, self._data, self._attached = code, data, attached
+        self._contents.keep({*code, *data})
         return changed
 
     def watch_for(self, watched: Watched) -> Changed:
@@ -94,53 +127,61 @@ class Files:
 
         A file nobody looked at before is taken as it is.
         """
-        before = {**self._code, **self._data}
+        before = {**self._code, **self._data, **self._attached}
         self.watched = watched
         self.look()
-        return Changed(_differ(self._code, before), _differ(self._data, before))
+        other = _differ(self._data, before) or _differ(self._attached, before)
+        return Changed(_differ(self._code, before), other)
 
     async def changes(self, stop: anyio.Event) -> AsyncGenerator[Changed]:
         """Yield whenever contents changed, until it is told to stop."""
-        folders = self._folders()
-        async for _ in awatch(
-            *folders,
+        while not stop.is_set():
+            places = await anyio.to_thread.run_sync(self._places)
+            try:
+                async with aclosing(self._told(places, stop)) as told:
+                    async for changed in told:
+                        yield changed
+            except OSError:
+                # A folder went while it was to be watched, or the system watches no more of them.
+                with anyio.move_on_after(LOOK_AGAIN):
+                    await stop.wait()
+                changed = await anyio.to_thread.run_sync(self.look)
+                if changed.code or changed.data:
+                    yield changed
+
+    async def _told(self, places: Places, stop: anyio.Event) -> AsyncGenerator[Changed]:
+        """Yield whenever contents changed, as long as the files are where they were."""
+        silent = float(LOOK_AGAIN)
+        told = awatch(
+            *places.folders,
+            watch_filter=lambda _change, path: places.concerns(path),
             debounce=LONGEST_MS,
             step=QUIET_MS,
             stop_event=stop,
             recursive=False,
-            rust_timeout=LOOK_AGAIN_MS,
+            rust_timeout=_TURN_MS,
             yield_on_timeout=True,
             ignore_permission_denied=True,
-            raise_interrupt=False,
-        ):
-            changed = await anyio.to_thread.run_sync(self.look)
-            if changed.code or changed.data:
-                yield changed
+        )
+        async with aclosing(told):
+            async for events in told:
+                silent += _TURN_MS / 1_000
+                if not events and silent < LOOK_AGAIN:
+                    continue
+                silent = 0.0
+                changed = await anyio.to_thread.run_sync(self.look)
+                if changed.code or changed.data:
+                    yield changed
+                if await anyio.to_thread.run_sync(self._places) != places:
+                    return
 
-    def _folders(self) -> list[Path]:
-        """Return the folders the files are in, or those they would be in."""
-        names = (*self.watched.code, *self.watched.data)
-        found: dict[Path, None] = {}
-        for name in names:
-            for folder in _places(name):
-                while not folder.is_dir() and folder != folder.parent:
-                    folder = folder.parent  # noqa: PLW2901 - the nearest one there is
-                found[folder] = None
-        return list(found)
+    def _places(self) -> Places:
+        watched = self.watched
+        return Places.of((*watched.code, *watched.data, *watched.attached))
 
 
-def _places(name: str) -> Iterable[Path]:
-    """Return the folders where files of a name are; of a recursive glob, all there are now."""
-    path = Path(name)
-    if not has_magic(name):
-        return [path.parent]
-    fixed = path
-    while has_magic(str(fixed)):
-        fixed = fixed.parent
-    pattern = str(path.parent)
-    if not has_magic(pattern):
-        return [path.parent]
-    return [fixed, *(Path(one) for one in _matching(pattern + os.sep))]
+def _stat(found: os.stat_result) -> _Stat:
+    return found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns, found.st_dev
 
 
 def _matching(name: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,6 +22,7 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from batchspec.config import load_settings
+from batchspec.desired.graph import Desired
 from batchspec.errors import BatchspecError, Diagnostic, SpecError
 from batchspec.ports import ToolRan
 from batchspec.project import Project
@@ -41,15 +43,17 @@ from batchspec.watch.protocol import (
     NotLoaded,
     Orders,
     Progressed,
+    Reads,
     Replan,
     Said,
     ToolsTimed,
     Warned,
+    Watched,
     decode,
     encode,
     happened,
 )
-from batchspec.watch.sources import watched
+from batchspec.watch.sources import attached, watched
 
 _TIMED = 500
 """Calls of tools that are told of together."""
@@ -89,6 +93,8 @@ class _Process:
         self._engine: Engine | None = None
         self._drained = False
         self._timed: list[tuple[str, bool, float]] = []
+        self._desired: Desired | None = None
+        self._reads: Watched | None = None
 
     def run(self, commands: BinaryIO) -> None:
         try:
@@ -117,7 +123,8 @@ class _Process:
             project.close()
             return None
         warnings = tuple(str(one) for one in desired.warnings)
-        files = watched(project, desired if orders.specs else None)
+        self._desired = desired if orders.specs else None
+        self._reads = files = watched(project, self._desired)
         patience = settings.watch.drain_timeout
         self._tell(
             Loaded(watched=files, jobs=len(desired), warnings=warnings, drain_timeout=patience)
@@ -184,6 +191,11 @@ class _Process:
     def _beat(self) -> None:
         self._tell(Beat())
         self._tell_timed()
+        if self._reads is not None and self._desired is not None:
+            found = attached(self._desired)
+            if found != self._reads.attached:
+                self._reads = replace(self._reads, attached=found)
+                self._tell(Reads(self._reads))
 
     def _tell_timed(self) -> None:
         if self._timed:

@@ -82,10 +82,13 @@ class Watched:
         code: Paths and globs of modules and configuration, absolute: when they change, another
             interpreter is needed.
         data: Those of the files that rows are read from.
+        attached: Those of images and documents in prompts, which are judged by size and time: they
+            may be large, and planning once too often costs nothing.
     """
 
     code: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
+    attached: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +103,13 @@ class Loaded:
     jobs: int
     warnings: tuple[str, ...] = ()
     drain_timeout: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """Plans were found to depend on other files than before."""
+
+    watched: Watched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +208,19 @@ class Failed:
 
 Beside = Round | Reconciled | ToolsTimed
 """What is no event and goes to logs and metrics only."""
-Said = Loaded | NotLoaded | Happened | Progressed | Warned | Leads | Idle | Beat | Failed | Beside
+Said = (
+    Loaded
+    | Reads
+    | NotLoaded
+    | Happened
+    | Progressed
+    | Warned
+    | Leads
+    | Idle
+    | Beat
+    | Failed
+    | Beside
+)
 _Classes = tuple[type[Any], ...]
 _MESSAGES: Mapping[str, type[Any]] = {
     one.__name__: one for one in (*get_args(Command), *get_args(Said))

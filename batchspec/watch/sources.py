@@ -28,7 +28,17 @@ def watched(project: Project, desired: Desired | None) -> Watched:
             code |= {str(file) for file in desired.imports.files()}
         for job in (*desired.jobs, *desired.paused):
             data |= {str(path) for path in _paths(job.rows, root)}
-    return Watched(code=tuple(sorted(code)), data=tuple(sorted(data)))
+    return Watched(
+        code=tuple(sorted(code)),
+        data=tuple(sorted(data)),
+        attached=() if desired is None else attached(desired),
+    )
+
+
+def attached(desired: Desired) -> tuple[str, ...]:
+    """Return globs of the files that prompts were found to point at so far."""
+    found = (one for job in (*desired.jobs, *desired.paused) for one in job.attached.patterns())
+    return tuple(sorted({str(Path(one).absolute()) for one in found}))
 
 
 def _paths(rows: RowSource, root: Path) -> Iterator[Path]:

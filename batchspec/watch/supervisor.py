@@ -39,6 +39,7 @@ from batchspec.watch.protocol import (
     NotLoaded,
     Orders,
     Progressed,
+    Reads,
     Reconciled,
     Round,
     Said,
@@ -206,7 +207,7 @@ class Supervisor:
             self.health.alone()
         await self._send.send(HasEnded(engine, code))
 
-    async def _hear(self, engine: int, said: Said) -> None:  # noqa: C901 - one per message
+    async def _hear(self, engine: int, said: Said) -> None:  # noqa: C901, PLR0912 - one per message
         match said:
             case Loaded():
                 self.health.loaded |= self._children[engine].orders.specs
@@ -214,6 +215,8 @@ class Supervisor:
                     self.hook.warning(warning)
                 await self._send.send(HasLoaded(engine, said.drain_timeout))
                 await self._look_after(said.watched)
+            case Reads(watched=watched):
+                await self._look_after(watched)
             case NotLoaded(problems=problems):
                 await self._send.send(HasNotLoaded(engine, problems))
             case Happened():
@@ -266,9 +269,7 @@ class Supervisor:
         def new(change: Change, path: str) -> bool:
             return change is Change.added and path.endswith(APPROVED)
 
-        async for _ in awatch(
-            self.approvals, watch_filter=new, stop_event=self._ended, raise_interrupt=False
-        ):
+        async for _ in awatch(self.approvals, watch_filter=new, stop_event=self._ended):
             await self._send.send(DataChanged())
 
     async def _reload(self) -> None:
