@@ -11,9 +11,10 @@ from batchspec.cli.durations import lock_options
 from batchspec.cli.scope import Scope, scope_options
 from batchspec.cli.selection import refuse_wishes, selection_options
 from batchspec.cli.views.apply import ask, show_failures, show_result, tell_plan, tell_result
+from batchspec.cli.views.events import JsonEvents, tell_error
 from batchspec.cli.views.plan import show_plan
 from batchspec.cli.views.planning import planning
-from batchspec.cli.views.progress import JsonEvents, tell_error, watching
+from batchspec.cli.views.progress import watching
 from batchspec.errors import BatchspecError, DeclinedError, ExitCode
 from batchspec.installed import installed_version
 
@@ -64,10 +65,10 @@ def apply(  # noqa: PLR0913 - one argument per option
                 plan = _plan(project, planfile, wishes, hook=hook, **look)
             _show(plan, events, project, scope.flags)
             if not plan.can_apply:
-                return _finish(project, plan, events, detach=detach)
+                return _finish(project, plan, events, detach=detach, flags=scope.flags)
             if not auto_approve:
                 ask(plan)
-            with watching(events) as view:
+            with watching(events, scope.flags) as view:
                 result = project.apply(plan, hook=view, detach=detach, max_cost=max_cost)
     except BatchspecError as error:
         if events:
@@ -89,11 +90,11 @@ def _plan(
 
 
 def _finish(
-    project: "Project", plan: "Plan", events: JsonEvents | None, *, detach: bool
+    project: "Project", plan: "Plan", events: JsonEvents | None, *, detach: bool, flags: str
 ) -> ExitCode:
     """Bring to an end what nobody has to agree to, and say what failed before."""
     if plan.chores:
-        with watching(events) as view:
+        with watching(events, flags) as view:
             result = project.apply(plan, hook=view, detach=detach)
     elif plan.jobs:
         result = project.apply(plan)

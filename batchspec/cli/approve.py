@@ -20,7 +20,7 @@ def approve(scope: Scope, /, *, plan: str, show: bool) -> ExitCode:
     from batchspec.cli.views.saved import show_saved_plan  # noqa: PLC0415 - slow
     from batchspec.cli.views.watch import show_approved  # noqa: PLC0415
     from batchspec.project.pending import Pending, to_approve  # noqa: PLC0415
-    from batchspec.store.lease import gone  # noqa: PLC0415
+    from batchspec.store.lease import watched  # noqa: PLC0415
 
     with scope.open() as project:
         saved = to_approve(project, plan)
@@ -29,11 +29,6 @@ def approve(scope: Scope, /, *, plan: str, show: bool) -> ExitCode:
             return ExitCode.DONE
         Pending(project.directory).approve(saved)
         with project.reader() as reader:
-            lease = reader.lease()
-        watched = (
-            lease is not None
-            and lease.operation == "watch"
-            and not gone(lease, project.clock.now())
-        )
-        show_approved(saved, watched=watched, flags=scope.flags)
+            somebody = watched(reader.lease(), project.clock.now())
+        show_approved(saved, watched=somebody, flags=scope.flags)
     return ExitCode.DONE

@@ -50,7 +50,7 @@ def cancel(  # noqa: PLR0913 - one argument per option
         if as_json:
             result = project.cancel(*addresses, detach=detach)
         else:
-            with watching(None) as view:
+            with watching(None, scope.flags) as view:
                 result = project.cancel(*addresses, detach=detach, hook=view)
     if as_json:
         show_cancelled_json(result, stop)

@@ -45,7 +45,7 @@ def destroy(  # noqa: PLR0913 - one argument per option
         if as_json:
             result = project.destroy(*addresses, answers=answers, detach=detach)
         else:
-            with watching(None) as view:
+            with watching(None, scope.flags) as view:
                 result = project.destroy(*addresses, answers=answers, detach=detach, hook=view)
     if as_json:
         show_destroyed_json(result)

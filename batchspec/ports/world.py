@@ -66,3 +66,11 @@ class Log(Hook, Protocol):
     def within(self, *, reconcile: str, serial: int, plan: str | None) -> None:
         """Say what everything belongs to that follows: a round, and the plan it applies."""
         ...
+
+    def info(self, message: str) -> None:
+        """Tell what is no event and nothing to worry about, such as that specs are loaded anew."""
+        ...
+
+    def rests(self) -> None:
+        """Say that there is nothing to do, until a round begins (`within`)."""
+        ...

@@ -8,7 +8,7 @@ from batchspec.ports import Provider
 from batchspec.project.values import Status
 from batchspec.reconcile.admit import UnderWay, admits, under_way
 from batchspec.state.records import BatchRecord, LaneRecord
-from batchspec.store.lease import gone
+from batchspec.store.lease import gone, watched
 from batchspec.store.reader import StateReader
 
 
@@ -29,6 +29,7 @@ def status_of(
         lanes=lanes,
         lease=lease,
         lease_free=lease is not None and gone(lease, now),
+        watched=watched(lease, now),
         spent=reader.spent(),
         missing=tuple(reader.missing()),
         conditions=tuple(reader.conditions()),

@@ -51,6 +51,8 @@ class Status:
     lease: LeaseRecord | None
     lease_free: bool = False
     """Who holds it is dead, or silent on another machine: it is free to take."""
+    watched: bool = False
+    """Somebody watches, also where the process that held the lease for it is dead."""
     spent: Decimal | None
     waiting: tuple[str, ...] = ()
     """What is waited for, a sentence each."""

@@ -183,6 +183,15 @@ def gone(held: LeaseRecord, now: float) -> bool:
     return now - held.heartbeat > TTL
 
 
+def watched(held: LeaseRecord | None, now: float) -> bool:
+    """Tell whether somebody watches: also between an engine that died and the next one."""
+    if held is None or held.operation != "watch":
+        return False
+    if not gone(held, now):
+        return True
+    return held.machine == host() and held.watcher is not None and alive(held.watcher)
+
+
 def alive(pid: int) -> bool:
     """Tell whether a process of this machine lives."""
     try:

@@ -66,6 +66,8 @@ def watcher(
         watched=watched(project, None),
         approvals=_made(Pending(project.directory).folder),
         health=health,
+        info=hook.info,
+        rests=hook.rests,
         beside=partial(_beside, hook, metrics),
     )
     if metrics:
@@ -81,7 +83,7 @@ def watcher(
                 heard=metrics.webhook if metrics else lambda _provider, _result: None,
             )
             url = stack.enter_context(serving(served, listen.host, listen.port))
-            hook.warning(f"Serving /livez, /readyz, /metrics and /webhooks at {url}.")
+            hook.info(f"Serving /livez, /readyz, /metrics and /webhooks at {url}.")
         yield supervisor
 
 

@@ -330,6 +330,10 @@ _CUT_SHORT = (
 )
 
 
+def ended_how(code: int) -> str:
+    """Return how a process ended, in words."""
+    return f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+
+
 def _how(code: int) -> str:
-    how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-    return f"It {how} before the specs were loaded. Its own words, if any, are above."
+    return f"It {ended_how(code)} before the specs were loaded. Its own words, if any, are above."

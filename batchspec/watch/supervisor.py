@@ -65,6 +65,7 @@ from batchspec.watch.succession import (
     Succession,
     Tell,
     Warn,
+    ended_how,
 )
 
 EngineNews = Literal["started", "ended", "died"]
@@ -87,6 +88,8 @@ class Supervisor:
         watched: The files to look after until an engine says which they are.
         approvals: The folder in which plans are approved; it is there.
         health: How the engine is.
+        info: Is told what people want to know and nobody need do anything about.
+        rests: Is told that there is nothing to do.
         beside: Is told what is no event: rounds, how long they took, and tools.
         engines: Is told each engine that is started, and how it ended.
         signals: Interrupts so far.
@@ -98,6 +101,8 @@ class Supervisor:
     watched: Watched
     approvals: Path
     health: Health
+    info: Callable[[str], None] = lambda _message: None
+    rests: Callable[[], None] = lambda: None
     beside: Callable[[Beside], None] = lambda _said: None
     engines: Callable[[EngineNews], None] = lambda _news: None
     signals: list[int] = field(default_factory=list[int])
@@ -205,16 +210,14 @@ class Supervisor:
         self.engines("ended" if code == 0 else "died")
         if engine == self._succession.current:
             self.health.alone()
+            if code and not self.signals:
+                self.hook.warning(f"The engine {ended_how(code)}; another one takes its place.")
         await self._send.send(HasEnded(engine, code))
 
-    async def _hear(self, engine: int, said: Said) -> None:  # noqa: C901, PLR0912 - one per message
+    async def _hear(self, engine: int, said: Said) -> None:  # noqa: C901 - one per message
         match said:
             case Loaded():
-                self.health.loaded |= self._children[engine].orders.specs
-                for warning in said.warnings:
-                    self.hook.warning(warning)
-                await self._send.send(HasLoaded(engine, said.drain_timeout))
-                await self._look_after(said.watched)
+                await self._loaded(engine, said)
             case Reads(watched=watched):
                 await self._look_after(watched)
             case NotLoaded(problems=problems):
@@ -228,7 +231,7 @@ class Supervisor:
             case Leads():
                 self.health.leads = True
             case Idle():
-                pass
+                self.rests()
             case Beat():
                 if engine == self._succession.current:
                     self.health.beat = self.clock.now()
@@ -236,6 +239,15 @@ class Supervisor:
                 self.beside(said)
             case _:
                 assert_never(said)
+
+    async def _loaded(self, engine: int, said: Loaded) -> None:
+        self.health.loaded |= self._children[engine].orders.specs
+        if self._children[engine].orders.specs:
+            self.info(f"Specs loaded: {said.jobs:,} job{'' if said.jobs == 1 else 's'}.")
+        for warning in said.warnings:
+            self.hook.warning(warning)
+        await self._send.send(HasLoaded(engine, said.drain_timeout))
+        await self._look_after(said.watched)
 
     async def _ticks(self) -> None:
         """Show that this process runs; systemd hears it only while the engine does, too."""
@@ -261,8 +273,10 @@ class Supervisor:
 
     async def _changed(self, changed: Changed) -> None:
         if changed.code:
+            self.info("Specs or configuration changed, and are loaded anew.")
             await self._send.send(CodeChanged())
         elif changed.data:
+            self.info("Data changed, and is planned again.")
             await self._send.send(DataChanged())
 
     async def _watch_approvals(self) -> None:
@@ -274,6 +288,7 @@ class Supervisor:
 
     async def _reload(self) -> None:
         if not self.signals:
+            self.info("SIGHUP: everything is loaded anew.")
             self._service.reloads()
             await self._send.send(CodeChanged())
 
@@ -287,7 +302,7 @@ class Supervisor:
                     await self._reload()
                     continue
                 if not self.signals:
-                    self.hook.warning(
+                    self.info(
                         "Stopping: running calls end, then the state is saved. Batches at the "
                         "provider continue. Interrupt again to stop at once."
                     )

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
+from batchspec.cli.views.events import JSON_INTERVAL, JsonEvents
 from batchspec.cli.views.progress import (
-    JSON_INTERVAL,
     PLAIN_INTERVAL,
-    JsonEvents,
     PlainProgress,
     drawn,
     watching,

@@ -52,6 +52,7 @@ def test_a_day_of_a_watcher(root: Path) -> None:
     watcher.condition("SpecLoaded", "True")
     (engine,) = watcher.engines()
     os.kill(engine, signal.SIGKILL)
+    watcher.wait_for(lambda line: "was killed by signal 9" in line["@message"])
     rows(root, "a", "b", "c", "d", "e")
     watcher.collected()
     assert keys(root) == dict.fromkeys("abcde", "succeeded")
@@ -124,6 +125,7 @@ def test_lines_say_what_they_belong_to(root: Path) -> None:
     assert line["reconcile"] == granted["reconcile"]
     watcher.condition("Converged", "True")
     assert watcher.lines[-1]["job"] == "m.j"
+    assert (watcher.lines[0]["type"], watcher.lines[0]["format_version"]) == ("version", "1")
     watcher.signal(signal.SIGTERM)
     watcher.end()
     assert not [line for line in watcher.lines if "format_version" in line and "job" in line]
@@ -166,8 +168,12 @@ def test_people_read_lines_with_the_time_and_the_round(root: Path) -> None:
         if "collected" in lines[-1]:
             break
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate()
+    out, rest = process.communicate()
     timer.cancel()
+    assert f"Watching {root}, environment simulation: changes are submitted" in lines[0]
+    assert any(line.endswith("Specs loaded: 1 job.\n") for line in lines)
+    assert "Stopped." in rest.decode().splitlines()[-1]
+    assert "Warning" not in "".join([*lines, rest.decode()])
     form = r"\d{4}-\d\d-\d\dT[\d:.]+Z [0-9a-f]{8} Batch batch_\w+ collected: 2 items final.\n"
     assert re.fullmatch(form, lines[-1]), lines
     assert not out

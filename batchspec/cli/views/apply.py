@@ -8,10 +8,10 @@ from rich.text import Text
 
 from batchspec.cli.views.documents import job_plan, progress_document
 from batchspec.cli.views.drift import finding_document
+from batchspec.cli.views.events import JsonEvents
 from batchspec.cli.views.failures import diagnostic_document, diagnostic_lines
 from batchspec.cli.views.missing import missing_document, show_missing
 from batchspec.cli.views.plan import changes
-from batchspec.cli.views.progress import JsonEvents
 from batchspec.cli.views.resumable import show_resumable
 from batchspec.cli.views.status import job_lines
 from batchspec.cli.views.streams import line_width, print_prose, print_table, stderr, stdout
@@ -163,9 +163,14 @@ def _hint(command: str, why: str) -> list[Text]:
     return [Text.assemble(("Next: ", "dim"), (command, "cyan"), f"  ({why})" if why else "")]
 
 
+def tell_version(events: JsonEvents, version: str) -> None:
+    """Emit the event that stands before all others."""
+    events.emit("version", f"batchspec {version}", batchspec=version)
+
+
 def tell_plan(events: JsonEvents, plan: Plan, version: str) -> None:
     """Emit the events that stand before the first deed."""
-    events.emit("version", f"batchspec {version}", batchspec=version)
+    tell_version(events, version)
     for finding in plan.findings:
         document = finding_document(finding)
         events.emit(document["kind"], document["message"], level="warn", finding=document)

@@ -8,46 +8,35 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict
-from re import sub
-from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Literal, Protocol, Self
 
-from pydantic_core import to_json
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from batchspec.cli.views.documents import batch_document, progress_document
-from batchspec.cli.views.failures import error_document
+from batchspec.cli.views.events import JsonEvents
+from batchspec.cli.views.failures import clean_lines
 from batchspec.cli.views.sentences import Narrator, named, standing, waiting
 from batchspec.cli.views.streams import (
-    FORMAT_VERSION,
     is_terminal,
     print_prose,
     stderr,
-    write_bytes,
 )
-from batchspec.cli.views.words import clean, columns, duration, money, timestamp
-from batchspec.errors import BatchspecError
+from batchspec.cli.views.words import clean, columns, duration, money, pasted, timestamp
 from batchspec.ports import Log
 from batchspec.state.events import (
-    BatchDoubled,
-    BatchEvent,
-    BatchImported,
-    BatchIntended,
     BatchObserved,
     CallFailed,
     Event,
 )
 from batchspec.state.records import BatchRecord, JobProgress
+from batchspec.state.watching import ConditionChanged, PlanGranted
 from batchspec.telemetry.repeats import Repeats
 
 PLAIN_INTERVAL = 5.0
 """Seconds between two lines about the same job where nothing can be redrawn."""
 COUNTS_INTERVAL = 30.0
 """Seconds between two lines about what open batches have answered."""
-JSON_INTERVAL = 2.0
 _BAR = 24
 
 
@@ -55,27 +44,48 @@ class Watching(Log, AbstractContextManager["Watching"], Protocol):
     """A hook that is shown between `with` and its end."""
 
 
-def watching(events: "JsonEvents | None") -> Watching:
-    """Return the view that fits where output goes: the given one, or one for people."""
+def watching(events: JsonEvents | None, flags: str = "") -> Watching:
+    """Return the view that fits where output goes: the given one, or one for people.
+
+    Args:
+        events: The view for programs, if that is wanted.
+        flags: The shared options of this run, for the commands that messages name.
+    """
     if events:
         return events
-    return LiveProgress() if is_terminal(sys.stderr) else PlainProgress()
+    return LiveProgress(flags=flags) if is_terminal(sys.stderr) else PlainProgress(flags=flags)
 
 
-def logging(form: Literal["human", "json"] | None) -> Watching:
+def logging(form: Literal["human", "json"] | None, flags: str = "") -> Watching:
     """Return the view of a service; None: live on a terminal, elsewhere lines with the time."""
     if form == "json":
-        return JsonEvents()
+        return JsonEvents(flags=flags)
     if form is None and is_terminal(sys.stderr):
-        return LiveProgress()
-    return PlainProgress(stamp=time.time)
+        return LiveProgress(flags=flags, serves=True)
+    return PlainProgress(stamp=time.time, flags=flags)
 
 
 class LiveProgress:
-    """One line per job and per open batch, redrawn in place on stderr."""
+    """One line per job and per open batch, redrawn in place on stderr.
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    Args:
+        clock: Unix seconds.
+        flags: The shared options of this run, for the commands that messages name.
+        serves: Whether it goes on until somebody stops it: then it says since when, and whether
+            there is something to do.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.time,
+        *,
+        flags: str = "",
+        serves: bool = False,
+    ) -> None:
         self._clock = clock
+        self._flags = flags
+        self._began = clock() if serves else None
+        self._rests = False
         self._jobs: Sequence[JobProgress] = ()
         self._batches: Sequence[BatchRecord] = ()
         self._narrator = Narrator()
@@ -96,28 +106,54 @@ class LiveProgress:
         # The terminal may be gone; what was done is done, and is told elsewhere.
         with suppress(OSError):
             self._live.stop()
+            if self._began is not None and self._jobs:
+                print_prose(self._console, drawn(self._jobs, (), self._clock()))
 
     def event(self, event: Event) -> None:
         sentence, news = self._narrator.tell(event)
-        # The lines of the batches say already what was observed.
-        if news and not isinstance(event, BatchObserved):
+        if not news:
+            return
+        if isinstance(event, ConditionChanged | PlanGranted):
+            # It may ask for something, and is true until the opposite is told.
+            self._say(sentence)
+        elif not isinstance(event, BatchObserved):
+            # The lines of the batches say already what was observed.
             self._last = sentence
 
     def within(self, *, reconcile: str, serial: int, plan: str | None) -> None:
-        """Ignore; who looks on does not search."""
+        """Show that something is done; who looks on does not search for the rest."""
+        del reconcile, serial, plan
+        self._rests = False
+
+    def rests(self) -> None:
+        self._rests = True
 
     def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None:
         for batch in batches:
             self._narrator.known(batch)
-        self._jobs, self._batches = jobs, batches
+        # Where they were not counted yet, those counted before are shown.
+        self._jobs, self._batches = jobs or self._jobs, batches
+
+    def info(self, message: str) -> None:
+        self._say(message)
 
     def warning(self, message: str) -> None:
-        print_prose(self._console, [Text.assemble(("Warning: ", "yellow"), clean(message))])
+        self._say(message, ("Warning: ", "yellow"))
+
+    def _say(self, message: str, *label: tuple[str, str]) -> None:
+        first, *rest = clean_lines(pasted(message, self._flags))
+        with suppress(OSError):
+            print_prose(self._console, [Text.assemble(*label, first), *map(Text, rest)])
 
     def _draw(self) -> RenderableType:
-        lines = drawn(self._jobs, self._batches, self._clock())
+        now = self._clock()
+        lines = drawn(self._jobs, self._batches, now) if self._jobs or not self._rests else []
         if self._last:
             lines.append(Text(f"  {self._last}", "dim"))
+        if self._began is not None:
+            what = "nothing to do" if self._rests else "at work"
+            since = duration(now - self._began)
+            lines.append(Text(f"Watching since {since}: {what}. Ctrl-C stops it.", "dim"))
         for line in lines:
             line.truncate(self._console.width - 1, overflow="ellipsis")
         return Group(*lines)
@@ -165,14 +201,18 @@ class PlainProgress:
         clock: Seconds of a clock that only grows.
         stamp: Returns the time that each line begins with, and the round it belongs to; None: lines
             have neither.
+        flags: The shared options of this run, for the commands that messages name.
     """
 
     def __init__(
         self,
         clock: Callable[[], float] = time.monotonic,
         stamp: Callable[[], float] | None = None,
+        *,
+        flags: str = "",
     ) -> None:
         self._clock = clock
+        self._flags = flags
         self._stamp = stamp
         self._round = ""
         self._repeats = Repeats()
@@ -196,7 +236,7 @@ class PlainProgress:
             # Many batches may wait for a provider that is away for days.
             sentence = self._repeats.heard(sentence, self._clock()) or ""
         if news and sentence:
-            self._print(Text(sentence))
+            self._say(sentence)
 
     def within(self, *, reconcile: str, serial: int, plan: str | None) -> None:
         del serial, plan
@@ -220,8 +260,18 @@ class PlainProgress:
             self._print(Text(f"Open batches: {answered:,} of {members:,} requests answered."))
         self._answered, self._next_counts = answered, self._clock() + COUNTS_INTERVAL
 
+    def info(self, message: str) -> None:
+        self._say(message)
+
+    def rests(self) -> None:
+        """Ignore; that nothing is to be done is no news."""
+
     def warning(self, message: str) -> None:
-        self._print(Text(f"Warning: {clean(message)}"))
+        self._say(f"Warning: {message}")
+
+    def _say(self, message: str) -> None:
+        lines = clean_lines(pasted(message, self._flags))
+        self._print(Text(" ".join(line.strip() for line in lines)))
 
     def _tell(self) -> None:
         news = {job: words for job, words in self._now.items() if self._told.get(job) != words}
@@ -240,103 +290,3 @@ class PlainProgress:
             print_prose(stderr(), [line])
         except OSError:
             self._silent = True
-
-
-def tell_error(events: "JsonEvents", error: BatchspecError) -> None:
-    """Emit an error: each diagnostic, then the error itself with its exit code."""
-    document = error_document(error)
-    for diagnostic in document.pop("diagnostics"):
-        level: Level = "warn" if diagnostic["severity"] == "warning" else "error"
-        events.emit("diagnostic", diagnostic["summary"], level=level, diagnostic=diagnostic)
-    events.emit("error", document["message"], level="error", error=document)
-
-
-Level = Literal["info", "warn", "error"]
-
-
-class JsonEvents:
-    """One JSON object per line on stdout.
-
-    Every line has `@level`, `@message` (a sentence for people), `@timestamp` and `type`; the first
-    has `format_version` too. Where they apply there are `reconcile` (the round), `serial` (of the
-    state when that began), `plan`, `job` and `batch`. Types are `version`, `planned_change`,
-    `change_summary`, the events of the state in snake case, `progress`, `log`, `diagnostic`,
-    `error` and `apply_summary`. Types and fields may be added.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
-        self._narrator = Narrator()
-        self._silent = False
-        self._within: dict[str, Any] = {}
-        self._last: tuple[Sequence[JobProgress], Sequence[BatchRecord]] = (), ()
-        self._next = 0.0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        self._progress()
-
-    def event(self, event: Event) -> None:
-        kind = sub(r"(?<!^)([A-Z])", r"_\1", type(event).__name__).lower()
-        sentence, _ = self._narrator.tell(event)
-        self.emit(kind, sentence, **_about(event), event=asdict(event))
-
-    def within(self, *, reconcile: str, serial: int, plan: str | None) -> None:
-        self._within = {"reconcile": reconcile, "serial": serial}
-        if plan is not None:
-            self._within["plan"] = plan
-
-    def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None:
-        for batch in batches:
-            self._narrator.known(batch)
-        self._last = jobs, batches
-        if jobs and self._clock() >= self._next:
-            self._progress()
-
-    def warning(self, message: str) -> None:
-        self.emit("log", message, level="warn")
-
-    def _progress(self) -> None:
-        jobs, batches = self._last
-        if jobs:
-            final, items = sum(j.final for j in jobs), sum(j.items for j in jobs)
-            self.emit(
-                "progress",
-                f"{final:,} of {items:,} items final.",
-                jobs=[progress_document(job) for job in jobs],
-                batches=[batch_document(b) for b in batches if b.phase != "collected"],
-            )
-        self._last, self._next = ((), ()), self._clock() + JSON_INTERVAL
-
-    def emit(self, kind: str, message: str, *, level: Level = "info", **fields: Any) -> None:
-        """Print one event."""
-        head = {
-            "@level": level,
-            "@message": message,
-            "@timestamp": timestamp(self._clock()),
-            "type": kind,
-        }
-        if kind == "version":
-            head["format_version"] = FORMAT_VERSION
-        if self._silent:
-            return
-        try:
-            write_bytes(to_json(head | self._within | fields, inf_nan_mode="null") + b"\n")
-        except OSError:
-            self._silent = True
-
-
-def _about(event: Event) -> dict[str, Any]:
-    """Return which job, batch and plan an event is about."""
-    names = {"job": "job", "plan": "plan"}
-    if isinstance(event, BatchEvent | BatchIntended | BatchImported | BatchDoubled):
-        names["batch"] = "id"
-    found = {name: getattr(event, field, None) for name, field in names.items()}
-    return {name: value for name, value in found.items() if value is not None}

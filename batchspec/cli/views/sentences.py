@@ -266,7 +266,7 @@ def _watched(event: WatchEvent) -> tuple[str, bool]:
             return "What is spent from here on counts against --max-cost.", False
         case PlanGranted():
             who = "a person" if event.by == "person" else "the rules given to watch"
-            return f"Plan {event.plan} was agreed to by {who}.", True
+            return f"Plan {event.plan[:12]} was agreed to by {who}.", True
         case RowsAwaited():
             return f"{', '.join(event.jobs)}: rows are made of answers that come.", False
 

@@ -35,7 +35,8 @@ def show_status(status: "Status", *, now: float, flags: str) -> None:
     print_prose(console, watching_lines(status, now, flags))
     print_prose(console, hook_lines(status.hooks, now))
     if status.lease:
-        print_prose(console, [Text(), lease_line(status.lease, now, free=status.lease_free)])
+        line = lease_line(status.lease, now, free=status.lease_free, watched=status.watched)
+        print_prose(console, [Text(), line])
 
 
 def show_status_json(status: "Status") -> None:
@@ -56,6 +57,7 @@ def show_status_json(status: "Status") -> None:
             "approved": [pending_document(plan) for plan in status.approved],
             "lease": lease_document(status.lease) if status.lease else None,
             "lease_free": status.lease_free,
+            "watched": status.watched,
         }
     )
 
@@ -109,10 +111,13 @@ def _waiting(status: "Status") -> list[Text]:
     return [Text(), Text("Waiting", "bold"), *(Text(f"  {clean(w)}") for w in status.waiting)]
 
 
-def lease_line(lease: LeaseRecord, now: float, *, free: bool) -> Text:
+def lease_line(lease: LeaseRecord, now: float, *, free: bool, watched: bool = False) -> Text:
     """Say who is at work on the state, or was until it died."""
     beat = duration(now - lease.heartbeat)
     who = f"{clean(lease.machine)}, process {lease.leader}"
+    if free and watched:
+        engine = f"its engine, process {lease.pid}, died and is started again"
+        return Text(f"At work: {clean(lease.operation)} on {who}; {engine}.")
     if free:
         what = f"No longer at work: {clean(lease.operation)} on {who}, which died"
         return Text(f"{what}; last sign of life {beat} ago. The lock is free.")
