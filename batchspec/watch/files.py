@@ -123,15 +123,14 @@ class Files:
         return changed
 
     def watch_for(self, watched: Watched) -> Changed:
-        """Look after other files from now on; says what of those known before changed; blocking.
+        """Look after other files from now on; says what of those before changed; blocking.
 
-        A file nobody looked at before is taken as it is.
+        A file nobody looked after before is taken as it is.
         """
-        before = {**self._code, **self._data, **self._attached}
+        changed = self.look()
         self.watched = watched
         self.look()
-        other = _differ(self._data, before) or _differ(self._attached, before)
-        return Changed(_differ(self._code, before), other)
+        return changed
 
     async def changes(self, stop: anyio.Event) -> AsyncGenerator[Changed]:
         """Yield whenever contents changed, until it is told to stop."""
@@ -187,7 +186,3 @@ def _stat(found: os.stat_result) -> _Stat:
 def _matching(name: str) -> Iterator[str]:
     # As the rows of `files` are found.
     yield from iglob(name, recursive=True) if has_magic(name) else (name,)  # noqa: PTH207
-
-
-def _differ(now: Mapping[str, bytes], before: Mapping[str, bytes]) -> bool:
-    return any(path in before and before[path] != digest for path, digest in now.items())

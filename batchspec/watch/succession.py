@@ -165,6 +165,8 @@ class Succession:
     _spec: ConditionChanged | None = None
     _caretaker_next: bool = False
     """Whether the candidate has none."""
+    _killed: bool = False
+    """Whether the last one that loaded specs was killed: nobody knows whether they load."""
     _over: bool = False
     """Whether the current one was told to drain, and has had the time for it."""
 
@@ -198,7 +200,7 @@ class Succession:
             case DataChanged():
                 return self._data()
             case StartDue():
-                return [] if self.current or self.candidate else self._anew()
+                return self._start_due()
             case DrainOver(engine=engine):
                 return self._drain_over(engine)
 
@@ -211,7 +213,14 @@ class Succession:
         self._last += 1
         self.candidate, self._ready = self._last, False
         self._caretaker_next = not specs
+        self._killed &= not specs
         return [*deeds, Start(self._last, specs=specs)]
+
+    def _start_due(self) -> list[Deed]:
+        """Start an engine where none is, or where the newest specs were not loaded by chance."""
+        if self.candidate is not None:
+            return [Later(FIRST, StartDue())] if self._killed else []
+        return self._anew() if self._killed or self.current is None else []
 
     def _data(self) -> list[Deed]:
         # Specs that did not load may have looked for the data.
@@ -280,12 +289,7 @@ class Succession:
 
     def _ended(self, engine: int, code: int, now: float) -> list[Deed]:
         if engine == self.candidate:
-            if self._stopping:
-                self.candidate = None
-                return self._gone()
-            self._ready = False
-            problem = Diagnostic(summary="the interpreter ended", detail=_how(code))
-            return self._not_loaded(engine, (problem,), now)
+            return self._candidate_ended(engine, code, now)
         if engine != self.current:
             self.fallback = None if engine == self.fallback else self.fallback
             return []
@@ -295,6 +299,18 @@ class Succession:
         if self.candidate is not None:
             return self._take_over(now) if self._ready else []
         return self._died(now)
+
+    def _candidate_ended(self, engine: int, code: int, now: float) -> list[Deed]:
+        if self._stopping:
+            self.candidate = None
+            return self._gone()
+        self._ready = False
+        problem = Diagnostic(summary="the interpreter ended", detail=_how(code))
+        deeds = self._not_loaded(engine, (problem,), now)
+        if code >= 0:
+            return deeds
+        self._killed = True
+        return [*deeds, *self._died(now)]
 
     def _died(self, now: float) -> list[Deed]:
         self._deaths = 1 if now - self._since > WELL else self._deaths + 1
@@ -336,4 +352,6 @@ def ended_how(code: int) -> str:
 
 
 def _how(code: int) -> str:
-    return f"It {ended_how(code)} before the specs were loaded. Its own words, if any, are above."
+    again = " It is tried again." if code < 0 else ""
+    how = ended_how(code)
+    return f"It {how} before the specs were loaded. Its own words, if any, are above.{again}"

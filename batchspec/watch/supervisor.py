@@ -140,6 +140,8 @@ class Supervisor:
                         break
                     if isinstance(news, _VERDICTS) and not self._succession.loading:
                         self._service.loaded()
+                    if isinstance(news, HasEnded):
+                        del self._children[news.engine]
             finally:
                 for child in self._children.values():
                     child.kill()
@@ -246,8 +248,9 @@ class Supervisor:
             self.info(f"Specs loaded: {said.jobs:,} job{'' if said.jobs == 1 else 's'}.")
         for warning in said.warnings:
             self.hook.warning(warning)
-        await self._send.send(HasLoaded(engine, said.drain_timeout))
+        # First, so that what changes while the engine reads it is seen.
         await self._look_after(said.watched)
+        await self._send.send(HasLoaded(engine, said.drain_timeout))
 
     async def _ticks(self) -> None:
         """Show that this process runs; systemd hears it only while the engine does, too."""

@@ -257,3 +257,22 @@ def test_files_looked_after_from_now_on_are_taken_as_they_are(tmp_path: Path) ->
     assert files.watch_for(both) == Changed(code=False, data=False)
     write(tmp_path / "a.png", "other")
     assert files.watch_for(both) == Changed(code=False, data=True)
+
+
+@pytest.mark.parametrize("deed", ["added", "removed", "changed"])
+def test_what_changed_while_specs_were_loaded_is_told_when_they_are(
+    tmp_path: Path, deed: str
+) -> None:
+    """The interpreter may have read them before or after."""
+    specs = tmp_path / "specs"
+    write(specs / "m.py")
+    files = Files(Watched(code=(f"{specs}/*.py",)))
+    files.look()
+    if deed == "removed":
+        (specs / "m.py").unlink()
+    else:
+        write(specs / ("n.py" if deed == "added" else "m.py"), "other")
+    write(tmp_path / "t.csv")
+    more = Watched(code=files.watched.code, data=(f"{tmp_path}/t.csv",))
+    assert files.watch_for(more) == Changed(code=True, data=False)
+    assert files.watch_for(more) == Changed(code=False, data=False)

@@ -132,10 +132,39 @@ STORIES: dict[str, list[tuple[News, list[str]]]] = {
         (HasLoaded(3), ["drain 1"]),
         (HasEnded(1, 0), ["go 3", "note 3 SpecLoaded True"]),
     ],
-    "an interpreter that dies while it loads is one that does not load": [
+    "an interpreter that ends while it loads is one that does not load": [
         *BEGIN,
         (CodeChanged(), ["start 2"]),
-        (HasEnded(2, -11), ["kill 2", "note 1 SpecLoaded False"]),
+        (HasEnded(2, 3), ["kill 2", "note 1 SpecLoaded False"]),
+        (StartDue(), []),
+    ],
+    "one that is killed while it loads is tried again: nothing may be wrong with the specs": [
+        *BEGIN,
+        (CodeChanged(), ["start 2"]),
+        (HasEnded(2, -9), ["kill 2", "note 1 SpecLoaded False", "wake"]),
+        (StartDue(), ["start 3"]),
+        (HasLoaded(3), ["drain 1"]),
+        (HasEnded(1, 0), ["go 3", "note 3 SpecLoaded True"]),
+        (StartDue(), []),
+    ],
+    "the first one is killed while it loads": [
+        (CodeChanged(), ["start 1"]),
+        (
+            HasEnded(1, -9),
+            ["kill 1", "report SpecLoaded False", "start 2 without specs", "wake"],
+        ),
+        (StartDue(), ["wake"]),
+        (HasLoaded(2), ["go 2", "note 2 SpecLoaded False"]),
+        (StartDue(), ["start 3"]),
+    ],
+    "one that was killed is not tried again beside one for files that changed": [
+        *BEGIN,
+        (CodeChanged(), ["start 2"]),
+        (HasEnded(2, -9), ["kill 2", "note 1 SpecLoaded False", "wake"]),
+        (CodeChanged(), ["start 3"]),
+        (StartDue(), []),
+        (HasLoaded(3), ["drain 1"]),
+        (StartDue(), []),
     ],
     "specs that never loaded: what is under way is looked after without them": [
         (CodeChanged(), ["start 1"]),
@@ -180,9 +209,10 @@ STORIES: dict[str, list[tuple[News, list[str]]]] = {
         *BEGIN,
         (CodeChanged(), ["start 2"]),
         (HasLoaded(2), ["drain 1"]),
-        (HasEnded(2, -9), ["kill 2", "note 1 SpecLoaded False"]),
+        (HasEnded(2, -9), ["kill 2", "note 1 SpecLoaded False", "wake"]),
         (HasEnded(1, 0), ["wake"]),
         (StartDue(), ["start 3"]),
+        (StartDue(), []),
     ],
     "calls that do not end are cut short, so that the new one takes over": [
         *BEGIN,
