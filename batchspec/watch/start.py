@@ -61,7 +61,8 @@ def watcher(
             consent=consent,
             watcher=Watcher(os.getpid(), project.clock.now()),
         ),
-        hook=Several([log, health, *([metrics] if metrics else [])]),
+        # Who reads of something and asks for metrics then finds it counted.
+        hook=Several([health, *([metrics] if metrics else []), log]),
         clock=project.clock,
         watched=watched(project, None),
         approvals=_made(Pending(project.directory).folder),
