@@ -9,11 +9,8 @@ import click
 from batchspec.cli.amounts import DOLLARS
 from batchspec.cli.scope import Scope, scope_options
 from batchspec.errors import ExitCode, UsageError
-from batchspec.installed import installed_version
-from batchspec.plan.money import money
 
 if TYPE_CHECKING:
-    from batchspec.plan.consent import Consent
     from batchspec.watch.start import Address
 
 
@@ -74,9 +71,8 @@ def watch(  # noqa: PLR0913 - one argument per option
         )
     if as_json and log_format == "human":
         raise UsageError("`--json` and `--log-format=human` say different things.")
-    from batchspec.cli.views.apply import tell_version  # noqa: PLC0415 - slow
-    from batchspec.cli.views.events import JsonEvents  # noqa: PLC0415
-    from batchspec.cli.views.progress import logging  # noqa: PLC0415
+    from batchspec.cli.views.progress import logging  # noqa: PLC0415 - slow
+    from batchspec.cli.views.watch import tell_begun, tell_stopped  # noqa: PLC0415
     from batchspec.plan.consent import Consent  # noqa: PLC0415
     from batchspec.watch.start import watcher  # noqa: PLC0415
 
@@ -89,26 +85,10 @@ def watch(  # noqa: PLR0913 - one argument per option
         watcher(project, consent, view, _address(listen)) as supervisor,
     ):
         project.close()  # engines use the state, this process does not
-        if isinstance(view, JsonEvents):
-            tell_version(view, installed_version())
-        view.info(f"Watching {project.root}, environment {project.environment}: {_rules(consent)}.")
+        tell_begun(view, project, consent)
         anyio.run(supervisor.run)
-        view.info(
-            "Stopped. What is under way at providers goes on there, and the next `batchspec watch` "
-            "or `batchspec apply` goes on with it."
-        )
+        tell_stopped(view)
     return ExitCode(128 + supervisor.signals[0]) if supervisor.signals else ExitCode.DONE
-
-
-def _rules(consent: "Consent") -> str:
-    """Return what is done without asking, in words."""
-    if consent.approve == "turns":
-        return "what was agreed to goes on, changes wait for `batchspec approve`"
-    within = "" if consent.max_cost is None else f" up to {money(consent.max_cost)}"
-    hourly = consent.max_cost_per_hour
-    within += "" if hourly is None else f", {money(hourly)} an hour"
-    kept = "" if consent.prune else ", removals wait for `batchspec approve`"
-    return f"changes are submitted{within}{kept}"
 
 
 def _address(listen: str | None) -> "Address | None":

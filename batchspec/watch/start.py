@@ -67,8 +67,7 @@ def watcher(
         watched=watched(project, None),
         approvals=_made(Pending(project.directory).folder),
         health=health,
-        info=hook.info,
-        rests=hook.rests,
+        view=hook,
         beside=partial(_beside, hook, metrics),
     )
     if metrics:

@@ -20,7 +20,7 @@ from watchfiles import (
 
 from batchspec.errors import Diagnostic
 from batchspec.ids import RemoteId
-from batchspec.ports import Clock, Hook
+from batchspec.ports import Clock, Hook, Log
 from batchspec.project.pending import APPROVED
 from batchspec.watch.child import Child
 from batchspec.watch.files import Changed, Files
@@ -88,8 +88,7 @@ class Supervisor:
         watched: The files to look after until an engine says which they are.
         approvals: The folder in which plans are approved; it is there.
         health: How the engine is.
-        info: Is told what people want to know and nobody need do anything about.
-        rests: Is told that there is nothing to do.
+        view: Is told what people want to know and nobody need do anything about.
         beside: Is told what is no event: rounds, how long they took, and tools.
         engines: Is told each engine that is started, and how it ended.
         signals: Interrupts so far.
@@ -97,12 +96,11 @@ class Supervisor:
 
     orders: Orders
     hook: Hook
+    view: Log
     clock: Clock
     watched: Watched
     approvals: Path
     health: Health
-    info: Callable[[str], None] = lambda _message: None
-    rests: Callable[[], None] = lambda: None
     beside: Callable[[Beside], None] = lambda _said: None
     engines: Callable[[EngineNews], None] = lambda _news: None
     signals: list[int] = field(default_factory=list[int])
@@ -233,7 +231,7 @@ class Supervisor:
             case Leads():
                 self.health.leads = True
             case Idle():
-                self.rests()
+                self.view.rests()
             case Beat():
                 if engine == self._succession.current:
                     self.health.beat = self.clock.now()
@@ -245,7 +243,7 @@ class Supervisor:
     async def _loaded(self, engine: int, said: Loaded) -> None:
         self.health.loaded |= self._children[engine].orders.specs
         if self._children[engine].orders.specs:
-            self.info(f"Specs loaded: {said.jobs:,} job{'' if said.jobs == 1 else 's'}.")
+            self.view.info(f"Specs loaded: {said.jobs:,} job{'' if said.jobs == 1 else 's'}.")
         for warning in said.warnings:
             self.hook.warning(warning)
         # First, so that what changes while the engine reads it is seen.
@@ -276,10 +274,10 @@ class Supervisor:
 
     async def _changed(self, changed: Changed) -> None:
         if changed.code:
-            self.info("Specs or configuration changed, and are loaded anew.")
+            self.view.info("Specs or configuration changed, and are loaded anew.")
             await self._send.send(CodeChanged())
         elif changed.data:
-            self.info("Data changed, and is planned again.")
+            self.view.info("Data changed, and is planned again.")
             await self._send.send(DataChanged())
 
     async def _watch_approvals(self) -> None:
@@ -291,7 +289,7 @@ class Supervisor:
 
     async def _reload(self) -> None:
         if not self.signals:
-            self.info("SIGHUP: everything is loaded anew.")
+            self.view.info("SIGHUP: everything is loaded anew.")
             self._service.reloads()
             await self._send.send(CodeChanged())
 
@@ -305,7 +303,7 @@ class Supervisor:
                     await self._reload()
                     continue
                 if not self.signals:
-                    self.info(
+                    self.view.info(
                         "Stopping: running calls end, then the state is saved. Batches at the "
                         "provider continue. Interrupt again to stop at once."
                     )

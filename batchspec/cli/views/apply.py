@@ -8,7 +8,7 @@ from rich.text import Text
 
 from batchspec.cli.views.documents import job_plan, progress_document
 from batchspec.cli.views.drift import finding_document
-from batchspec.cli.views.events import JsonEvents
+from batchspec.cli.views.events import JsonEvents, tell_version
 from batchspec.cli.views.failures import diagnostic_document, diagnostic_lines
 from batchspec.cli.views.missing import missing_document, show_missing
 from batchspec.cli.views.plan import changes
@@ -161,11 +161,6 @@ def _next(result: "ApplyResult", jobs: list[JobProgress], flags: str) -> list[Te
 
 def _hint(command: str, why: str) -> list[Text]:
     return [Text.assemble(("Next: ", "dim"), (command, "cyan"), f"  ({why})" if why else "")]
-
-
-def tell_version(events: JsonEvents, version: str) -> None:
-    """Emit the event that stands before all others."""
-    events.emit("version", f"batchspec {version}", batchspec=version)
 
 
 def tell_plan(events: JsonEvents, plan: Plan, version: str) -> None:

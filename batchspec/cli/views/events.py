@@ -27,6 +27,11 @@ from batchspec.state.records import BatchRecord, JobProgress
 JSON_INTERVAL = 2.0
 
 
+def tell_version(events: "JsonEvents", version: str) -> None:
+    """Emit the event that stands before all others."""
+    events.emit("version", f"batchspec {version}", batchspec=version)
+
+
 def tell_error(events: "JsonEvents", error: BatchspecError) -> None:
     """Emit an error: each diagnostic, then the error itself with its exit code."""
     document = error_document(error)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from batchspec.cli.views.events import JsonEvents, tell_version
 from batchspec.cli.views.streams import print_prose, stdout
 from batchspec.cli.views.words import (
     clean,
@@ -14,10 +15,14 @@ from batchspec.cli.views.words import (
     number,
     timestamp,
 )
+from batchspec.installed import installed_version
 from batchspec.plan.counts import waiting
 
 if TYPE_CHECKING:
+    from batchspec.cli.views.progress import Watching
     from batchspec.plan.changes import Plan
+    from batchspec.plan.consent import Consent
+    from batchspec.project import Project
     from batchspec.project.planfiles import SavedPlan
     from batchspec.project.values import Status
     from batchspec.state.watching import Condition
@@ -27,6 +32,32 @@ _SHORT = 12
 """Characters of a plan's id that are shown; they are its time, in milliseconds."""
 _JOBS = 10
 """Jobs of a plan that are listed."""
+
+
+def tell_begun(view: "Watching", project: "Project", consent: "Consent") -> None:
+    """Say what is watched, and by which rules."""
+    if isinstance(view, JsonEvents):
+        tell_version(view, installed_version())
+    view.info(f"Watching {project.root}, environment {project.environment}: {_rules(consent)}.")
+
+
+def tell_stopped(view: "Watching") -> None:
+    """Say that watching has ended."""
+    view.info(
+        "Stopped. What is under way at providers goes on there, and the next `batchspec watch` "
+        "or `batchspec apply` goes on with it."
+    )
+
+
+def _rules(consent: "Consent") -> str:
+    """Return what is done without asking, in words."""
+    if consent.approve == "turns":
+        return "what was agreed to goes on, changes wait for `batchspec approve`"
+    within = "" if consent.max_cost is None else f" up to {money(consent.max_cost)}"
+    hourly = consent.max_cost_per_hour
+    within += "" if hourly is None else f", {money(hourly)} an hour"
+    kept = "" if consent.prune else ", removals wait for `batchspec approve`"
+    return f"changes are submitted{within}{kept}"
 
 
 def show_approved(saved: "SavedPlan", *, watched: bool, flags: str) -> None:
