@@ -1,11 +1,12 @@
 """Putting what waits into batches: records intents, sends nothing."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import islice
 
-from batchspec.apply.world import Sending, World
+from batchspec.apply.world import OverBudgetError, Sending, World
 from batchspec.errors import ProviderError
-from batchspec.ids import JobAddress, LaneId
+from batchspec.ids import JobAddress, LaneId, group_of
 from batchspec.ports import Provider
 from batchspec.reconcile.admit import Admission, admission, under_way
 from batchspec.reconcile.pack import Packet, pack, room
@@ -22,7 +23,7 @@ async def do_pack(world: World, lane: LaneId, *, lone: bool = False) -> None:
         lone: Less than the provider's minimum waits, and no more will come.
 
     Raises:
-        RefusedError: They may cost more than the budget has left; nothing was recorded.
+        OverBudgetError: They may cost more than the budget has left; nothing was recorded.
     """
     record = await world.db(world.store.lane, lane)
     provider = world.provider(record.provider)
@@ -37,8 +38,9 @@ async def do_pack(world: World, lane: LaneId, *, lone: bool = False) -> None:
         else:
             via: Via = "live" if few and provider.lone_request == "live" else "batch"
             place = world.provider(record.provider, via)
-            packets = list(_packets(world, place, waiting, lanes, now))
-            _afford(world, waiting.lane, packets, via)
+            packets = _affordable(
+                world, waiting.lane, via, partial(_packets, world, place, waiting, lanes)
+            )
             events = [_intent(world, waiting.lane.id, packet, now, via) for packet in packets]
         world.store.commit(*events)
         return events
@@ -55,6 +57,42 @@ def _declined(provider: Provider, waiting: LaneRecord, now: float) -> RequestsDe
         f"under [providers.{provider.name}.limits], then send it again with --failed."
     )
     return RequestsDeclined(lane=waiting.lane.id, requests=waiting.pending, reason=reason, at=now)
+
+
+def _affordable(
+    world: World, lane: Lane, via: Via, put_together: Callable[[frozenset[int]], Iterable[Packet]]
+) -> Sequence[Packet]:
+    """Return packets that no budget refuses; in a run that goes on, without jobs that are too dear.
+
+    Raises:
+        OverBudgetError: Nothing else waits.
+    """
+    without: frozenset[int] = frozenset()
+    refused: OverBudgetError | None = None
+    while True:
+        packets = list(put_together(without))
+        if not packets and refused is not None:
+            raise refused
+        try:
+            _afford(world, lane, packets, via)
+        except OverBudgetError as error:
+            dear = _dear(world, packets, error.job) if world.goes_on else frozenset[int]()
+            if not dear:
+                raise
+            without, refused = without | dear, error
+        else:
+            return packets
+
+
+def _dear(world: World, packets: Sequence[Packet], job: JobAddress | None) -> frozenset[int]:
+    """Return the jobs whose budget it is, or the one that would send the most."""
+    sizes: dict[int, int] = {}
+    for packet in packets:
+        for part in packet.parts:
+            sizes[part.job] = sizes.get(part.job, 0) + part.bytes
+    if job is None:
+        return frozenset(sorted(sizes, key=lambda one: (sizes[one], one))[-1:])
+    return frozenset(one for one in sizes if group_of(world.store.job_name(one)) == job)
 
 
 def _afford(world: World, lane: Lane, packets: Sequence[Packet], via: Via) -> None:
@@ -86,15 +124,21 @@ def _jobs(world: World, packets: Iterable[Packet]) -> dict[JobAddress, tuple[int
 
 
 def _packets(
-    world: World, provider: Provider, waiting: LaneRecord, lanes: Iterable[LaneRecord], now: float
+    world: World,
+    provider: Provider,
+    waiting: LaneRecord,
+    lanes: Iterable[LaneRecord],
+    without: frozenset[int],
 ) -> Iterable[Packet]:
-    """Return what can be sent now, put together; blocking."""
+    """Return what can be sent now, put together, but for some jobs; blocking."""
+    now = world.clock.now()
     admission = _admission(world, provider, waiting, lanes, now)
     most = room(waiting, world.store.open_batches(), provider.max_requests)
     first = provider.canary and not waiting.proven and provider.via == "batch"
     canary = max(provider.canary, provider.min_requests) if first else 0
+    requests = (one for one in world.store.pending(waiting.lane.id, now) if one.job not in without)
     packets = pack(
-        admission.admitted(world.store.pending(waiting.lane.id, now)),
+        admission.admitted(requests),
         max_requests=min(most, canary or most),
         max_bytes=min(provider.max_bytes, waiting.max_bytes or provider.max_bytes),
         min_requests=provider.min_requests,

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from batchspec.apply.world import World
+from batchspec.errors import RefusedError
+from batchspec.ids import BatchId
 from batchspec.reconcile.actions import (
     Action,
     Adopt,
@@ -24,6 +26,8 @@ FIRST = 15.0
 """Seconds that the subject of a first error rests; each further one doubles them."""
 LONGEST = 3600.0
 """Seconds at most."""
+REFUSED = 60.0
+"""Seconds at most after a budget refused something: who else waits there must not wait for long."""
 
 Told = Callable[[Subject, BaseException, float], None]
 """Is told what rests, why, and until when, in unix seconds."""
@@ -45,8 +49,8 @@ class Resting:
     well: Callable[[Subject], None] = lambda _subject: None
     _until: dict[Subject, float] = field(default_factory=dict[Subject, float])
     _failures: dict[Subject, int] = field(default_factory=dict[Subject, int])
-    _lanes: dict[str, Subject] = field(default_factory=dict[str, Subject])
-    """Of batches that failed to be sent."""
+    _lanes: dict[BatchId, Subject] = field(default_factory=dict[BatchId, Subject])
+    """Of batches that failed to be sent, as long as these lanes rest."""
 
     def rests(self, action: Action, now: float) -> bool:
         """Tell whether an action is not to be begun now."""
@@ -66,8 +70,11 @@ class Resting:
     async def went_wrong(self, world: World, action: Action, error: BaseException) -> None:
         """Let the subject of an error rest."""
         subject = await self._subject(world, action)
+        if not isinstance(action, Pack | RunTools | Expand | Rejudge | RunHooks):
+            self._note_batch(action.batch, subject, world.clock.now())
         self._failures[subject] = failures = self._failures.get(subject, 0) + 1
-        wait = backoff(failures, first=FIRST, cap=LONGEST, name=":".join(subject))
+        cap = REFUSED if isinstance(error, RefusedError) else LONGEST
+        wait = backoff(failures, first=FIRST, cap=cap, name=":".join(subject))
         self._until[subject] = until = world.clock.now() + wait
         self.told(subject, error, until)
 
@@ -84,6 +91,9 @@ class Resting:
         if isinstance(action, Pack | RunTools | Expand | Rejudge | RunHooks):
             return action.subject
         record = await world.db(world.store.batch, action.batch)
-        subject: Subject = ("lane", str(record.lane))
-        self._lanes[action.batch] = subject
-        return subject
+        return ("lane", str(record.lane))
+
+    def _note_batch(self, batch: BatchId, lane: Subject, now: float) -> None:
+        """Let a batch rest with its lane; what others there did until then is history."""
+        rest = {b: s for b, s in self._lanes.items() if self._until.get(s, 0.0) > now}
+        self._lanes = {**rest, batch: lane}

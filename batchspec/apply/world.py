@@ -13,7 +13,7 @@ from pydantic_core import from_json
 from batchspec.apply.glancing import Glances
 from batchspec.apply.here import Here
 from batchspec.desired.graph import DesiredJob
-from batchspec.errors import ProviderError
+from batchspec.errors import ProviderError, RefusedError
 from batchspec.ids import BatchId, JobAddress, LaneId, RecordRef, RowKey
 from batchspec.messages import JsonObject
 from batchspec.ports import (
@@ -83,6 +83,20 @@ class Sending:
     via: Via = "batch"
 
 
+class OverBudgetError(RefusedError):
+    """Requests may cost more than what is left of a budget; they were not sent.
+
+    Attributes:
+        job: Whose budget, with all of its variants and samples; None: that of all jobs.
+        agreed: Whether the budget is what was agreed to, so that more is a matter of asking.
+    """
+
+    def __init__(self, message: str, *, job: JobAddress | None, agreed: bool) -> None:
+        super().__init__(message)
+        self.job = job
+        self.agreed = agreed
+
+
 class Budget(Protocol):
     """What an apply may spend; looked at before a batch is put together and before it is sent."""
 
@@ -90,7 +104,7 @@ class Budget(Protocol):
         """Refuse requests that may cost more than what is left; without any, what is under way.
 
         Raises:
-            RefusedError: They may.
+            OverBudgetError: They may.
         """
         ...
 
@@ -186,6 +200,8 @@ class World:
     glances: Glances = field(init=False)
     """Looks at many batches that are due at once."""
     budget: Budget | None = None
+    goes_on: bool = False
+    """Whether the run goes on with everything else where a budget refuses something."""
     held: set[BatchId] = field(default_factory=set[BatchId])
     """Ended batches that this run leaves to another one: with replies of jobs that are not in the
     specs now, which nobody can judge, and those in `unreadable`."""

@@ -13,10 +13,17 @@ from batchspec.plan.money import money
 Approve = Literal["turns", "all"]
 """`turns`: only what was agreed to goes on; `all`: changes of specs and data are submitted too."""
 HeldCode = Literal[
-    "CONSENT", "REMOVALS", "NOTHING_LEFT", "MAX_COST", "MAX_COST_PER_HOUR", "UNKNOWN_PRICE"
+    "CONSENT",
+    "REMOVALS",
+    "NOTHING_LEFT",
+    "BEYOND_AGREED",
+    "MAX_COST",
+    "MAX_COST_PER_HOUR",
+    "UNKNOWN_PRICE",
 ]
-"""Why something waits for a person: nobody agreed, it takes something away, or all, or it is too
-dear."""
+"""Why something waits for a person: nobody agreed, it takes something away, or all, it costs more
+than it was said to, or it is too dear."""
+_NONE = Decimal(0)
 _NOTHING_LEFT = (
     "There is no job in the specs any more, which is more often a mistake than a wish: nothing is "
     "forgotten by itself, not even with `--prune`."
@@ -57,10 +64,12 @@ class Room:
     Attributes:
         left: US dollars of `Consent.max_cost`; None: unbounded.
         left_this_hour: Of `Consent.max_cost_per_hour`; None: unbounded.
+        aside: US dollars set aside for what is under way, which `left` does not hold.
     """
 
     left: Decimal | None = None
     left_this_hour: Decimal | None = None
+    aside: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +79,21 @@ class Verdict:
     Attributes:
         agreed: `changes` is everything but what takes rows or jobs away.
         held: What waits for a person.
+        beyond: Whether it asks for more than what was agreed to before may cost.
     """
 
     agreed: Literal["nothing", "changes", "all"] = "nothing"
     held: tuple[Held, ...] = ()
+    beyond: bool = False
 
 
 def judge(
-    plan: Plan, consent: Consent, *, standing: Collection[JobAddress] = (), room: Room | None = None
+    plan: Plan,
+    consent: Consent,
+    *,
+    standing: Collection[JobAddress] = (),
+    room: Room | None = None,
+    beyond: bool = False,
 ) -> Verdict:
     """Say how much of a plan may be done without asking.
 
@@ -87,20 +103,22 @@ def judge(
         standing: Jobs made of answers that are on record as they are in the specs: what answers
             make of them was agreed to with them.
         room: What may still be spent.
+        beyond: Whether going on with what was agreed to costs more than was agreed to.
     """
-    changes = any(_changes(job, standing) for job in plan.jobs)
+    changes = beyond or any(_changes(job, standing) for job in plan.jobs)
     removals = plan.counts.get(Kind.FORGET, 0)
     if not changes and not removals:
         return Verdict()
     if consent.approve == "turns":
-        return Verdict(held=(Held(code="CONSENT", message=_asks(plan)),))
+        code: HeldCode = "BEYOND_AGREED" if beyond else "CONSENT"
+        return Verdict(held=(Held(code=code, message=_asks(plan, beyond=beyond)),))
     held: list[Held] = []
     if removals and all(job.removed for job in plan.jobs):
         # A folder that is not mounted, or a checkout in the middle, looks the same.
         held.append(Held(code="NOTHING_LEFT", message=_NOTHING_LEFT))
     elif removals and not consent.prune:
         held.append(Held(code="REMOVALS", message=_removes(removals)))
-    if changes and (too_dear := _too_dear(plan, room or Room())):
+    if changes and (too_dear := _too_dear(plan, consent, room or Room())):
         return Verdict(held=(*held, too_dear))
     if held:
         return Verdict(agreed="changes" if changes else "nothing", held=tuple(held))
@@ -116,7 +134,7 @@ def _changes(job: JobPlan, standing: Collection[JobAddress]) -> bool:
     return any(job.counts.get(kind) for kind in CHANGES) or bool(job.waits_for and job.moves)
 
 
-def _too_dear(plan: Plan, room: Room) -> Held | None:
+def _too_dear(plan: Plan, consent: Consent, room: Room) -> Held | None:
     bounded = room.left is not None or room.left_this_hour is not None
     if bounded and not plan.priced:
         return Held(
@@ -126,23 +144,40 @@ def _too_dear(plan: Plan, room: Room) -> Held | None:
         )
     cost = plan.cost_at_most
     if room.left is not None and cost > room.left:
-        return Held(code="MAX_COST", message=_exceeds(cost, room.left, "--max-cost"))
+        return Held(code="MAX_COST", message=_exceeds(cost, room.left, "--max-cost", room.aside))
     if room.left_this_hour is not None and cost > room.left_this_hour:
         what = "--max-cost-per-hour, for now"
+        if consent.max_cost_per_hour is not None and cost > consent.max_cost_per_hour:
+            return Held(code="MAX_COST_PER_HOUR", message=_never(cost, consent.max_cost_per_hour))
         return Held(code="MAX_COST_PER_HOUR", message=_exceeds(cost, room.left_this_hour, what))
     return None
 
 
-def _exceeds(cost: Decimal, left: Decimal, what: str) -> str:
+def _exceeds(cost: Decimal, left: Decimal, what: str, aside: Decimal = Decimal(0)) -> str:
+    told = (
+        f"The changes may cost {money(cost, at_most=True)} at most, and {money(max(left, _NONE))} "
+        f"is left of {what}"
+    )
+    if not aside:
+        return f"{told}."
+    return f"{told}: {money(aside, at_most=True)} is set aside for what is under way."
+
+
+def _never(cost: Decimal, hourly: Decimal) -> str:
     return (
-        f"The changes may cost {money(cost, at_most=True)} at most, and {money(left)} is left of "
-        f"{what}."
+        f"The changes may cost {money(cost, at_most=True)} at most, more than --max-cost-per-hour "
+        f"({money(hourly)}) allows in any hour."
     )
 
 
-def _asks(plan: Plan) -> str:
+def _asks(plan: Plan, *, beyond: bool) -> str:
     requests = f"{plan.requests:,} request{'' if plan.requests == 1 else 's'}"
     cost = f"{money(plan.cost_at_most, at_most=True)} at most" if plan.priced else "an unknown cost"
+    if beyond:
+        return (
+            "What was agreed to costs more than its plan said, and what exceeds that waits for "
+            f"consent: {requests}, {cost}."
+        )
     size = f" ({requests}, {cost})" if plan.requests else ""
     return f"Changes wait for consent{size}: {_what(plan)}."
 

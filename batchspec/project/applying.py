@@ -1,5 +1,6 @@
 """Applying a plan: take the lease, record what was agreed, run the loop, give the lease back."""
 
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
@@ -15,14 +16,11 @@ from batchspec.errors import (
     ConfigurationError,
     DepsError,
     Diagnostic,
-    RefusedError,
     StalePlanError,
 )
-from batchspec.ids import BatchId, JobAddress, group_of
+from batchspec.ids import BatchId
 from batchspec.load.worker import command
-from batchspec.messages import Usage
-from batchspec.plan.changes import JobPlan, Plan
-from batchspec.plan.money import money
+from batchspec.plan.changes import Plan
 from batchspec.plan.target import Selection
 from batchspec.ports import (
     Hook,
@@ -30,13 +28,14 @@ from batchspec.ports import (
     Timing,
 )
 from batchspec.project.accounts import bindings
+from batchspec.project.agreed import agreed_to, noting
 from batchspec.project.atwork import at_work, disconnect
-from batchspec.project.budget import Ceiling, RunBudget, of_jobs
+from batchspec.project.budget import Ceiling, RunBudget
+from batchspec.project.ceilings import budget_of, ceilings
 from batchspec.project.constraint import contract_digest
 from batchspec.project.expanding import AS_RECORDED, Expanding
 from batchspec.project.grading import graded
 from batchspec.project.hooking import hooked_jobs, kinds_of
-from batchspec.project.jobs import max_tokens
 from batchspec.project.pacing import paced
 from batchspec.project.tracing import traced
 from batchspec.project.values import ApplyResult
@@ -84,6 +83,8 @@ class Applying:
         """Whether the plan is recorded; if not, only what was agreed to before goes on."""
         self.grant: Callable[[object], PlanGranted] | None = None
         """Says who agreed, to be recorded with the plan."""
+        self.keeps = False
+        """Whether the run spends no more than what was agreed to may cost."""
         self.reconcile = plan.id
         """Id of the round it is part of."""
         self.bindings: Sequence[AccountBound] = ()
@@ -95,45 +96,7 @@ class Applying:
         Raises:
             RefusedError: It may, or nobody knows its price.
         """
-        plan = self._plan
-        if plan.simulated:
-            return
-        allowed = max_cost if max_cost is not None else self._project.settings.max_cost
-        if allowed is not None:
-            self._ceilings.append(Ceiling(allowed=allowed))
-            _priced(plan.jobs, allowed, "The plan")
-            _within(plan.cost_of_all_turns, allowed, "The plan")
-        if plan.ceiling is not None:
-            self._ceilings.append(self._reviewed(plan, plan.ceiling))
-        own = of_jobs((job.address, job.job.max_cost) for job in self._desired.jobs)
-        self._ceilings += own
-        for ceiling in own:
-            _own_budget(plan, ceiling)
-
-    def too_dear(self) -> dict[JobAddress, str]:
-        """Return the jobs that may cost more than their own budgets allow, with why."""
-        found: dict[JobAddress, str] = {}
-        for ceiling in of_jobs((job.address, job.job.max_cost) for job in self._desired.jobs):
-            try:
-                _own_budget(self._plan, ceiling)
-            except RefusedError as error:
-                if ceiling.job is not None:
-                    found[ceiling.job] = str(error)
-        return found
-
-    def _reviewed(self, plan: Plan, ceiling: Decimal) -> Ceiling:
-        """Return what a saved plan says at most, and the token by which a request is rounded."""
-        slack = Decimal(0)
-        for job in plan.jobs:
-            provider, _, model = job.model.partition(":")
-            token = self._project.prices.cost(provider, model, Usage(input_tokens=1))
-            slack += (token or 0) * job.requests * job.max_turns
-        return Ceiling(
-            allowed=ceiling + slack,
-            name=" of the saved plan",
-            remedy="make a new plan and apply it",
-            earlier=False,
-        )
+        self._ceilings = ceilings(self._project, self._plan, max_cost)
 
     async def run(self) -> ApplyResult:
         """Record the plan and run until every job is final."""
@@ -256,13 +219,24 @@ class Applying:
         # What is put together already may hold rows the plan changes.
         if changes:
             store.unpack()
-        if changes or planner.facts_changed or planner.constraint is not None:
-            store.agree(draft, self._plan.id, planner.events, self.grant)
+        recorded = planner.facts_changed or planner.constraint is not None or self.grant is not None
+        if changes or recorded:
+            store.agree(draft, self._plan.id, planner.events, self._noting(store))
         else:
             draft.discard()
         self._await_rows(store)
         if self.bindings:
             store.commit(*self.bindings)
+
+    def _noting(self, store: StateStore) -> Callable[[sqlite3.Connection], PlanGranted | None]:
+        """Return what records, with the rows of the plan, what it may cost and who agreed."""
+        note = noting(self._project, self._plan, self._desired, store)
+
+        def then(db: sqlite3.Connection) -> PlanGranted | None:
+            note(db)
+            return None if self.grant is None else self.grant(db)
+
+        return then
 
     def _begin_hooks(self) -> None:
         """Let new hooks be told of what becomes final from now on, before rows are recorded."""
@@ -315,13 +289,10 @@ class Applying:
         )
 
     def _budget(self, store: StateStore) -> RunBudget | None:
-        if not self._ceilings:
-            return None
-        assumed = self._project.settings.assumed_output_tokens
-        own = ((job.address, max_tokens(job)) for job in self._desired.jobs)
-        bounds = {job: assumed if bound is None else bound for job, bound in own}
-        longest = max(assumed, *bounds.values()) if bounds else assumed
-        return RunBudget(self._ceilings, store, self._project.prices, bounds, longest)
+        """Return what the run may spend, by the plan and by what was agreed to."""
+        keeps = self.keeps and not self._plan.simulated
+        found = [*self._ceilings, *([agreed_to(store)] if keeps else [])]
+        return budget_of(self._project, self._desired, store, found) if found else None
 
     def _local(self, desired: DesiredJob, here: Here) -> LocalJob:
         job = desired.job
@@ -368,29 +339,3 @@ def _not_detached(local: Iterable[str]) -> str:
         f"{names} answers in this process, and nothing would run after it: batches there are "
         "waited for, `--detach` leaves only those at other providers."
     )
-
-
-def _priced(jobs: Sequence[JobPlan], allowed: Decimal, what: str) -> None:
-    unknown = sorted({j.model for j in jobs if j.requests and j.estimate.cost is None})
-    if unknown:
-        raise RefusedError(
-            f"{what} has a budget of ${allowed}, but the price of {', '.join(unknown)} is unknown. "
-            "State it under [providers.NAME.prices] in batchspec.toml."
-        )
-
-
-def _own_budget(plan: Plan, ceiling: Ceiling) -> None:
-    """Refuse a job that may cost more than its own budget."""
-    jobs = [j for j in plan.jobs if group_of(j.address) == ceiling.job and not j.removed]
-    _priced(jobs, ceiling.allowed, f"Job {ceiling.job}")
-    cost = sum((job.estimate.cost_of_all_turns or Decimal(0) for job in jobs), Decimal(0))
-    _within(cost, ceiling.allowed, f"Job {ceiling.job}")
-
-
-def _within(cost: Decimal, allowed: Decimal, what: str) -> None:
-    if cost > allowed:
-        raise RefusedError(
-            f"{what} may cost {money(cost, at_most=True)} with every turn, more than the "
-            f"${allowed:f} allowed. Nothing was sent. Lower max_tokens, max_turns or the number of "
-            "rows, or raise the budget (max_cost, --max-cost)."
-        )

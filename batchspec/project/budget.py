@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from batchspec.apply.world import Sending
-from batchspec.errors import RefusedError
+from batchspec.apply.world import OverBudgetError, Sending
 from batchspec.ids import BatchId, JobAddress, group_of
 from batchspec.messages import Usage
 from batchspec.plan.estimate import Load, estimate
@@ -30,6 +29,8 @@ class Ceiling:
     """What to do to go on."""
     earlier: bool = True
     """Whether the batches count that earlier runs have under way, and what these really cost."""
+    agreed: bool = False
+    """Whether it is what was agreed to, so that more is a matter of asking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class RunBudget:
         """Refuse requests that may cost more than what is left; without any, what is under way.
 
         Raises:
-            RefusedError: They may.
+            OverBudgetError: They may.
         """
         under_way = self._store.open_batches()
         spent, open_ = self._spent(), self._of_batches(under_way)
@@ -95,7 +96,17 @@ class RunBudget:
             parts = spent.of(ceiling), open_.of(ceiling), cost.of(ceiling)
             own = _NOTHING if ceiling.earlier else beside.of(ceiling)
             if sum(parts) > ceiling.allowed + own:
-                raise RefusedError(_refusal(ceiling, parts, sending))
+                told = _refusal(ceiling, parts, sending)
+                raise OverBudgetError(told, job=ceiling.job, agreed=ceiling.agreed)
+
+    def created(self) -> Decimal:
+        """Return what batches that exist may cost, in US dollars."""
+        exist = (b for b in self._store.open_batches() if b.phase != "intended" or b.create_at)
+        return sum(self._of_batches(exist).by_job.values(), _NOTHING)
+
+    def cost_of(self, sending: Sending) -> Decimal:
+        """Return what requests may cost, in US dollars."""
+        return sum(self._costs(sending).values(), _NOTHING)
 
     def _spent(self) -> _Cost:
         now = self._store.costs()

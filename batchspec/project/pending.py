@@ -21,11 +21,12 @@ _FOLDER = "pending"
 _PLAN = ".plan"
 _HALF = ".half"
 _PART = ".part"
+_RETIRED = ".retired"
 APPROVED = ".approved"
 """What the file is called by which a person agrees to a plan, after the plan's id."""
 ENOUGH = 12
 """Characters of an id that name a plan: its time, in milliseconds."""
-_OURS = {_PLAN, APPROVED, _HALF, _PART}
+_OURS = {_PLAN, APPROVED, _HALF, _PART, _RETIRED}
 
 
 class Pending:
@@ -74,8 +75,8 @@ class Pending:
                 continue
             if same is None and _said(other) == said:
                 same = other
-            elif not self.is_approved(other):
-                self.remove(other)
+            else:
+                self._retire(other)
         self._tidy()
         if same is None:
             return saved
@@ -85,9 +86,22 @@ class Pending:
     def withdraw(self) -> None:
         """Remove what is not approved: nothing waits for consent."""
         for saved in self:
-            if not self.is_approved(saved):
-                self.remove(saved)
+            self._retire(saved)
         self._tidy()
+
+    def _retire(self, saved: SavedPlan) -> None:
+        """Remove a plan unless a person agreed to it, also if that happens in this moment."""
+        if self.is_approved(saved):
+            return
+        aside = saved.path.with_suffix(_RETIRED)
+        with suppress(FileNotFoundError):
+            saved.path.rename(aside)
+        # Whoever agrees from here on does not find it, and is told.
+        if self.is_approved(saved):
+            aside.rename(saved.path)
+            return
+        aside.unlink(missing_ok=True)
+        self.remove(saved)
 
     def _tidy(self) -> None:
         """Remove what a crash or a full disk left: half-written files, marks without a plan."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 from batchspec.ids import JobAddress
@@ -68,6 +69,21 @@ class WatchBegan:
     spent: str
     """US dollars paid in this state until then."""
     at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What plans may cost that are not at their end.
+
+    Attributes:
+        at: When that was said last, unix seconds.
+        paid: US dollars paid in this state until then; unknown prices count as 0.
+        allowed: US dollars that may be paid from then on.
+    """
+
+    at: float
+    paid: Decimal
+    allowed: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

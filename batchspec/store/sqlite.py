@@ -344,11 +344,11 @@ class StateStore(RecordedState):
         draft: SqliteDraft,
         plan: str,
         events: Sequence[PlanAgreed],
-        then: Callable[[sqlite3.Connection], Event] | None = None,
+        then: Callable[[sqlite3.Connection], Event | None] | None = None,
     ) -> None:
         """Record the rows of a plan that was agreed to, in one transaction; uses up the draft.
 
-        `then` records one thing more in the same transaction and returns its event.
+        `then` records one thing more in the same transaction and returns its event, if it has one.
         """
         try:
             draft.seal()
@@ -370,8 +370,9 @@ class StateStore(RecordedState):
                 agree(db)
                 for event in events:
                     self.journal(event)
-                if then is not None:
-                    self.journal(then(db))
+                further = None if then is None else then(db)
+                if further is not None:
+                    self.journal(further)
         finally:
             self.db.execute("DETACH DATABASE draft")
             draft.discard()

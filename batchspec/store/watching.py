@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from batchspec.ids import JobAddress
+from batchspec.state.stored import DraftTotals
 from batchspec.state.watching import (
+    Account,
     Condition,
     ConditionChanged,
     PlanGranted,
@@ -16,7 +18,7 @@ from batchspec.state.watching import (
 )
 
 _BEGAN = "watch_began"
-_QUIET = "watch_quiet"
+_AGREED = "agreed"
 _TIDIED = "watch_tidied"
 _SET = """
 INSERT INTO conditions (job, type, status, reason, message, since) VALUES (?, ?, ?, ?, ?, ?)
@@ -105,19 +107,34 @@ def granted_at(db: sqlite3.Connection, plan: str) -> float | None:
     return None if row is None else float(row[0])
 
 
-def quiet(db: sqlite3.Connection) -> tuple[float, Decimal]:
-    """Return when nothing was under way the last time, and what had been paid until then."""
-    row = db.execute("SELECT value FROM meta WHERE key = ?", (_QUIET,)).fetchone()
+def paid(db: sqlite3.Connection) -> Decimal:
+    """Return US dollars paid so far; replies of an unknown price count as 0."""
+    (total,) = db.execute("SELECT SUM(cost) FROM conversations").fetchone()
+    return Decimal(str(total or 0))
+
+
+def unanswered(db: sqlite3.Connection) -> dict[JobAddress, DraftTotals]:
+    """Return the last requests of what is not final, by job."""
+    rows = db.execute(
+        "SELECT j.address, COUNT(*), SUM(c.size), SUM(c.data) FROM conversations c "
+        "JOIN jobs j ON j.id = c.job WHERE c.phase <> 'final' GROUP BY j.id"
+    )
+    return {JobAddress(address): DraftTotals(*totals) for address, *totals in rows}
+
+
+def read_account(db: sqlite3.Connection) -> Account | None:
+    """Return what plans may cost that are not at their end; None: none was ever recorded."""
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (_AGREED,)).fetchone()
     if row is None:
-        return 0.0, Decimal(0)
+        return None
     said = json.loads(row[0])
-    return said["at"], Decimal(said["spent"])
+    return Account(at=said["at"], paid=Decimal(said["paid"]), allowed=Decimal(said["allowed"]))
 
 
-def note_quiet(db: sqlite3.Connection, at: float, spent: Decimal) -> None:
-    """Note that nothing is under way, inside a transaction."""
-    said = json.dumps({"spent": str(spent), "at": at})
-    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_QUIET, said))
+def keep_account(db: sqlite3.Connection, account: Account) -> None:
+    """Record what plans may cost, inside a transaction."""
+    said = {"at": account.at, "paid": str(account.paid), "allowed": str(account.allowed)}
+    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_AGREED, json.dumps(said)))
 
 
 def standing_jobs(db: sqlite3.Connection) -> dict[JobAddress, tuple[bytes, bytes]]:

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field, replace
 
 from batchspec.errors import StateError
 from batchspec.ids import JobAddress
-from batchspec.ports import Hook
-from batchspec.state.records import JobProgress
+from batchspec.plan.consent import Held
+from batchspec.ports import Clock, Hook, Timing, ToolRan
+from batchspec.state.events import Event
+from batchspec.state.records import BatchRecord, JobProgress
 from batchspec.state.watching import (
     Condition,
     ConditionChanged,
@@ -14,6 +16,7 @@ from batchspec.state.watching import (
     ConditionType,
 )
 from batchspec.store.sqlite import StateStore
+from batchspec.watch.rounds import camel
 
 _Name = tuple[JobAddress | None, ConditionType]
 _Known = tuple[ConditionStatus, str, str]
@@ -23,17 +26,47 @@ _Known = tuple[ConditionStatus, str, str]
 class Conditions:
     """Conditions as they are recorded, and those that are to be.
 
+    Implements `ports.Hook` by passing on what happens, and learning from it how jobs are.
+
     Attributes:
-        hook: Is told each one that is recorded.
+        hook: Is told everything, and each condition that is recorded.
+        clock: Says since when.
     """
 
     hook: Hook
+    clock: Clock
     _known: dict[_Name, _Known] = field(default_factory=dict[_Name, _Known])
     _new: dict[_Name, ConditionChanged] = field(default_factory=dict[_Name, ConditionChanged])
 
     def begin(self, recorded: Sequence[Condition]) -> None:
         """Take what an earlier process recorded."""
         self._known = {(c.job, c.type): (c.status, c.reason, c.message) for c in recorded}
+
+    def say(
+        self,
+        kind: ConditionType,
+        status: ConditionStatus,
+        reason: str,
+        message: str,
+        job: JobAddress | None = None,
+    ) -> None:
+        """Say how something is from now on."""
+        now = self.clock.now()
+        self.note(
+            ConditionChanged(
+                type=kind, status=status, reason=reason, message=message, at=now, job=job
+            )
+        )
+
+    def consented(self, held: Sequence[Held], plan: str | None) -> None:
+        """Say what waits for a person, and in which plan."""
+        if not held:
+            self.say("Consented", "True", "NothingPending", "Nothing waits for consent.")
+            return
+        messages = [one.message for one in held]
+        if plan is not None:
+            messages.append(f"Agree to it with `batchspec approve {plan}`.")
+        self.say("Consented", "False", camel(held[0].code), " ".join(messages))
 
     def note(self, said: ConditionChanged, *, quietly: bool = False) -> None:
         """Say how something is now; nothing happens where it was so before.
@@ -51,8 +84,27 @@ class Conditions:
         before = known[0] if known else None
         self._new[name] = replace(said, before=before)
 
-    def progress(self, jobs: Sequence[JobProgress], now: float) -> None:
+    def event(self, event: Event) -> None:
+        """Pass on an event."""
+        self.hook.event(event)
+
+    def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None:
+        """Pass on how far jobs are, and say it."""
+        self.standing(jobs)
+        self.hook.progress(jobs, batches)
+
+    def warning(self, message: str) -> None:
+        """Pass on a sentence for people."""
+        self.hook.warning(message)
+
+    def ran(self, call: ToolRan) -> None:
+        """Pass on a call that has ended."""
+        if isinstance(self.hook, Timing):
+            self.hook.ran(call)
+
+    def standing(self, jobs: Sequence[JobProgress]) -> None:
         """Say how far jobs are."""
+        now = self.clock.now()
         for job in jobs:
             if not job.removed:
                 for said in _standing(job, now):

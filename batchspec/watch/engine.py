@@ -15,6 +15,7 @@ import anyio.to_thread
 
 from batchspec.apply.loop import Loop, first_of
 from batchspec.apply.resting import Resting
+from batchspec.apply.world import OverBudgetError
 from batchspec.errors import (
     BatchspecError,
     LockedError,
@@ -23,29 +24,30 @@ from batchspec.errors import (
     StalePlanError,
     StateError,
 )
-from batchspec.ids import JobAddress, RemoteId
+from batchspec.ids import RemoteId
 from batchspec.plan.changes import Plan
 from batchspec.plan.consent import Consent, Held, Verdict, judge
-from batchspec.ports import Hook, Timing, ToolRan
+from batchspec.ports import Hook
 from batchspec.project import Project
+from batchspec.project.agreed import close_account
 from batchspec.project.applying import Applying
 from batchspec.project.atwork import connecting, holding
 from batchspec.project.beating import beating
+from batchspec.project.ceilings import too_dear
 from batchspec.project.pending import ENOUGH, Pending
 from batchspec.project.planfiles import SavedPlan
 from batchspec.reconcile.actions import Subject
 from batchspec.reconcile.retry import backoff
-from batchspec.state.events import Event
-from batchspec.state.records import BatchRecord, JobProgress
-from batchspec.state.watching import ConditionChanged, ConditionStatus, ConditionType, PlanGranted
+from batchspec.state.watching import ConditionChanged, PlanGranted
 from batchspec.store.lease import Watcher
 from batchspec.store.sqlite import StateStore
-from batchspec.watch.agenda import plan_again, planned
-from batchspec.watch.agreeing import begin_account, going_on, granted, judged, next_room, note_rest
+from batchspec.watch.agenda import planned
+from batchspec.watch.agreeing import at_its_end, begin_account, going_on, granted, judged
 from batchspec.watch.conditions import Conditions
 from batchspec.watch.protocol import Beside, Round, RoundResult
-from batchspec.watch.rounds import begun, camel, ended, job_of
-from batchspec.watch.tidying import tidied, tidy_at
+from batchspec.watch.rounds import begun, ended, job_of
+from batchspec.watch.tidying import tidied
+from batchspec.watch.waking import break_off, next_due
 
 _FIRST, _LONGEST = 5.0, 600.0
 """Seconds after a round that an error ended; each further one doubles them."""
@@ -68,6 +70,7 @@ class Engine:
         idle: Is told that there is nothing to do, until when if that is known.
         leads: Is told that this engine holds the lease.
         beside: Is told what is no event: rounds, and how long they took.
+        stuck: Is told, again and again, that calls of tools which do not end keep it from planning.
     """
 
     project: Project
@@ -80,6 +83,7 @@ class Engine:
     idle: Callable[[float | None], None] = lambda _until: None
     leads: Callable[[], None] = lambda: None
     beside: Callable[[Beside], None] = lambda _said: None
+    stuck: Callable[[], None] = lambda: None
     _round_now: Round = field(default_factory=lambda: Round("", 0))
     _conditions: Conditions = field(init=False)
     _pending: Pending = field(init=False)
@@ -88,12 +92,16 @@ class Engine:
     _again: anyio.Event = field(default_factory=anyio.Event)
     _draining: bool = False
     _waiting: anyio.CancelScope | None = None
+    _verdict: Verdict = field(default_factory=Verdict)
+    _asks_at: float = 0.0
+    """When a refusal that `_verdict` does not explain is a reason to plan again."""
     _failures: int = 0
     _read_at: float = 0.0
     _until: float | None = None
 
     def __post_init__(self) -> None:
-        self._pending, self._conditions = Pending(self.project.directory), Conditions(self.hook)
+        self._pending = Pending(self.project.directory)
+        self._conditions = Conditions(self.hook, self.project.clock)
 
     def replan(self) -> None:
         """Plan again: data changed, or somebody agreed to something."""
@@ -117,20 +125,6 @@ class Engine:
         """Record what another process found out, soon."""
         self._conditions.note(said)
 
-    def event(self, event: Event) -> None:
-        self.hook.event(event)
-
-    def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None:
-        self._conditions.progress(jobs, self._now())
-        self.hook.progress(jobs, batches)
-
-    def warning(self, message: str) -> None:
-        self.hook.warning(message)
-
-    def ran(self, call: ToolRan) -> None:
-        if isinstance(self.hook, Timing):
-            self.hook.ran(call)
-
     async def run(self) -> None:
         """Reconcile until it is drained.
 
@@ -151,7 +145,7 @@ class Engine:
             async with AsyncExitStack() as stack:
                 store = None
                 with anyio.CancelScope() as self._waiting:
-                    held = holding(self.project, self, "watch", self.watcher)
+                    held = holding(self.project, self._conditions, "watch", self.watcher)
                     store = await stack.enter_async_context(held)
                 if store is None or self._draining:
                     return
@@ -190,29 +184,32 @@ class Engine:
         Raises:
             BatchspecError: It cannot go on; nothing that was recorded is lost.
         """
-        plan, verdict = None, Verdict()
+        plan, verdict, done = None, Verdict(), False
         if self.plans:
             for saved in await anyio.to_thread.run_sync(self._pending.approved):
                 await self._grant(store, saved)
             plan, verdict = await anyio.to_thread.run_sync(self._judge, store)
+        self._until = await anyio.to_thread.run_sync(
+            break_off, self.project, store, self._read_at if self.plans else None, verdict
+        )
         if verdict.agreed == "changes":
             plan = await anyio.to_thread.run_sync(partial(self._plan, prune=False))
         if plan is not None and verdict.agreed != "nothing":
             done = await self._agree(store, plan, verdict)
-            if done:
-                return await anyio.to_thread.run_sync(plan_again, self.project, self._read_at)
-        plan = await anyio.to_thread.run_sync(going_on, self.project, plan)
-        await self._apply(store, plan, by=None)
+        if not done:
+            plan = await anyio.to_thread.run_sync(going_on, self.project, plan)
+            await self._apply(store, plan, by=None)
         if not self._draining:
-            for left in await tidied(self.project, store, self):
+            for left in await tidied(self.project, store, self._conditions):
                 self.hook.warning(left)
         return await anyio.to_thread.run_sync(self._due, store, verdict)
 
     def _due(self, store: StateStore, verdict: Verdict) -> float | None:
         """Return when there may be something to do that nobody tells of."""
-        room = next_room(store, self._now(), verdict)
-        clock = plan_again(self.project, self._read_at) if self.plans else None
-        return min(filter(None, (room, clock, tidy_at(self.project, store))), default=None)
+        whole = not self._draining and not self._again.is_set()
+        closed = whole and close_account(self.project, store)
+        read_at = self._read_at if self.plans else None
+        return next_due(self.project, store, read_at, verdict, closed=closed)
 
     async def _agree(self, store: StateStore, plan: Plan, verdict: Verdict) -> bool:
         """Do a plan by the rules; False: a budget of the configuration or of a job refuses it."""
@@ -230,15 +227,15 @@ class Engine:
         self, store: StateStore, plan: Plan, verdict: Verdict, error: RefusedError
     ) -> bool:
         """Do a plan without the jobs that are too dear for their own budgets."""
-        too_dear = Applying(self.project, plan, self, detach=False).too_dear()
-        messages = list(too_dear.values()) or [str(error)]
+        dear = too_dear(self.project, plan)
+        messages = list(dear.values()) or [str(error)]
         held = [Held(code="MAX_COST", message=message) for message in messages]
         self._hold([*verdict.held, *held], None)
-        if not too_dear:
+        if not dear:
             return False
         prune = verdict.agreed == "all"
         rest = await anyio.to_thread.run_sync(
-            partial(self._plan, prune=prune, excludes=tuple(too_dear))
+            partial(self._plan, prune=prune, excludes=tuple(dear))
         )
         if rest is None or judge(rest, self.consent).agreed == "nothing":
             return False
@@ -268,16 +265,16 @@ class Engine:
         only_agree: bool = False,
     ) -> None:
         self.beside(replace(self._round_now, plan=plan.id if by else None))
-        applying = Applying(self.project, plan, self, detach=False)
+        applying = Applying(self.project, plan, self._conditions, detach=False)
         applying.consented = by is not None
-        applying.reconcile = self._round_now.reconcile
+        applying.reconcile, applying.keeps = self._round_now.reconcile, True
         applying.begun = partial(self._begun, only_agree=only_agree)
         if by is not None:
             applying.grant = partial(self._granted, plan, by)
         self._loop = self._grants = None
         applying.check(None)
         try:
-            async with connecting(self.project, self) as connections:
+            async with connecting(self.project, self._conditions) as connections:
                 result = await applying.within(connections, store)
         finally:
             loop, self._loop = self._loop, None
@@ -286,7 +283,7 @@ class Engine:
         for refused in result.refused:
             self.hook.warning(refused)
         if loop is not None:
-            self._conditions.progress(result.jobs, self._now())
+            self._conditions.standing(result.jobs)
 
     def _granted(self, plan: Plan, by: str, _db: object) -> PlanGranted:
         self._grants = granted(plan, by, self._now())
@@ -295,9 +292,10 @@ class Engine:
     def _begun(self, loop: Loop, *, only_agree: bool) -> None:
         self._loop = loop
         if self._grants is not None:
-            self.event(self._grants)
+            self.hook.event(self._grants)
         loop.listens, loop.until = False, self._until
         loop.resting = Resting(self._rested, self._well)
+        loop.world.goes_on = True
         loop.aside = self._conditions.flush
         if only_agree or self._again.is_set():
             loop.drain()
@@ -306,14 +304,14 @@ class Engine:
         """Plan everything, say how much of it is agreed to, and keep the rest for a person."""
         begin_account(store, self.project, self.consent)
         self._read_at = self._now()
-        self._until = plan_again(self.project, self._read_at, coming=True)
-        note_rest(store, self.project)
         self._conditions.flush(store)
         plan = self._plan()
+        if plan is not None and at_its_end(store, self.project, plan):
+            plan = self._plan()
         if plan is None:
             self._pending.withdraw()
             return None, Verdict()
-        verdict = judged(self.project, plan, self.consent, store)
+        self._verdict = verdict = judged(self.project, plan, self.consent, store)
         self.planned(plan, verdict)
         self._hold(verdict.held, plan)
         return plan, verdict
@@ -323,58 +321,48 @@ class Engine:
             plan = self.project.plan(refresh=False, prune=prune, excludes=excludes)
         except (SpecError, RefusedError) as error:
             wrong = "RowsInvalid" if isinstance(error, SpecError) else "Refused"
-            self._say("Planned", "False", wrong, str(error))
+            self._conditions.say("Planned", "False", wrong, str(error))
             return None
-        self._say("Planned", "True", *planned(self.project.desired.jobs))
+        self._conditions.say("Planned", "True", *planned(self.project.desired.jobs))
         return plan
 
     def _hold(self, held: Sequence[Held], plan: Plan | None) -> None:
+        saved = self._pending.propose(self.project, plan) if plan is not None and held else None
         if not held:
             self._pending.withdraw()
-            self._say("Consented", "True", "NothingPending", "Nothing waits for consent.")
-            return
-        messages = [one.message for one in held]
-        if plan is not None:
-            saved = self._pending.propose(self.project, plan)
-            messages.append(f"Agree to it with `batchspec approve {saved.plan.id[:ENOUGH]}`.")
-        self._say("Consented", "False", camel(held[0].code), " ".join(messages))
+        self._conditions.consented(held, None if saved is None else saved.plan.id[:ENOUGH])
 
     def _rested(self, subject: Subject, error: BaseException, until: float) -> None:
         wait = max(0.0, until - self._now())
         self.hook.warning(f"{error} It is tried again in {wait:.0f} s.")
-        self._say("Stalled", "True", type(error).__name__, str(error), job_of(subject))
+        if isinstance(error, OverBudgetError) and error.agreed:
+            self._ask_for_more()
+        self._conditions.say("Stalled", "True", type(error).__name__, str(error), job_of(subject))
+
+    def _ask_for_more(self) -> None:
+        """Plan again what exceeds what was agreed to, unless that waits for consent already."""
+        if not self._verdict.beyond and self._now() >= self._asks_at:
+            self._asks_at = self._now() + _LONGEST
+            self.replan()
 
     def _well(self, subject: Subject) -> None:
-        self._say("Stalled", "False", "Recovered", "It goes on.", job_of(subject))
+        self._conditions.say("Stalled", "False", "Recovered", "It goes on.", job_of(subject))
 
     def _failed(self, error: BatchspecError) -> float:
         """Note what ended a round, and return when to try again."""
         self._failures += 1
         self.hook.warning(str(error))
-        self._say("Stalled", "True", type(error).__name__, str(error))
+        self._conditions.say("Stalled", "True", type(error).__name__, str(error))
         return self._now() + backoff(self._failures, first=_FIRST, cap=_LONGEST)
-
-    def _say(
-        self,
-        kind: ConditionType,
-        status: ConditionStatus,
-        reason: str,
-        message: str,
-        job: JobAddress | None = None,
-    ) -> None:
-        self._conditions.note(
-            ConditionChanged(
-                type=kind, status=status, reason=reason, message=message, at=self._now(), job=job
-            )
-        )
 
     def _now(self) -> float:
         return self.project.clock.now()
 
     async def _rest(self, store: StateStore, until: float | None) -> None:
         """Wait until there is something to do again."""
-        late = self._until is not None and self._until <= self._now()
-        if not self._again.is_set() and not late:
+        if self._late():
+            self._again.set()
+        if not self._again.is_set():
             self.idle(until)
         async with anyio.create_task_group() as group:
             group.start_soon(self._flushes, store)
@@ -387,9 +375,17 @@ class Engine:
         await self.project.clock.sleep_until(moment)
         self._again.set()
 
+    def _late(self) -> bool:
+        return self._until is not None and self._until <= self._now()
+
     async def _beats(self) -> None:
+        patience, waits = self.project.settings.watch.drain_timeout, 0.0
         while True:
             self.beat()
+            ends = self._loop is not None and (self._again.is_set() or self._late())
+            waits = waits + _BEAT if ends and not self._draining else 0.0
+            if patience and waits > patience:
+                self.stuck()
             await anyio.sleep(_BEAT)
 
     async def _flushes(self, store: StateStore) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from time import sleep
 from typing import Any, BinaryIO
 
 import anyio
@@ -46,6 +47,7 @@ from batchspec.watch.protocol import (
     Reads,
     Replan,
     Said,
+    Stuck,
     ToolsTimed,
     Warned,
     Watched,
@@ -142,19 +144,28 @@ class _Process:
             idle=lambda until: self._tell(Idle(until)),
             leads=lambda: self._tell(Leads()),
             beside=self._tell,
+            stuck=lambda: self._tell(Stuck()),
         )
-        reading = threading.Thread(target=self._read, args=(commands, current_token()), daemon=True)
+        patience = project.settings.watch.drain_timeout
+        given = commands, current_token(), patience
+        reading = threading.Thread(target=self._read, args=given, daemon=True)
         reading.start()
         await self._went.wait()
         if not self._drained:
             await self._engine.run()
 
-    def _read(self, commands: BinaryIO, token: Any) -> None:
-        """Pass on commands; whoever gave them is gone when none come."""
+    def _read(self, commands: BinaryIO, token: Any, patience: float) -> None:
+        """Pass on commands; whoever gave them is gone when none come.
+
+        Then nobody is left to cut calls short that do not end, while another watcher may wait.
+        """
         with suppress(RunFinishedError):
             for line in commands:
                 from_thread.run_sync(self._take, decode(line), token=token)
             from_thread.run_sync(self._take, Drain(), token=token)
+            if patience:
+                sleep(patience)
+                os.killpg(0, signal.SIGKILL)
 
     def _take(self, given: Command) -> None:
         assert self._engine is not None  # noqa: S101 - made before commands are read

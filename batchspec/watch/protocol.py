@@ -200,6 +200,11 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True)
+class Stuck:
+    """Calls of tools that do not end keep the engine from planning again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The engine ends because of an error."""
 
@@ -218,6 +223,7 @@ Said = (
     | Leads
     | Idle
     | Beat
+    | Stuck
     | Failed
     | Beside
 )

@@ -52,7 +52,8 @@ def watcher(
     health = Health(project.clock, project.settings.health_timeout)
     secrets = webhook_secrets(project.settings)
     metrics = _metrics(secrets) if listen else None
-    log = Sparing(hook, monotonic)
+    # Who reads of something and asks for metrics then finds it counted.
+    told = Several([health, *([metrics] if metrics else []), Sparing(hook, monotonic)])
     supervisor = Supervisor(
         orders=Orders(
             root=str(project.root),
@@ -61,8 +62,7 @@ def watcher(
             consent=consent,
             watcher=Watcher(os.getpid(), project.clock.now()),
         ),
-        # Who reads of something and asks for metrics then finds it counted.
-        hook=Several([health, *([metrics] if metrics else []), log]),
+        hook=told,
         clock=project.clock,
         watched=watched(project, None),
         approvals=_made(Pending(project.directory).folder),

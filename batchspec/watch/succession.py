@@ -75,6 +75,13 @@ class DrainOver:
     engine: int
 
 
+@dataclass(frozen=True, slots=True)
+class HasStuck:
+    """An engine is kept by calls of tools from planning again, for longer than they have time."""
+
+    engine: int
+
+
 News = (
     HasLoaded
     | HasNotLoaded
@@ -84,6 +91,7 @@ News = (
     | StopWanted
     | StartDue
     | DrainOver
+    | HasStuck
 )
 
 # --- what is to be done
@@ -175,7 +183,7 @@ class Succession:
         """Whether it is not known yet whether the specs load that were asked for last."""
         return self.candidate is not None and not self._ready
 
-    def on(  # noqa: PLR0911 - one per kind
+    def on(  # noqa: C901, PLR0911 - one per kind
         self, news: News, now: float
     ) -> list[Deed]:
         """Say what is to be done now that something has happened.
@@ -203,6 +211,8 @@ class Succession:
                 return self._start_due()
             case DrainOver(engine=engine):
                 return self._drain_over(engine)
+            case HasStuck(engine=engine):
+                return [Warn(_STUCK), Kill(engine)] if engine == self.current else []
 
     def _anew(self, *, specs: bool = True) -> list[Deed]:
         """Start a candidate in the place of the one there is."""
@@ -339,10 +349,10 @@ def _spec_loaded(
     )
 
 
-_CUT_SHORT = (
-    "Calls of tools and hooks did not end in time (watch.drain_timeout), so that new specs could "
-    "not come into force: they are cut short, as by a crash. They run again, and of tools marked "
-    "`once` their items fail."
+_CUT_SHORT, _STUCK = (
+    f"Calls of tools and hooks did not end in time (watch.drain_timeout), so that {what}: they are "
+    "cut short, as by a crash. They run again, and of tools marked `once` their items fail."
+    for what in ("new specs could not come into force", "nothing could be planned")
 )
 
 

@@ -43,6 +43,7 @@ from batchspec.watch.protocol import (
     Reconciled,
     Round,
     Said,
+    Stuck,
     ToolsTimed,
     Warned,
     Watched,
@@ -56,6 +57,7 @@ from batchspec.watch.succession import (
     HasEnded,
     HasLoaded,
     HasNotLoaded,
+    HasStuck,
     Kill,
     Later,
     News,
@@ -214,7 +216,7 @@ class Supervisor:
                 self.hook.warning(f"The engine {ended_how(code)}; another one takes its place.")
         await self._send.send(HasEnded(engine, code))
 
-    async def _hear(self, engine: int, said: Said) -> None:  # noqa: C901 - one per message
+    async def _hear(self, engine: int, said: Said) -> None:  # noqa: C901, PLR0912 - one per message
         match said:
             case Loaded():
                 await self._loaded(engine, said)
@@ -235,6 +237,8 @@ class Supervisor:
             case Beat():
                 if engine == self._succession.current:
                     self.health.beat = self.clock.now()
+            case Stuck():
+                await self._send.send(HasStuck(engine))
             case Round() | Reconciled() | ToolsTimed():
                 self.beside(said)
             case _:

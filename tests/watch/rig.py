@@ -1,6 +1,8 @@
 """`batchspec watch` as people run it: a real process, read line by line."""
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -9,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Timer
-from typing import Any
+from typing import Any, ClassVar
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
@@ -37,6 +39,8 @@ def project(root: Path) -> None:
 class Watcher:
     """`batchspec watch --simulate --json`, read line by line."""
 
+    started: ClassVar[list["Watcher"]] = []
+
     def __init__(self, root: Path, *options: str, **variables: str) -> None:
         self.root = root
         self.lines: list[dict[str, Any]] = []
@@ -48,6 +52,17 @@ class Watcher:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+        self.started.append(self)
+
+    def kill(self) -> None:
+        """End what is left of it, with its engines."""
+        if self._process.poll() is not None:
+            return
+        for engine in self.engines():
+            with suppress(ProcessLookupError):
+                os.killpg(engine, signal.SIGKILL)
+        self._process.kill()
+        self._process.communicate()
 
     @property
     def pid(self) -> int:

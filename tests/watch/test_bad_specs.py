@@ -41,7 +41,11 @@ def outcomes(root: Path) -> dict[str, str | None]:
         return {name: item.outcome for name in "jk" for item in project.results(f"m.{name}")}
 
 
-def test_calls_that_never_end_do_not_keep_a_mended_spec_from_coming_into_force(root: Path) -> None:
+@pytest.mark.parametrize("killed", [False, True], ids=["mended", "killed"])
+def test_calls_that_never_end_do_not_keep_a_mended_spec_from_coming_into_force(
+    root: Path, *, killed: bool
+) -> None:
+    """Nor does an engine whose watcher was killed keep the next one waiting for ever."""
     (root / "batchspec.toml").write_text("[watch]\ndrain_timeout = 0.2\n")
     spec = root / "specs" / "m.py"
     spec.write_text(TOOLS.format(rest="time.sleep(3600)"))
@@ -49,8 +53,12 @@ def test_calls_that_never_end_do_not_keep_a_mended_spec_from_coming_into_force(r
     calls = root / "calls.txt"
     watcher.until(lambda: calls.exists() and len(calls.read_text().split()) == 2)
     spec.write_text(TOOLS.format(rest="pass"))
-    said = watcher.warning("drain_timeout")
-    assert "cut short" in said
+    if killed:
+        watcher.signal(signal.SIGKILL)
+        watcher.end()
+        watcher = Watcher(root, "--approve=all")
+    else:
+        assert "cut short" in watcher.warning("drain_timeout")
     watcher.until(lambda: None not in outcomes(root).values())
     assert outcomes(root) == {"j": "succeeded", "k": "failed"}
     assert sorted(calls.read_text().split()) == ["once", "plain", "plain"]

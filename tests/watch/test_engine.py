@@ -11,6 +11,7 @@ from batchspec.config import WatchSettings
 from batchspec.errors import StalePlanError, StateError
 from batchspec.plan.consent import Consent
 from batchspec.project.pending import Pending
+from batchspec.project.planfiles import SavedPlan
 from batchspec.state.watching import PlanGranted
 from batchspec.watch.engine import Engine
 from batchspec.watch.protocol import Beside, Reconciled, Round
@@ -140,6 +141,7 @@ def test_a_refused_request_rests_and_is_tried_again(world: World) -> None:
 
 def test_each_round_says_what_it_is_and_how_it_ended(world: World) -> None:
     told: list[Beside] = []
+    world.settings = world.settings.model_copy(update={"watch": WatchSettings(gc_every=0)})
     world.wire.faults.append(Fault("POST", "/batches", status=403, body=failure("no"), times=1))
     world.job("a")
     with world.open() as project:
@@ -264,6 +266,29 @@ def test_a_plan_that_is_replaced_while_somebody_approves_it_is_told(world: World
     with pytest.raises(StalePlanError, match="does not wait any more"):
         pending.approve(saved)
     assert len(list(pending.folder.iterdir())) == 1, "no mark is left"
+
+
+class Racing(Pending):
+    """Somebody approves a plan right after it was looked whether they have."""
+
+    def is_approved(self, saved: SavedPlan) -> bool:
+        before = super().is_approved(saved)
+        if not before and saved.path.exists():
+            Pending(self.folder.parent).approve(saved)
+        return before
+
+
+def test_a_plan_that_is_approved_in_the_moment_in_which_it_is_replaced_is_done(
+    world: World,
+) -> None:
+    """Whoever was told that it is agreed to can rely on it."""
+    world.job("a")
+    watch(world, Consent())
+    Racing(world.state).withdraw()
+    (saved,) = Pending(world.state).approved()
+    assert saved.plan.requests == 1
+    watch(world, Consent())
+    assert world.texts() == {"a": "SAY A"}
 
 
 def test_a_plan_that_is_approved_twice_is_done_once(world: World) -> None:

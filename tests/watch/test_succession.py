@@ -13,6 +13,7 @@ from batchspec.watch.succession import (
     HasEnded,
     HasLoaded,
     HasNotLoaded,
+    HasStuck,
     Kill,
     Later,
     News,
@@ -259,6 +260,13 @@ STORIES: dict[str, list[tuple[News, list[str]]]] = {
         (HasNotLoaded(3, PROBLEM), ["kill 3", "note 1 SpecLoaded False", "warn", "kill 1"]),
         (HasEnded(1, -9), ["wake"]),
         (StartDue(), ["start 4"]),
+    ],
+    "calls that keep it from planning are cut short": [
+        *BEGIN,
+        (HasStuck(1), ["warn", "kill 1"]),
+        (HasEnded(1, -9), ["wake"]),
+        (StartDue(), ["start 2"]),
+        (HasStuck(1), []),
     ],
     "a person who stops it waits for them": [
         *BEGIN,
