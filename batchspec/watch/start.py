@@ -50,8 +50,7 @@ def watcher(
         StateError: The folder of the state cannot be written to.
     """
     health = Health(project.clock, project.settings.health_timeout)
-    secrets = webhook_secrets(project.settings)
-    metrics = _metrics(secrets) if listen else None
+    metrics = _metrics(webhook_secrets(project.settings)) if listen else None
     # Who reads of something and asks for metrics then finds it counted.
     told = Several([health, *([metrics] if metrics else []), Sparing(hook, monotonic)])
     supervisor = Supervisor(
@@ -78,7 +77,7 @@ def watcher(
                 live=health.live,
                 ready=health.ready,
                 metrics=None if metrics is None else partial(_rendered, metrics, health),
-                secrets=secrets,
+                secrets=webhook_secrets(project.settings),
                 look_at=supervisor.hear,
                 heard=metrics.webhook if metrics else lambda _provider, _result: None,
             )
