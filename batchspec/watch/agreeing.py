@@ -8,7 +8,7 @@ from batchspec.ids import JobAddress
 from batchspec.plan.changes import JobPlan, Plan
 from batchspec.plan.consent import Consent, Room, Verdict, judge
 from batchspec.project import Project
-from batchspec.project.agreed import Balance, balance, close_account, open_account
+from batchspec.project.agreed import Balance, balance, close_account, open_account, under_way
 from batchspec.spec.rows import DerivedSource
 from batchspec.state.watching import PlanGranted, WatchBegan
 from batchspec.store.reader import StateReader
@@ -106,3 +106,12 @@ def going_on(project: Project, plan: Plan | None) -> Plan:
 def _waiting(project: Project, job: JobPlan) -> JobPlan:
     """Return the plan of a job whose rows are found out in the loop."""
     return replace(job, waits_for=job.waits_for or project.desired[job.address].depends_on)
+
+
+def may_go(plan: Plan | None, store: StateStore) -> bool:
+    """Tell whether answers under way may show rows to be gone, which needs another plan; blocking.
+
+    What goes on without anybody's consent takes nothing away.
+    """
+    waits = plan is not None and any(job.waits_for and job.forgets_at_most for job in plan.jobs)
+    return waits and under_way(store)

@@ -29,7 +29,7 @@ from batchspec.plan.changes import Plan
 from batchspec.plan.consent import Consent, Held, Verdict, judge
 from batchspec.ports import Hook
 from batchspec.project import Project
-from batchspec.project.agreed import close_account
+from batchspec.project.agreed import close_account, under_way
 from batchspec.project.applying import Applying
 from batchspec.project.atwork import connecting, holding
 from batchspec.project.beating import beating
@@ -42,7 +42,7 @@ from batchspec.state.watching import ConditionChanged, PlanGranted
 from batchspec.store.lease import Watcher
 from batchspec.store.sqlite import StateStore
 from batchspec.watch.agenda import planned
-from batchspec.watch.agreeing import at_its_end, begin_account, going_on, granted, judged
+from batchspec.watch.agreeing import at_its_end, begin_account, going_on, granted, judged, may_go
 from batchspec.watch.conditions import Conditions
 from batchspec.watch.protocol import Beside, Round, RoundResult
 from batchspec.watch.rounds import begun, ended, job_of
@@ -197,8 +197,11 @@ class Engine:
         if plan is not None and verdict.agreed != "nothing":
             done = await self._agree(store, plan, verdict)
         if not done:
+            rows_may_go = await anyio.to_thread.run_sync(may_go, plan, store)
             plan = await anyio.to_thread.run_sync(going_on, self.project, plan)
             await self._apply(store, plan, by=None)
+            if rows_may_go and not await anyio.to_thread.run_sync(under_way, store):
+                self._again.set()
         if not self._draining:
             for left in await tidied(self.project, store, self._conditions):
                 self.hook.warning(left)

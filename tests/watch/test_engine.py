@@ -9,6 +9,7 @@ import pytest
 
 from batchspec.config import WatchSettings
 from batchspec.errors import StalePlanError, StateError
+from batchspec.plan.changes import Kind
 from batchspec.plan.consent import Consent
 from batchspec.project.pending import Pending
 from batchspec.project.planfiles import SavedPlan
@@ -112,6 +113,40 @@ def test_what_answers_make_goes_on_and_what_changed_waits(world: World) -> None:
     watch(world, Consent())
     assert world.texts("m.down") == {"a": "AGAIN SAY A"}
     assert conditions(world)[None, "Consented"] == ("True", "NothingPending")
+
+
+def _chain(world: World, keys: str) -> None:
+    wanted = ", ".join(f'{{"id": "{key}"}}' for key in keys)
+    world.spec(
+        f"""
+        up = Job(model="openai:gpt-5-mini", rows=rows.inline([{wanted}]), prompt="say {{id}}")
+        down = Job(model="openai:gpt-5-mini", rows=rows.outputs_of(up), prompt="again {{output}}")
+        """
+    )
+
+
+def test_rows_that_answers_under_way_show_to_be_gone_are_forgotten_with_prune(
+    world: World,
+) -> None:
+    _chain(world, "ab")
+    world.apply()
+    _chain(world, "bc")
+    world.apply(detach=True)
+    watch(world, Consent(approve="all", max_cost=Decimal(1), prune=True))
+    assert set(world.texts("m.up")) == set(world.texts("m.down")) == {"b", "c"}
+    assert conditions(world)[None, "Consented"] == ("True", "NothingPending")
+
+
+def test_rows_that_answers_under_way_show_to_be_gone_wait_without_it(world: World) -> None:
+    _chain(world, "ab")
+    world.apply()
+    _chain(world, "bc")
+    world.apply(detach=True)
+    watch(world, Consent())
+    assert set(world.texts("m.down")) == {"a", "b", "c"}
+    assert conditions(world)[None, "Consented"] == ("False", "Consent")
+    (saved,) = Pending(world.state)
+    assert saved.plan.counts[Kind.FORGET] == 1
 
 
 def test_a_wrong_row_holds_up_nothing_that_was_agreed_to(world: World) -> None:
