@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint format types layers pytest fuzz endure kill-score conformance-foreign test-lowest bench bench-simulator bench-tools bench-comparing docs lock clean
+.PHONY: help install demo test check lint format types layers pytest fuzz endure kill-score conformance-foreign test-lowest bench bench-simulator bench-tools bench-comparing bench-growing docs lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -103,6 +103,9 @@ bench-tools: $(INSTALLED) ## Measure 10,000 tool calls that wait 50 ms each, at 
 
 bench-comparing: $(INSTALLED) ## Measure compare and results of 100,000 items with a judge
 	$(BIN)/python tests/benchmarks/comparing.py $(BENCH)
+
+bench-growing: $(INSTALLED) ## Measure planning again a job of 100,000 rows that grows; BENCH="--kind files"
+	$(BIN)/python tests/benchmarks/growing.py $(BENCH)
 
 docs: $(INSTALLED) ## Write the generated parts of README.md and docs/ anew
 	$(BIN)/python tests/docs/generate.py

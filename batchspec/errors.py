@@ -4,6 +4,7 @@ Two families with different readers: `ModelRetry` is raised by users' code and r
 everything else is raised by us and read by people. The class says the exit code.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -16,6 +17,10 @@ MOST_TOLD = 100_000
 """Characters of what a model is told of a call or of an answer that was not accepted."""
 _ROOM = 48
 """For the words that stand for what was left out."""
+
+
+_VARIES = re.compile(r"…?\b(?:\w+[-_])?[0-9a-f]{8,}\b|(?<![\w.])\d[\d.,:]*")
+"""What differs between messages of one kind: ids, counts, times."""
 
 
 class ExitCode(IntEnum):
@@ -76,6 +81,11 @@ class ModelRetry(Exception):  # noqa: N818 - the name pydantic-ai's users know
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+
+def kind_of(message: str) -> str:
+    """Return what a message has in common with others that say the same of other things."""
+    return _VARIES.sub("#", message)
 
 
 def shortened(text: str, most: int = MOST_SAID) -> str:

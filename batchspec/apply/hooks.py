@@ -22,7 +22,7 @@ from batchspec.redaction import raised, redacted
 from batchspec.spec.context import RunContext, takes_context
 from batchspec.spec.hooks import HOOKS, Command, Hook, JobError
 from batchspec.spec.result import awaited, is_async
-from batchspec.state.hooks import Delivery, Told
+from batchspec.state.hooks import Delivery, Position, Told
 
 CHUNK, MOST = 50, 400
 """Deliveries that are read and recorded together, which a crash tells again: at first, and where
@@ -96,19 +96,38 @@ async def note_error(
     world: World, jobs: Sequence[JobAddress], what: str, name: str, reason: str
 ) -> list[JobAddress]:
     """Note what the `on_error` hooks of jobs are to be told; returns the jobs that have one."""
-    hooked = [job for job in jobs if job in world.hooked and "error" in world.hooked[job].targets]
-    now = world.clock.now()
-    payloads = {
-        job: to_json(
-            JobError(
-                address=job, what=what, name=name, reason=shortened(redacted(reason)), since=now
-            )
-        ).decode()
-        for job in hooked
-    }
+    payloads = _payloads(world, jobs, what, name, reason)
     if payloads:
-        await world.db(world.store.note_deliveries, payloads, now)
-    return hooked
+        await world.db(world.store.note_deliveries, payloads, world.clock.now())
+    return list(payloads)
+
+
+async def tell_unrecorded(
+    world: World, jobs: Sequence[JobAddress], what: str, name: str, reason: str
+) -> None:
+    """Tell the `on_error` hooks of jobs an error once, where the state cannot be written."""
+    now = int(world.clock.now())
+    for job, payload in _payloads(world, jobs, what, name, reason).items():
+        delivery = Delivery("error", Position(now, 0, 0), payload=payload, id=now)
+        telling = _Telling(
+            world=world,
+            job=job,
+            local=world.hooked[job],
+            found=[delivery],
+            items={},
+            draining=lambda: False,
+        )
+        await telling.all()
+
+
+def _payloads(
+    world: World, jobs: Sequence[JobAddress], what: str, name: str, reason: str
+) -> dict[JobAddress, str]:
+    """Return an error as it is kept for the jobs that have a hook for it."""
+    hooked = [job for job in jobs if job in world.hooked and "error" in world.hooked[job].targets]
+    now, said = world.clock.now(), shortened(redacted(reason))
+    errors = (JobError(address=job, what=what, name=name, reason=said, since=now) for job in hooked)
+    return {JobAddress(error.address): to_json(error).decode() for error in errors}
 
 
 @dataclass(slots=True, kw_only=True)

@@ -100,7 +100,7 @@ class Loop:
     _due: set[RemoteId] = field(default_factory=set[RemoteId])
     """Batches the provider has said something about, to be looked at before their time."""
     _changed: anyio.Event = field(default_factory=anyio.Event)
-    _errors: Errors = field(init=False)
+    errors: Errors = field(init=False)
     _busy_at: float = 0.0
     """When something else was done last than waiting to tell hooks once more."""
     _failure: BaseException | None = None  # ends the run once running calls of tools have ended
@@ -108,8 +108,8 @@ class Loop:
     _counting: float = 0.0
 
     def __post_init__(self) -> None:
-        self._errors = Errors(self.world)
-        self.world.wrong = self._errors.event
+        self.errors = Errors(self.world)
+        self.world.wrong = self.errors.event
 
     async def run(self) -> None:
         """Run until every job is final, everything is sent (`detach`), or an interrupt.
@@ -294,11 +294,11 @@ class Loop:
                     await do_hooks(world, action.job, self._draining)
                 case _:
                     assert_never(action)
-            await self._errors.went_well(action)
+            await self.errors.went_well(action)
             if self.resting is not None:
                 await self.resting.went_well(world, action)
         except* (SpecError, ProviderError, RefusedError) as errors:
-            await self._errors.tell(action, first_of(errors), last=self.resting is None)
+            await self.errors.tell(action, first_of(errors), last=self.resting is None)
             if self.resting is None:
                 self._fail(first_of(errors), action)
             else:

@@ -1,5 +1,6 @@
 """Reading rows, streaming: each is a row or a diagnostic with the line it is about."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
 from glob import iglob
@@ -121,25 +122,28 @@ def _no_object(file: str, line: int, data: object) -> Diagnostic:
 def _files(source: Files, root: Path) -> Rows:
     paths = sorted(iglob(source.pattern, root_dir=root, recursive=True))  # noqa: PTH207 - a third the memory
     seen = False
+    # Texts, not a `Path` for each, which would take a third of the time.
+    folder, key, plain = os.fspath(root), source.key or "path", _is_plain(source.pattern)
     for name in paths:
-        path = root / name
-        if not path.is_file():
+        path = os.path.join(folder, name)  # noqa: PTH118
+        if not os.path.isfile(path):  # noqa: PTH113
             continue
         seen = True
-        posix = Path(name).as_posix()
+        posix = name if plain else Path(name).as_posix()
+        data = {"path": posix, "name": posix.rpartition("/")[2]}
         if not source.text:
-            data = {"path": posix, "name": path.name}
-            yield SourceRow(data[source.key or "path"], data, None, posix)
+            yield SourceRow(data[key], data, None, posix)
             continue
         try:
-            text = path.read_bytes().decode(source.encoding).removeprefix("\ufeff")
+            with open(path, "rb") as file:  # noqa: PTH123
+                text = file.read().decode(source.encoding).removeprefix("\ufeff")
         except OSError as error:
             yield unreadable(name, root, source.source, error)
         except UnicodeDecodeError as error:
             yield not_text(posix, None, source.encoding, error)
         else:
-            data = {"path": posix, "name": path.name, "text": text}
-            yield SourceRow(data[source.key or "path"], data, None, posix)
+            data["text"] = text
+            yield SourceRow(data[key], data, None, posix)
     if not seen:
         yield Diagnostic(
             summary="no file matches",
@@ -147,6 +151,11 @@ def _files(source: Files, root: Path) -> Rows:
             " project's folder.",
             source=source.source,
         )
+
+
+def _is_plain(pattern: str) -> bool:
+    """Tell whether the files a pattern finds are called as their keys have it."""
+    return os.sep == "/" and str(Path(pattern)) == pattern
 
 
 def _parquet(source: Parquet, root: Path) -> Rows:

@@ -99,8 +99,9 @@ class JobError:
 
     Attributes:
         address: Of the job, with variant and sample.
-        what: `batch`, `lane`, `tools` or `job`: what it is about.
-        name: Which of them.
+        what: What it is about: `batch`, `lane`, `tools`, `job`, `provider`, `rows` that cannot be
+            planned, or the `round` of a watcher.
+        name: Which of them; of `rows` and `round` the environment.
         reason: A sentence for people.
         since: When it began, unix seconds.
     """

@@ -1,10 +1,10 @@
 """Warnings that say the same again and again: told once, then counted."""
 
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from batchspec.errors import kind_of
 from batchspec.ports import Hook
 from batchspec.state.events import Event
 from batchspec.state.records import BatchRecord, JobProgress
@@ -13,13 +13,6 @@ QUIET = 600.0
 """Seconds in which a warning of one kind is told once."""
 _MOST = 200
 """Kinds that are remembered; the one that was heard longest ago is forgotten first."""
-_VARIES = re.compile(r"…?\b(?:\w+[-_])?[0-9a-f]{8,}\b|(?<![\w.])\d[\d.,:]*")
-"""What differs between warnings of one kind: ids, counts, times."""
-
-
-def kind_of(message: str) -> str:
-    """Return what a warning has in common with others that say the same."""
-    return _VARIES.sub("#", message)
 
 
 @dataclass(slots=True)

@@ -43,6 +43,7 @@ from batchspec.store.lease import Watcher
 from batchspec.store.sqlite import StateStore
 from batchspec.watch.agenda import planned
 from batchspec.watch.agreeing import at_its_end, begin_account, going_on, granted, judged, may_go
+from batchspec.watch.alarm import Alarm
 from batchspec.watch.conditions import Conditions
 from batchspec.watch.protocol import Beside, Round, RoundResult
 from batchspec.watch.rounds import begun, ended, job_of
@@ -86,6 +87,7 @@ class Engine:
     stuck: Callable[[], None] = lambda: None
     _round_now: Round = field(default_factory=lambda: Round("", 0))
     _conditions: Conditions = field(init=False)
+    _alarm: Alarm = field(init=False)
     _pending: Pending = field(init=False)
     _loop: Loop | None = None
     _grants: PlanGranted | None = None  # recorded with the plan that is applied
@@ -102,6 +104,7 @@ class Engine:
     def __post_init__(self) -> None:
         self._pending = Pending(self.project.directory)
         self._conditions = Conditions(self.hook, self.project.clock)
+        self._alarm = Alarm(self.project, self._conditions)
 
     def replan(self) -> None:
         """Plan again: data changed, or somebody agreed to something."""
@@ -165,12 +168,14 @@ class Engine:
             try:
                 until = await self._round(store)
                 self._failures = 0
+                self._alarm.round_went_well()
                 self._end_round(began, "done" if until is None else "waits")
             except (LockedError, anyio.get_cancelled_exc_class()):
                 raise
             except BatchspecError as error:
                 until = self._failed(error)
                 self._end_round(began, "failed")
+                await self._alarm.round_failed(store, error)
             with suppress(BatchspecError):
                 await anyio.to_thread.run_sync(self._conditions.flush, store)
             await self._rest(store, until)
@@ -189,6 +194,7 @@ class Engine:
             for saved in await anyio.to_thread.run_sync(self._pending.approved):
                 await self._grant(store, saved)
             plan, verdict = await anyio.to_thread.run_sync(self._judge, store)
+            await self._alarm.planned(store)
         self._until = await anyio.to_thread.run_sync(
             break_off, self.project, store, self._read_at if self.plans else None, verdict
         )
@@ -236,10 +242,8 @@ class Engine:
         self._hold([*verdict.held, *held], None)
         if not dear:
             return False
-        prune = verdict.agreed == "all"
-        rest = await anyio.to_thread.run_sync(
-            partial(self._plan, prune=prune, excludes=tuple(dear))
-        )
+        others = partial(self._plan, prune=verdict.agreed == "all", excludes=tuple(dear))
+        rest = await anyio.to_thread.run_sync(others)
         if rest is None or judge(rest, self.consent).agreed == "nothing":
             return False
         await self._apply(store, rest, by="watch", only_agree=True)
@@ -281,10 +285,8 @@ class Engine:
                 result = await applying.within(connections, store)
         finally:
             loop, self._loop = self._loop, None
-        for problem in result.problems:
-            self.hook.warning(str(problem))
-        for refused in result.refused:
-            self.hook.warning(refused)
+        for told in (*result.problems, *result.refused):
+            self.hook.warning(str(told))
         if loop is not None:
             self._conditions.standing(result.jobs)
 
@@ -296,7 +298,7 @@ class Engine:
         self._loop = loop
         if self._grants is not None:
             self.hook.event(self._grants)
-        loop.listens, loop.until = False, self._until
+        loop.listens, loop.until, loop.errors.said = False, self._until, self._alarm.said
         loop.resting = Resting(self._rested, self._well)
         loop.world.goes_on = True
         loop.aside = self._conditions.flush
@@ -325,6 +327,7 @@ class Engine:
         except (SpecError, RefusedError) as error:
             wrong = "RowsInvalid" if isinstance(error, SpecError) else "Refused"
             self._conditions.say("Planned", "False", wrong, str(error))
+            self._alarm.unplanned = error
             return None
         self._conditions.say("Planned", "True", *planned(self.project.desired.jobs))
         return plan

@@ -348,3 +348,14 @@ def test_whatever_csv_writes_is_read(tmp_path_factory: pytest.TempPathFactory, c
     good, bad = read(rows.csv("d.csv", key="id"), root)
     assert bad == []
     assert [(row.data["a"], row.data["b"]) for row in good] == cells
+
+
+def test_a_pattern_is_spelled_in_several_ways_and_the_keys_are_the_same(tmp_path: Path) -> None:
+    for name in ("data/a.txt", "data/deep/b.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    found = [
+        [row.key for row in read_rows(rows.files(pattern), tmp_path) if isinstance(row, SourceRow)]
+        for pattern in ("data/**/*.txt", "./data/**/*.txt", "data//**/*.txt")
+    ]
+    assert found == [["data/a.txt", "data/deep/b.txt"]] * 3

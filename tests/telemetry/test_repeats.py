@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchspec.telemetry.repeats import _MOST, QUIET, Repeats, Sparing, kind_of
+from batchspec.errors import kind_of
+from batchspec.telemetry.repeats import _MOST, QUIET, Repeats, Sparing
 from batchspec.testing.simulated import Recorder
 
 

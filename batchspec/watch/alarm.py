@@ -1,0 +1,95 @@
+"""Telling `on_error` hooks of what ends whole rounds, in which no loop runs that could."""
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import anyio.to_thread
+
+from batchspec.apply.errors import Said
+from batchspec.apply.hooks import do_hooks, note_error, tell_unrecorded
+from batchspec.apply.world import World
+from batchspec.errors import BatchspecError, LockedError, StateError
+from batchspec.ports import Hook
+from batchspec.project import Project
+from batchspec.project.applying import Applying
+from batchspec.project.atwork import connecting
+from batchspec.project.hooking import kinds_of
+from batchspec.store.sqlite import StateStore
+from batchspec.watch.agreeing import going_on
+
+_ROUND, _ROWS = ("round", ""), ("rows", "")
+
+
+@dataclass(slots=True)
+class Alarm:
+    """Tells each error once until it is over, however often a watcher tries again.
+
+    Attributes:
+        project: With specs that are pinned.
+        hook: Is told what could not be told.
+        said: What was told, in all rounds.
+        unplanned: Why there is no plan.
+    """
+
+    project: Project
+    hook: Hook
+    said: Said = field(default_factory=Said)
+    unplanned: BatchspecError | None = None
+
+    async def planned(self, store: StateStore) -> None:
+        """Tell that rows could not be planned, if so."""
+        error, self.unplanned = self.unplanned, None
+        if error is None:
+            self.said.well(_ROWS)
+        else:
+            await self._sound(store, _ROWS, error)
+
+    async def round_failed(self, store: StateStore, error: BatchspecError) -> None:
+        """Tell that an error ended a round."""
+        await self._sound(store, _ROUND, error)
+
+    def round_went_well(self) -> None:
+        """Note that a round came to its end."""
+        self.said.well(_ROUND)
+
+    async def _sound(
+        self, store: StateStore, subject: tuple[str, str], error: BatchspecError
+    ) -> None:
+        jobs = (*self.project.desired.jobs, *self.project.desired.paused)
+        if not any(job.job.on_error is not None for job in jobs):
+            return
+        if not self.said.is_news(subject, str(error), self.project.clock.now()):
+            return
+        try:
+            await self._tell(store, subject[0], error)
+        except LockedError:
+            raise
+        except BatchspecError as failed:
+            self.hook.warning(f"Hooks were not told of an error: {failed}")
+
+    async def _tell(self, store: StateStore, what: str, error: BatchspecError) -> None:
+        plan = await anyio.to_thread.run_sync(going_on, self.project, None)
+        async with connecting(self.project, self.hook) as connections:
+            applying = Applying(self.project, plan, self.hook, detach=False)
+            world = applying.world(connections, {})
+            # Specs may be imported late, by functions of theirs.
+            with self.project.desired.imports():
+                async with world.here.open():
+                    await self._tell_all(store, world, what, error)
+
+    async def _tell_all(
+        self, store: StateStore, world: World, what: str, error: BatchspecError
+    ) -> None:
+        jobs = (*self.project.desired.jobs, *self.project.desired.paused)
+        said = (list(world.hooked), what, self.project.environment, str(error))
+        try:
+            await world.db(store.begin_hooks, kinds_of(jobs))
+            noted = await note_error(world, *said)
+        except LockedError:
+            raise
+        except StateError:
+            # A full disk is an error to be told of, too.
+            await tell_unrecorded(world, *said)
+            return
+        for job in noted:
+            await partial(do_hooks, errors_only=True)(world, job, lambda: False)
