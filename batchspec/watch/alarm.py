@@ -9,14 +9,17 @@ from batchspec.apply.errors import Said
 from batchspec.apply.hooks import do_hooks, note_error, tell_unrecorded
 from batchspec.apply.world import World
 from batchspec.errors import BatchspecError, LockedError, StateError
-from batchspec.ports import Hook
 from batchspec.project import Project
 from batchspec.project.applying import Applying
 from batchspec.project.atwork import connecting
 from batchspec.project.hooking import kinds_of
+from batchspec.reconcile.retry import backoff
 from batchspec.store.sqlite import StateStore
 from batchspec.watch.agreeing import going_on
+from batchspec.watch.conditions import Conditions
 
+_FIRST, _LONGEST = 5.0, 600.0
+"""Seconds after a round that an error ended; each further one doubles them."""
 _ROUND, _ROWS = ("round", ""), ("rows", "")
 
 
@@ -26,15 +29,16 @@ class Alarm:
 
     Attributes:
         project: With specs that are pinned.
-        hook: Is told what could not be told.
+        conditions: Say that a round failed; a hook, which is told what could not be told.
         said: What was told, in all rounds.
         unplanned: Why there is no plan.
     """
 
     project: Project
-    hook: Hook
+    conditions: Conditions
     said: Said = field(default_factory=Said)
     unplanned: BatchspecError | None = None
+    _failures: int = 0
 
     async def planned(self, store: StateStore) -> None:
         """Tell that rows could not be planned, if so."""
@@ -44,12 +48,18 @@ class Alarm:
         else:
             await self._sound(store, _ROWS, error)
 
-    async def round_failed(self, store: StateStore, error: BatchspecError) -> None:
-        """Tell that an error ended a round."""
+    async def round_failed(self, store: StateStore, error: BatchspecError) -> float:
+        """Tell that an error ended a round; returns when to begin another one, unix seconds."""
+        self._failures += 1
+        self.conditions.warning(str(error))
+        self.conditions.say("Stalled", "True", type(error).__name__, str(error))
         await self._sound(store, _ROUND, error)
+        now = self.project.clock.now()
+        return now + backoff(self._failures, first=_FIRST, cap=_LONGEST)
 
     def round_went_well(self) -> None:
         """Note that a round came to its end."""
+        self._failures = 0
         self.said.well(_ROUND)
 
     async def _sound(
@@ -65,12 +75,12 @@ class Alarm:
         except LockedError:
             raise
         except BatchspecError as failed:
-            self.hook.warning(f"Hooks were not told of an error: {failed}")
+            self.conditions.warning(f"Hooks were not told of an error: {failed}")
 
     async def _tell(self, store: StateStore, what: str, error: BatchspecError) -> None:
         plan = await anyio.to_thread.run_sync(going_on, self.project, None)
-        async with connecting(self.project, self.hook) as connections:
-            applying = Applying(self.project, plan, self.hook, detach=False)
+        async with connecting(self.project, self.conditions) as connections:
+            applying = Applying(self.project, plan, self.conditions, detach=False)
             world = applying.world(connections, {})
             # Specs may be imported late, by functions of theirs.
             with self.project.desired.imports():

@@ -37,7 +37,6 @@ from batchspec.project.ceilings import too_dear
 from batchspec.project.pending import ENOUGH, Pending
 from batchspec.project.planfiles import SavedPlan
 from batchspec.reconcile.actions import Subject
-from batchspec.reconcile.retry import backoff
 from batchspec.state.watching import ConditionChanged, PlanGranted
 from batchspec.store.lease import Watcher
 from batchspec.store.sqlite import StateStore
@@ -50,8 +49,8 @@ from batchspec.watch.rounds import begun, ended, job_of
 from batchspec.watch.tidying import tidied
 from batchspec.watch.waking import break_off, next_due
 
-_FIRST, _LONGEST = 5.0, 600.0
-"""Seconds after a round that an error ended; each further one doubles them."""
+_LONGEST = 600.0
+"""Seconds between two times that a refusal nobody can explain is a reason to plan again."""
 _BEAT = 1.0
 """Seconds between two signs of life, and between two looks at conditions to be recorded."""
 
@@ -97,7 +96,6 @@ class Engine:
     _verdict: Verdict = field(default_factory=Verdict)
     _asks_at: float = 0.0
     """When a refusal that `_verdict` does not explain is a reason to plan again."""
-    _failures: int = 0
     _read_at: float = 0.0
     _until: float | None = None
 
@@ -167,15 +165,13 @@ class Engine:
             self.beside(self._round_now)
             try:
                 until = await self._round(store)
-                self._failures = 0
                 self._alarm.round_went_well()
                 self._end_round(began, "done" if until is None else "waits")
             except (LockedError, anyio.get_cancelled_exc_class()):
                 raise
             except BatchspecError as error:
-                until = self._failed(error)
+                until = await self._alarm.round_failed(store, error)
                 self._end_round(began, "failed")
-                await self._alarm.round_failed(store, error)
             with suppress(BatchspecError):
                 await anyio.to_thread.run_sync(self._conditions.flush, store)
             await self._rest(store, until)
@@ -353,13 +349,6 @@ class Engine:
 
     def _well(self, subject: Subject) -> None:
         self._conditions.say("Stalled", "False", "Recovered", "It goes on.", job_of(subject))
-
-    def _failed(self, error: BatchspecError) -> float:
-        """Note what ended a round, and return when to try again."""
-        self._failures += 1
-        self.hook.warning(str(error))
-        self._conditions.say("Stalled", "True", type(error).__name__, str(error))
-        return self._now() + backoff(self._failures, first=_FIRST, cap=_LONGEST)
 
     def _now(self) -> float:
         return self.project.clock.now()
