@@ -4,7 +4,8 @@ First the files are downloaded into the state's own bodies, as they are; then al
 settled in one transaction. A crash in between costs a second download, never an answer.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,7 +23,10 @@ from batchspec.messages import LineError, Reply, Usage
 from batchspec.ports import (
     Body,
     Collection,
+    Exchange,
     Provider,
+    Tokens,
+    Tracing,
 )
 from batchspec.ports.providers import line_overhead
 from batchspec.reconcile.retry import again_at
@@ -86,13 +90,15 @@ async def do_collect(world: World, batch: BatchId) -> None:
         await world.db(abandon, bodies)
         return
     try:
-        event = await world.db(_settle_all, world, provider, record, bodies, lost)
+        event, tokens = await world.db(_settle_all, world, provider, record, bodies, lost)
     except _NothingOfOurs:
         reason = "the result files hold no answer to ours, though some requests were answered"
         await call_failed(world, provider, record, Throttled(reason))
         return
     world.collected.set()
     world.collected = anyio.Event()
+    if world.tracing is not None:
+        world.tracing.took(batch, tokens)
     world.hook.event(event)
     await heed_canary(world, provider, record, event)
 
@@ -103,7 +109,7 @@ def _settle_all(
     record: BatchRecord,
     bodies: Sequence[Body],
     lost: bool,  # noqa: FBT001
-) -> BatchCollected:
+) -> tuple[BatchCollected, Mapping[Tokens, int]]:
     store = world.store
     for body in bodies:
         store.close_segment(body)
@@ -118,7 +124,7 @@ def _settle_all(
         settling.finish(lost=lost)
         event = settling.event(world.clock.now(), lost=lost)
         store.apply_event(event)
-    return event
+    return event, settling.tokens
 
 
 def _answered(record: BatchRecord) -> bool:
@@ -154,6 +160,9 @@ class _Settling:
         self._counts = {"final": 0, "tools": 0, "pending": 0}
         self._overheads: dict[int, int] = {}
         self._recorder = world.recorders.get(provider.name)
+        self._tracing = world.tracing
+        self._told = world.tracing is not None and world.tracing.contents
+        self.tokens = Counter[Tokens]()
 
     def read(self, body: Body) -> None:
         """Settle the members a result file has replies for; the first reply of a member counts."""
@@ -226,6 +235,8 @@ class _Settling:
             self._keep(member, line or self._world.store.body(ref))
         if not isinstance(result, Reply):
             return Judged(member, settlement, ref, _NO_USAGE, 0.0)
+        if self._tracing is not None:
+            self._trace(self._tracing, member, result)
         cost = None if self._meter is None else self._meter(result.usage)
         if isinstance(settlement, Answered) and settlement.text:
             answer = self._further.append(to_json(settlement.text))
@@ -234,6 +245,20 @@ class _Settling:
             request, size = self._next(member, line, settlement)
             return Judged(member, settlement, ref, result.usage, cost, request, size)
         return Judged(member, settlement, ref, result.usage, cost)
+
+    def _trace(self, tracing: Tracing, member: Member, reply: Reply) -> None:
+        """Count what a reply took, and tell what it says to who asked for it."""
+        usage = reply.usage
+        self.tokens[Tokens(member.job, usage.input_tokens, usage.output_tokens)] += 1
+        if self._told:
+            said = Exchange(
+                batch=self._record.id,
+                job=member.job,
+                custom_id=member.custom_id,
+                messages=self._world.store.body(member.request).partition(b"\t")[0],
+                reply=reply,
+            )
+            tracing.replied(said)
 
     def _keep(self, member: Member, line: bytes) -> None:
         """Keep what a request got."""

@@ -109,6 +109,7 @@ def _intent(world: World, lane: LaneId, packet: Packet, now: float, via: Via) ->
         bytes=packet.bytes,
         at=now,
         via=via,
+        traceparent=None if world.tracing is None else world.tracing.traceparent,
     )
 
 

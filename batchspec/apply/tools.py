@@ -260,6 +260,8 @@ class _Stream:
             began=began,
             seconds=done.seconds or 0.0,
             failed=done.status == "failed",
+            arguments=call.arguments,
+            result=done.result,
         )
         self._world.ran(told)
 

@@ -23,6 +23,7 @@ from batchspec.ports import (
     Provider,
     Store,
     ToolRan,
+    Tracing,
 )
 from batchspec.reconcile.observe import Pace
 from batchspec.reconcile.settle import Judge
@@ -191,6 +192,8 @@ class World:
     expand: Callable[[JobAddress, Fresh | None], int | None] = lambda _job, _fresh: None
     ran: Callable[[ToolRan], None] = lambda _call: None
     """Is told each call of a tool that has ended."""
+    tracing: Tracing | None = None
+    """Is told what replies took; None: nobody asks."""
     here: Here = field(default_factory=Here)
     """Where users' functions run."""
     collected: anyio.Event = field(default_factory=anyio.Event)

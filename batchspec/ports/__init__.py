@@ -5,7 +5,16 @@ Adapters (`store`, `providers`, `pricing`, views as hooks) implement these; `pro
 
 from batchspec.ports.providers import Client, Prices, Provider, Wire
 from batchspec.ports.store import Body, Collection, Draft, PlannedRow, Reader, Store
-from batchspec.ports.world import Clock, Hook, Log, Timing, ToolRan
+from batchspec.ports.world import (
+    Clock,
+    Exchange,
+    Hook,
+    Log,
+    Timing,
+    Tokens,
+    ToolRan,
+    Tracing,
+)
 
 __all__ = [
     "Body",
@@ -13,6 +22,7 @@ __all__ = [
     "Clock",
     "Collection",
     "Draft",
+    "Exchange",
     "Hook",
     "Log",
     "PlannedRow",
@@ -21,6 +31,8 @@ __all__ = [
     "Reader",
     "Store",
     "Timing",
+    "Tokens",
     "ToolRan",
+    "Tracing",
     "Wire",
 ]

@@ -1,10 +1,11 @@
 """Time, and who watches."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
-from batchspec.ids import JobAddress
+from batchspec.ids import BatchId, JobAddress
+from batchspec.messages import Reply
 from batchspec.state.events import Event
 from batchspec.state.records import (
     BatchRecord,
@@ -43,6 +44,8 @@ class ToolRan:
         began: Unix seconds.
         seconds: How long it took.
         failed: Whether it cost the item.
+        arguments: As the model wrote them.
+        result: What was answered.
     """
 
     job: JobAddress
@@ -51,6 +54,8 @@ class ToolRan:
     began: float
     seconds: float
     failed: bool
+    arguments: str = ""
+    result: str = ""
 
 
 @runtime_checkable
@@ -58,6 +63,54 @@ class Timing(Protocol):
     """A hook that is also told what is no event: how long calls of tools took."""
 
     def ran(self, call: ToolRan) -> None: ...
+
+
+class Tokens(NamedTuple):
+    """What one reply took; there is one for each reply."""
+
+    job: JobAddress
+    input: int
+    output: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """A request and the reply to it.
+
+    Attributes:
+        batch: In which it was.
+        job: Whose.
+        custom_id: Its name in the batch.
+        messages: Of the request, as JSON.
+        reply: What the model answered.
+    """
+
+    batch: BatchId
+    job: JobAddress
+    custom_id: str
+    messages: bytes
+    reply: Reply
+
+
+@runtime_checkable
+class Tracing(Protocol):
+    """A hook that is also told what replies took, and what they say where somebody asked for it.
+
+    Attributes:
+        traceparent: The span that everything belongs to which is done now, as W3C writes it.
+        contents: Whether `replied` is to be called.
+    """
+
+    traceparent: str | None
+    contents: bool
+
+    def replied(self, said: Exchange) -> None:
+        """Take a reply while its batch is read; from any thread, and again after an error."""
+        ...
+
+    def took(self, batch: BatchId, tokens: Mapping[Tokens, int]) -> None:
+        """Take how often replies of a batch took as much, once they are recorded."""
+        ...
 
 
 class Log(Hook, Protocol):

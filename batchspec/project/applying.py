@@ -26,6 +26,7 @@ from batchspec.ports import (
     Hook,
     Provider,
     Timing,
+    Tracing,
 )
 from batchspec.project.accounts import bindings
 from batchspec.project.agreed import agreed_to, noting
@@ -286,6 +287,7 @@ class Applying:
             here=here,
             hooked=hooked_jobs(project, (*self._desired.jobs, *self._desired.paused)),
             ran=self._hook.ran if isinstance(self._hook, Timing) else lambda _call: None,
+            tracing=self._hook if isinstance(self._hook, Tracing) else None,
         )
 
     def _budget(self, store: StateStore) -> RunBudget | None:

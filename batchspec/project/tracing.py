@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from batchspec.ids import LaneId
 from batchspec.ports import Hook
 from batchspec.state.records import Lane
-from batchspec.telemetry.otel import Traced, switched_on, telemetry
+from batchspec.telemetry.exporting import switched_on, telemetry
+from batchspec.telemetry.otel import Traced
 
 if TYPE_CHECKING:
     from batchspec.project.project import Project
@@ -35,8 +36,8 @@ def traced(project: "Project", hook: Hook, plan: str, reconcile: str) -> Generat
         with project.reader() as reader:
             return reader.lane(number)
 
-    with project.reader() as reader:
-        jobs = reader.progress()
     about = {"batchspec.plan": plan, "batchspec.reconcile": reconcile}
-    with project.telemetry.round(about, jobs):
-        yield Traced(hook, project.telemetry, lane)
+    with project.telemetry.round(about) as traceparent:
+        yield Traced(
+            hook, project.telemetry, lane, traceparent, contents=project.telemetry.contents
+        )

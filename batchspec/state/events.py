@@ -35,6 +35,8 @@ class BatchIntended:
     bytes: int
     at: float
     via: Via = "batch"
+    traceparent: str | None = None
+    """The span in which they were, as W3C writes it; None: nothing was traced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

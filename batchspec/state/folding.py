@@ -31,6 +31,7 @@ def begun(event: Event) -> BatchRecord | None:
                 intended_at=event.at,
                 next_at=event.at,
                 via=event.via,
+                traceparent=event.traceparent,
             )
         case BatchImported():
             return BatchRecord(

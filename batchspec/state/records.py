@@ -138,6 +138,8 @@ class BatchRecord:
     """When its result files were deleted at the provider."""
     unread: bool = False
     """Whether it was collected though its results were not read, or not all of them."""
+    traceparent: str | None = None
+    """The span in which it was put together, as W3C writes it."""
 
     @property
     def lines(self) -> int:

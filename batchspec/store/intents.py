@@ -11,7 +11,7 @@ from batchspec.store.accounts import BOUND
 
 _BATCH = (
     "INSERT INTO batches (id, lane, phase, members, bytes, jobs, intended_at, next_at, via, "  # noqa: S608 - constants
-    f"account) VALUES (?1, ?2, 'intended', ?3, ?4, ?5, ?6, ?6, ?7, {BOUND})"
+    f"traceparent, account) VALUES (?1, ?2, 'intended', ?3, ?4, ?5, ?6, ?6, ?7, ?8, {BOUND})"
 )
 _MEMBERS = (
     "UPDATE conversations SET phase = ?, batch = ? WHERE lane = ? AND phase = 'pending' "
@@ -32,7 +32,7 @@ def intend(db: sqlite3.Connection, event: BatchIntended) -> None:
     """
     jobs = {_address(db, part.job): part.members for part in event.parts}
     values = (event.id, event.lane, event.members, event.bytes, json.dumps(jobs), event.at)
-    number = db.execute(_BATCH, (*values, event.via)).lastrowid
+    number = db.execute(_BATCH, (*values, event.via, event.traceparent)).lastrowid
     phase = conversation_phase("pending", "Batched")
     changed = 0
     for part in event.parts:

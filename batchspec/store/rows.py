@@ -25,7 +25,8 @@ BATCH_COLUMNS = (
     "id, lane, phase, members, bytes, jobs, intended_at, input_file_id, create_at, creates, "
     "remote_id, status, total, completed, failed, submitted_at, output_file_id, error_file_id, "
     "ended_at, next_at, failures, note, looked_at, uploads, cancel_at, cancelled_at, double_of, "
-    "account, via, imported, tidied_at, purged_at, cancel_reason, unread, data"
+    "account, via, imported, tidied_at, purged_at, cancel_reason, unread, data, "
+    "traceparent"
 )
 UPDATE_BATCH = (
     "UPDATE batches SET phase=:phase, input_file_id=:input_file_id, create_at=:create_at, "
@@ -81,6 +82,7 @@ def batch_record(row: sqlite3.Row | tuple[Any, ...]) -> BatchRecord:
         cancel_reason=row[32],
         unread=bool(row[33]),
         data=row[34],
+        traceparent=row[35],
     )
 
 

@@ -16,6 +16,10 @@ CREATE TABLE awaited (
   policy BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- The span of OpenTelemetry in which a batch was put together, as a `traceparent` of W3C; null where
+-- nothing was traced. A batch outlives processes, and its span belongs to the round that made it.
+ALTER TABLE batches ADD COLUMN traceparent TEXT;
+
 -- The plans of the last hour are looked up among all events.
 CREATE INDEX journal_granted ON journal (at) WHERE kind = 'PlanGranted';
 
