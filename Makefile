@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint format types layers pytest fuzz endure kill-score conformance-foreign test-lowest bench bench-simulator bench-tools bench-comparing bench-growing docs lock clean
+.PHONY: help install demo test check lint format types layers pytest fuzz endure soak kill-score conformance-foreign test-lowest bench bench-simulator bench-tools bench-comparing bench-growing docs lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -76,6 +76,10 @@ fuzz: $(INSTALLED) ## Try to break the reconciler for long, see docs/reliability
 
 endure: $(INSTALLED) ## Let a watcher live for weeks under a clock that jumps, see docs/reliability.md; DAYS=30 SEED=7
 	PYTHONPATH=tests $(BIN)/python -m endurance.enduring --days $(or $(DAYS),30) \
+		--seed $(or $(SEED),$(shell date +%s))
+
+soak: $(INSTALLED) ## Trouble a watcher of real processes for minutes, see docs/reliability.md; MINUTES=10 SEED=7
+	PYTHONPATH=tests $(BIN)/python -m soak.soaking --minutes $(or $(MINUTES),10) \
 		--seed $(or $(SEED),$(shell date +%s))
 
 kill-score: $(INSTALLED) ## Kill a process at every boundary of a run, and print what was paid
