@@ -87,6 +87,8 @@ class WatchSettings(BaseModel):
     """Seconds between two rounds of `state gc`; 0: it is left to you."""
     keep: float = Field(default=604_800.0, ge=0)
     """Files of batches that ended less than so many seconds ago are left."""
+    load_timeout: float = Field(default=300.0, gt=0)
+    """Seconds in which specs are to be loaded; those that take longer do not load."""
     drain_timeout: float = Field(default=600.0, ge=0)
     """Seconds that running calls of tools and hooks have to end where specs changed; then they are
     cut short, as by a crash. 0: as long as they take."""

@@ -18,6 +18,16 @@ _LONGEST = 64 * 1024 * 1024
 """Bytes of a line."""
 
 
+_OVER = (
+    anyio.EndOfStream,
+    anyio.IncompleteRead,
+    anyio.DelimiterNotFound,
+    anyio.ClosedResourceError,
+    ValueError,
+    LookupError,
+)
+
+
 class Child:
     """One process with an engine.
 
@@ -40,10 +50,10 @@ class Child:
         return cls(process, orders)
 
     async def said(self) -> AsyncGenerator[Said]:
-        """Yield what it says, until it has ended."""
+        """Yield what it says, until it has ended, or says what nobody understands."""
         assert self._process.stdout is not None  # noqa: S101 - it is a pipe
         lines = BufferedByteReceiveStream(self._process.stdout)
-        with suppress(anyio.EndOfStream, anyio.IncompleteRead, anyio.ClosedResourceError):
+        with suppress(*_OVER):
             while True:
                 yield decode(await lines.receive_until(b"\n", _LONGEST))
 

@@ -43,6 +43,7 @@ from batchspec.store.sqlite import StateStore
 from batchspec.watch.agenda import planned
 from batchspec.watch.agreeing import at_its_end, begin_account, going_on, granted, judged, may_go
 from batchspec.watch.alarm import Alarm
+from batchspec.watch.beats import BEAT, beats
 from batchspec.watch.conditions import Conditions
 from batchspec.watch.protocol import Beside, Round, RoundResult
 from batchspec.watch.rounds import begun, ended, job_of
@@ -51,8 +52,6 @@ from batchspec.watch.waking import break_off, next_due
 
 _LONGEST = 600.0
 """Seconds between two times that a refusal nobody can explain is a reason to plan again."""
-_BEAT = 1.0
-"""Seconds between two signs of life, and between two looks at conditions to be recorded."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -135,7 +134,8 @@ class Engine:
         self.project.patience.timeout = inf
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(self._beats)
+                patience = self.project.settings.watch.drain_timeout
+                group.start_soon(beats, self.beat, self._ends, self.stuck, patience)
                 await self._lead()
                 group.cancel_scope.cancel()
         except* BatchspecError as errors:
@@ -373,18 +373,13 @@ class Engine:
     def _late(self) -> bool:
         return self._until is not None and self._until <= self._now()
 
-    async def _beats(self) -> None:
-        patience, waits = self.project.settings.watch.drain_timeout, 0.0
-        while True:
-            self.beat()
-            ends = self._loop is not None and (self._again.is_set() or self._late())
-            waits = waits + _BEAT if ends and not self._draining else 0.0
-            if patience and waits > patience:
-                self.stuck()
-            await anyio.sleep(_BEAT)
+    def _ends(self) -> bool:
+        """Tell whether the loop was told to end, so that rows can be planned again."""
+        told = self._again.is_set() or self._late()
+        return self._loop is not None and told and not self._draining
 
     async def _flushes(self, store: StateStore) -> None:
         while True:
             with suppress(StateError):
                 await anyio.to_thread.run_sync(self._conditions.flush, store)
-            await anyio.sleep(_BEAT)
+            await anyio.sleep(BEAT)

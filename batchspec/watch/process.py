@@ -12,6 +12,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import sleep
 from typing import Any, BinaryIO
@@ -59,6 +60,8 @@ from batchspec.watch.sources import attached, watched
 
 _TIMED = 500
 """Calls of tools that are told of together."""
+_LAST = 5.0
+"""Seconds for what a spec left running, once nothing else is left to do."""
 _START = (
     "import sys, json; given = json.loads(sys.argv[1]); sys.path[:] = given.pop('path'); "
     "from batchspec.watch.process import serve; serve(given['orders'])"
@@ -81,7 +84,22 @@ def serve(given: dict[str, Any]) -> None:
     commands = os.fdopen(os.dup(0), "rb")
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)
+    # A child that a spec forks must neither speak for the engine nor hear what it is told.
+    os.register_at_fork(after_in_child=partial(_leave, out.fileno(), commands.fileno()))
     _Process(TypeAdapter(Orders).validate_python(given), out).run(commands)
+    # Threads that a spec started keep no interpreter that has nothing left to do.
+    threading.Thread(target=_end_soon, daemon=True).start()
+
+
+def _leave(*descriptors: int) -> None:
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in descriptors:
+        os.dup2(nothing, descriptor)
+
+
+def _end_soon() -> None:
+    sleep(_LAST)
+    os._exit(0)
 
 
 class _Process:
@@ -97,15 +115,27 @@ class _Process:
         self._timed: list[tuple[str, bool, float]] = []
         self._desired: Desired | None = None
         self._reads: Watched | None = None
+        self._pid = os.getpid()
 
     def run(self, commands: BinaryIO) -> None:
         try:
             project = self._open()
+            if os.getpid() != self._pid:
+                os._exit(0)  # a spec forked, and its child came here as well
+            self._check_pipes(commands)
             if project is not None:
                 with project:
                     anyio.run(self._serve, project, commands)
         except BatchspecError as error:
             self._tell(Failed(str(error)))
+
+    def _check_pipes(self, commands: BinaryIO) -> None:
+        """End where a spec closed what is not its own: nothing could be told or heard."""
+        try:
+            os.fstat(self._out.fileno())
+            os.fstat(commands.fileno())
+        except OSError:
+            sys.exit("A spec closed file descriptors that are not its own (os.closerange?).")
 
     def _open(self) -> Project | None:
         """Open the project and pin its specs; None: they are not right."""

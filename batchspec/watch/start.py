@@ -51,8 +51,6 @@ def watcher(
     """
     health = Health(project.clock, project.settings.health_timeout)
     metrics = _metrics(webhook_secrets(project.settings)) if listen else None
-    # Who reads of something and asks for metrics then finds it counted.
-    told = Several([health, *([metrics] if metrics else []), Sparing(hook, monotonic)])
     supervisor = Supervisor(
         orders=Orders(
             root=str(project.root),
@@ -61,7 +59,7 @@ def watcher(
             consent=consent,
             watcher=Watcher(os.getpid(), project.clock.now()),
         ),
-        hook=told,
+        hook=_told(health, metrics, hook),
         clock=project.clock,
         watched=watched(project, None),
         approvals=_made(Pending(project.directory).folder),
@@ -71,12 +69,13 @@ def watcher(
     )
     if metrics:
         supervisor.engines = metrics.engine
+    supervisor.load_timeout = project.settings.watch.load_timeout
     with ExitStack() as stack:
         if listen:
             served = app(
                 live=health.live,
                 ready=health.ready,
-                metrics=None if metrics is None else partial(_rendered, metrics, health),
+                metrics=partial(_rendered, metrics, health) if metrics else None,
                 secrets=webhook_secrets(project.settings),
                 look_at=supervisor.hear,
                 heard=metrics.webhook if metrics else lambda _provider, _result: None,
@@ -84,6 +83,11 @@ def watcher(
             url = stack.enter_context(serving(served, listen.host, listen.port))
             hook.info(f"Serving /livez, /readyz, /metrics and /webhooks at {url}.")
         yield supervisor
+
+
+def _told(health: Health, metrics: Metrics | None, hook: Log) -> Several:
+    # Who reads of something and asks for metrics then finds it counted.
+    return Several([health, *([metrics] if metrics else []), Sparing(hook, monotonic)])
 
 
 def _made(folder: Path) -> Path:

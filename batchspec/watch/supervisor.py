@@ -76,7 +76,9 @@ _VERDICTS = (HasLoaded, HasNotLoaded, HasEnded)
 _TICK = 1.0
 """Seconds between two signs of life."""
 LOAD_TIMEOUT = 300.0
-"""Seconds in which specs are to be loaded."""
+"""Seconds in which specs are to be loaded, unless something else is said."""
+_LAST_WORDS = 1.0
+"""Seconds in which what an engine said is read after it has ended."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,6 +95,7 @@ class Supervisor:
         view: Is told what people want to know and nobody need do anything about.
         beside: Is told what is no event: rounds, how long they took, and tools.
         engines: Is told each engine that is started, and how it ended.
+        load_timeout: Seconds in which specs are to be loaded.
         signals: Interrupts so far.
     """
 
@@ -105,6 +108,7 @@ class Supervisor:
     health: Health
     beside: Callable[[Beside], None] = lambda _said: None
     engines: Callable[[EngineNews], None] = lambda _news: None
+    load_timeout: float = LOAD_TIMEOUT
     signals: list[int] = field(default_factory=list[int])
     _service: Service = field(default_factory=Service)
     _succession: Succession = field(default_factory=Succession)
@@ -192,7 +196,7 @@ class Supervisor:
         self._children[deed.engine] = child
         self.engines("started")
         self._group.start_soon(self._listen_to, deed.engine, child)
-        self._later(LOAD_TIMEOUT, HasNotLoaded(deed.engine, (_TOO_SLOW,)))
+        self._later(self.load_timeout, HasNotLoaded(deed.engine, (_too_slow(self.load_timeout),)))
 
     def _later(self, seconds: float, news: News) -> None:
         async def wait() -> None:
@@ -205,9 +209,24 @@ class Supervisor:
     # --- what engines say
 
     async def _listen_to(self, engine: int, child: Child) -> None:
-        async for said in child.said():
-            await self._hear(engine, said)
-        code = await child.ended()
+        code, heard = 0, anyio.Event()
+        async with anyio.create_task_group() as group:
+
+            async def hear() -> None:
+                async for said in child.said():
+                    await self._hear(engine, said)
+                heard.set()
+                # Nothing can be heard of it any more.
+                await anyio.sleep(_LAST_WORDS)
+                child.kill()
+
+            group.start_soon(hear)
+            code = await child.ended()
+            # What it started may hold the pipe open.
+            child.kill()
+            with anyio.move_on_after(_LAST_WORDS):
+                await heard.wait()
+            group.cancel_scope.cancel()
         await child.close()
         self.engines("ended" if code == 0 else "died")
         if engine == self._succession.current:
@@ -317,7 +336,11 @@ class Supervisor:
                 await self._send.send(StopWanted())
 
 
-_TOO_SLOW = Diagnostic(
-    summary="loading took too long",
-    detail=f"The specs were not loaded after {LOAD_TIMEOUT:g} s.",
-)
+def _too_slow(seconds: float) -> Diagnostic:
+    return Diagnostic(
+        summary="loading took too long",
+        detail=(
+            f"The specs were not loaded after {seconds:g} s (watch.load_timeout): a module waits "
+            "for something while it is imported."
+        ),
+    )

@@ -1,12 +1,13 @@
 """What specs do that nobody would want: a watcher is a match for them. Real processes."""
 
+import os
 import signal
 from pathlib import Path
 
 import pytest
 
 from batchspec.project import Project
-from tests.watch.rig import Watcher, project
+from tests.watch.rig import Watcher, keys, project, rows
 
 
 @pytest.fixture
@@ -64,3 +65,73 @@ def test_calls_that_never_end_do_not_keep_a_mended_spec_from_coming_into_force(
     assert sorted(calls.read_text().split()) == ["once", "plain", "plain"]
     watcher.signal(signal.SIGTERM)
     assert watcher.end()[0] == 128 + signal.SIGTERM
+
+
+GOOD = """
+from shared import PROMPT
+from batchspec import Job, rows
+j = Job(model="openai:gpt-5-mini", rows=rows.jsonl("data/rows.jsonl"), prompt=PROMPT)
+"""
+DO_NOT_LOAD = {
+    "exits": ("import sys; sys.exit('not today')", "m.py:1"),
+    "dies": ("import os; os._exit(7)", "ended with code 7"),
+    "closes what is not its own": ("import os; os.closerange(3, 200)", "ended with code 1"),
+    "needs a file that is not there": ("open('data/none.json')", "data/none.json"),
+    "waits for ever": ("import time; time.sleep(3600)", "load_timeout"),
+}
+"""What is added to a spec, and what is said of it."""
+NOT_NICE = """
+import os, subprocess, sys, threading, time
+print("to stdout", flush=True)
+os.write(1, b"and below it\\n{\\"type\\": \\"Idle\\"}\\n")
+threading.Thread(target=time.sleep, args=(3600,)).start()
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
+if not os.fork():
+    os.setsid()
+    print(os.getpid(), file=open("pids.txt", "a"), flush=True)
+    time.sleep(3600)
+os.fork()
+"""
+"""Threads and processes that never end, one of which holds whatever the engine has open."""
+
+
+def test_specs_that_do_not_load_change_nothing_but_a_condition(root: Path) -> None:
+    (root / "batchspec.toml").write_text("[watch]\nload_timeout = 6\n")
+    spec = root / "specs" / "m.py"
+    watcher = Watcher(root, "--approve=all")
+    watcher.collected()
+    for words, told in DO_NOT_LOAD.values():
+        spec.write_text(f"{words}\n{GOOD}")
+        assert told in watcher.condition("SpecLoaded", "False")["message"], words
+    rows(root, *"abc")
+    watcher.collected()
+    spec.write_text(GOOD.replace("PROMPT)", "'shout {id}')"))
+    watcher.condition("SpecLoaded", "True")
+    watcher.collected()
+    assert set(keys(root).values()) == {"succeeded"}
+    watcher.signal(signal.SIGTERM)
+    code, said = watcher.end()
+    assert code == 128 + signal.SIGTERM
+    assert "watch.py" not in said
+
+
+def test_what_a_spec_prints_and_leaves_running_is_no_matter(root: Path) -> None:
+    spec = root / "specs" / "m.py"
+    spec.write_text(NOT_NICE + GOOD)
+    watcher = Watcher(root, "--approve=all")
+    watcher.collected()
+    (engine, *_) = watcher.engines()
+    os.kill(engine, signal.SIGKILL)
+    rows(root, *"abc")
+    watcher.collected()
+    spec.write_text(GOOD)
+    rows(root, *"abcd")
+    watcher.collected()
+    assert keys(root) == dict.fromkeys("abcd", "succeeded")
+    watcher.signal(signal.SIGTERM)
+    # Those are in sessions of their own, as daemons are, and have what this one says to people.
+    for pid in (root / "pids.txt").read_text().split():
+        os.kill(int(pid), signal.SIGKILL)
+    code, said = watcher.end()
+    assert code == 128 + signal.SIGTERM
+    assert "to stdout\nand below it" in said
