@@ -75,7 +75,7 @@ fuzz: $(INSTALLED) ## Try to break the reconciler for long, see docs/reliability
 		$(BIN)/python -m pytest -p no:cacheprovider $(or $(FUZZ),tests/fuzz tests/sweep)
 
 endure: $(INSTALLED) ## Let a watcher live for weeks under a clock that jumps, see docs/reliability.md; DAYS=30 SEED=7
-	PYTHONPATH=tests $(BIN)/python -m endurance.enduring --days $(or $(DAYS),30) \
+	PYTHONHASHSEED=0 PYTHONPATH=tests $(BIN)/python -m endurance.enduring --days $(or $(DAYS),30) \
 		--seed $(or $(SEED),$(shell date +%s))
 
 soak: $(INSTALLED) ## Trouble a watcher of real processes for minutes, see docs/reliability.md; MINUTES=10 SEED=7

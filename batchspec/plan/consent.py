@@ -87,11 +87,12 @@ class Verdict:
     beyond: bool = False
 
 
-def judge(
+def judge(  # noqa: PLR0913 - one keyword per fact
     plan: Plan,
     consent: Consent,
     *,
     standing: Collection[JobAddress] = (),
+    coded: Collection[JobAddress] = (),
     room: Room | None = None,
     beyond: bool = False,
 ) -> Verdict:
@@ -102,10 +103,12 @@ def judge(
         consent: What is agreed to.
         standing: Jobs made of answers that are on record as they are in the specs: what answers
             make of them was agreed to with them.
+        coded: Jobs whose validators and tools are on record as they are in the specs: replies that
+            others judged are judged anew, as was agreed.
         room: What may still be spent.
         beyond: Whether going on with what was agreed to costs more than was agreed to.
     """
-    changes = beyond or any(_changes(job, standing) for job in plan.jobs)
+    changes = beyond or any(_changes(job, standing, coded) for job in plan.jobs)
     removals = plan.counts.get(Kind.FORGET, 0)
     if not changes and not removals:
         return Verdict()
@@ -125,13 +128,15 @@ def judge(
     return Verdict(agreed="all")
 
 
-def _changes(job: JobPlan, standing: Collection[JobAddress]) -> bool:
+def _changes(job: JobPlan, standing: Collection[JobAddress], coded: Collection[JobAddress]) -> bool:
     if job.protects is not None:
         return True
     if job.address in standing:
         # What answers make of it was agreed to, and no second answer to the same request.
         return any(reason.code == "ANSWER_EXPIRED" for reason in job.reasons)
-    return any(job.counts.get(kind) for kind in CHANGES) or bool(job.waits_for and job.moves)
+    anew = sum(r.rows for r in job.reasons if r.code == "POLICY_CHANGED" and job.address in coded)
+    changed = sum(job.counts.get(kind, 0) for kind in CHANGES) - anew
+    return changed > 0 or bool(job.waits_for and job.moves)
 
 
 def _too_dear(plan: Plan, consent: Consent, room: Room) -> Held | None:

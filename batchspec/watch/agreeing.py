@@ -48,16 +48,23 @@ def granted(plan: Plan, by: str, at: float) -> PlanGranted:
     )
 
 
-def judged(project: Project, plan: Plan, consent: Consent, store: StateStore) -> Verdict:
-    """Say how much of the plan made last is agreed to; blocking."""
+def judged(project: Project, plan: Plan, consent: Consent, store: StateStore | None) -> Verdict:
+    """Say how much of the plan made last is agreed to; blocking.
+
+    Args:
+        project: With specs that are pinned.
+        plan: For everything there is, or what is left of one for which there was money.
+        consent: What is agreed to before anything is known.
+        store: Where it stands what may still be spent; None: that was looked at.
+    """
     with project.reader() as reader:
-        standing = _standing(project, reader)
-    if plan.simulated:
-        return judge(plan, consent, standing=standing)
+        standing, coded = _standing(project, reader), _coded(project, reader)
+    if plan.simulated or store is None:
+        return judge(plan, consent, standing=standing, coded=coded)
     stands = balance(project, store)
-    room = _room(consent, store, stands, project.clock.now())
-    verdict = judge(plan, consent, standing=standing, room=room, beyond=stands.beyond)
-    return replace(verdict, beyond=stands.beyond)
+    room, beyond = _room(consent, store, stands, project.clock.now()), stands.beyond
+    verdict = judge(plan, consent, standing=standing, coded=coded, room=room, beyond=beyond)
+    return replace(verdict, beyond=beyond)
 
 
 def _room(consent: Consent, store: StateStore, stands: Balance, now: float) -> Room:
@@ -81,6 +88,16 @@ def _standing(project: Project, reader: StateReader) -> set[JobAddress]:
         for job in project.desired.jobs
         if isinstance(job.rows, DerivedSource)
         and recorded.get(job.address) == (digest(job.contract.canonical()), job.policy)
+    }
+
+
+def _coded(project: Project, reader: StateReader) -> set[JobAddress]:
+    """Return the jobs whose code was agreed to, whether or not it has judged every reply yet."""
+    recorded = reader.standing()
+    return {
+        job.address
+        for job in project.desired.jobs
+        if job.address in recorded and recorded[job.address][1] == job.policy
     }
 
 

@@ -26,7 +26,7 @@ from batchspec.errors import (
 )
 from batchspec.ids import RemoteId
 from batchspec.plan.changes import Plan
-from batchspec.plan.consent import Consent, Held, Verdict, judge
+from batchspec.plan.consent import Consent, Held, Verdict
 from batchspec.ports import Hook
 from batchspec.project import Project
 from batchspec.project.agreed import close_account, under_way
@@ -240,7 +240,7 @@ class Engine:
             return False
         others = partial(self._plan, prune=verdict.agreed == "all", excludes=tuple(dear))
         rest = await anyio.to_thread.run_sync(others)
-        if rest is None or judge(rest, self.consent).agreed == "nothing":
+        if rest is None or judged(self.project, rest, self.consent, None).agreed == "nothing":
             return False
         await self._apply(store, rest, by="watch", only_agree=True)
         self._again.set()

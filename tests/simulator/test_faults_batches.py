@@ -156,6 +156,15 @@ async def test_17_counts_are_null(simulation: Simulation) -> None:
     assert listed[0]["request_counts"] is None
 
 
+@pytest.mark.parametrize("other", [("odd_fields", "absent"), ("wrong_counts", "null")])
+async def test_17_counts_that_another_fault_took_stay_away(
+    simulation: Simulation, other: tuple[str, str]
+) -> None:
+    simulation.engine.faults.add(other[0], form=other[1])
+    batch = await begin(simulation, "wrong_counts", form="lag")
+    assert (await after(simulation, 60, batch)).get("request_counts") is None
+
+
 @pytest.mark.parametrize("ending", ["completed", "expired"])
 async def test_18_a_batch_is_stuck_beyond_its_window(simulation: Simulation, ending: str) -> None:
     batch = await begin(simulation, "stuck", seconds=3_600, remaining=2, ending=ending)

@@ -5,8 +5,8 @@ from decimal import Decimal
 import pytest
 
 from batchspec.ids import JobAddress
-from batchspec.plan.changes import Estimate, JobPlan, Kind, Plan
-from batchspec.plan.consent import Consent, Room, judge
+from batchspec.plan.changes import Estimate, JobPlan, Kind, Plan, Reason
+from batchspec.plan.consent import Consent, Room, Verdict, judge
 
 UP, DOWN = JobAddress("m.up"), JobAddress("m.down")
 ALL = Consent(approve="all")
@@ -147,3 +147,12 @@ def test_a_plan_that_only_forgets_says_so() -> None:
 def test_of_many_jobs_the_first_are_named() -> None:
     (held,) = judge(plan(*(job(JobAddress(f"m.j{n}"), SUBMIT=1) for n in range(9))), Consent()).held
     assert held.message.endswith("m.j3: 1 to submit; and 5 more jobs.")
+
+
+def test_replies_are_judged_anew_by_code_that_was_agreed_to_without_asking_again() -> None:
+    reason = Reason(kind=Kind.UPDATE, code="POLICY_CHANGED", rows=3)
+    judged = plan(job(UPDATE=3, reasons=(reason,)))
+    assert judge(judged, Consent()).held
+    assert judge(judged, Consent(), coded={UP}) == Verdict()
+    more = plan(job(UPDATE=4, reasons=(reason,)))  # and a row whose data changed
+    assert judge(more, Consent(), coded={UP}).held

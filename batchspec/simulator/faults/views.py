@@ -37,8 +37,9 @@ class WrongCounts(ViewFault):
         behind = not batch.terminal or looks == 1
         if self.form == "backwards":
             behind = looks % 2 == 0
-        if behind:
-            counts: dict[str, int] = shown["request_counts"]
+        # Another fault may have left them out.
+        counts: dict[str, int] | None = shown.get("request_counts")
+        if behind and counts:
             shown["request_counts"] = {
                 "total": counts["total"],
                 "completed": counts["completed"] // 2,
