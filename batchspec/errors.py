@@ -155,9 +155,17 @@ class StateError(BatchspecError):
 
 
 class LockedError(BatchspecError):
-    """Another process is applying to this state."""
+    """Another process is applying to this state.
+
+    Attributes:
+        holder: Which, for people; empty where that is not known.
+    """
 
     exit_code = ExitCode.LOCKED
+
+    def __init__(self, message: str, holder: str = "") -> None:
+        super().__init__(message)
+        self.holder = holder
 
 
 class StalePlanError(BatchspecError):

@@ -60,7 +60,7 @@ def acquire(
     try:
         held = read_lease(db)
         if held is not None and held.holder != holder and not gone(held, now):
-            raise LockedError(describe(held, now))  # noqa: TRY301 - inside the transaction
+            raise LockedError(describe(held, now), who(held, now))  # noqa: TRY301 - inside the transaction
         db.execute(
             "UPDATE lease SET holder = ?, host = ?, pid = ?, operation = ?, since = ?, "
             "heartbeat = ?, watcher = ?, watching_since = ?, fence = fence + 1",
@@ -88,8 +88,9 @@ def _begin(db: sqlite3.Connection, now: float) -> None:
         if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
             raise
         held = read_lease(db)
-        who = "Another process is writing to the state." if held is None else describe(held, now)
-        raise LockedError(who) from error
+        if held is None:
+            raise LockedError("Another process is writing to the state.") from error
+        raise LockedError(describe(held, now), who(held, now)) from error
     finally:
         db.execute(f"PRAGMA busy_timeout = {_WRITING_MS}")
 
@@ -156,22 +157,34 @@ def identity(pid: int) -> str:
 
 
 def describe(held: LeaseRecord, now: float) -> str:
-    """Say who holds the lease, for people."""
+    """Say who holds the lease, and what can be done, for people."""
+    if held.operation == "watch":
+        return (
+            f"The state is locked by {who(held, now)}. It watches until it is told to stop: "
+            f"`kill {held.leader}` there lets it end what runs, and it goes on when it is started "
+            f"again. If it hangs: `batchspec unlock {held.holder}`."
+        )
+    return (
+        f"The state is locked by {who(held, now)}. Wait for it (`--lock-timeout 5m`) or stop it; "
+        f"if it died on another machine, the lock is free after {TTL:.0f} s. If it hangs: "
+        f"`batchspec unlock {held.holder}`."
+    )
+
+
+def who(held: LeaseRecord, now: float) -> str:
+    """Name the process that holds the lease."""
     since = datetime.fromtimestamp(held.begun, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return (
-        f"The state is locked by `{held.operation}` of process {held.leader} on {held.machine}, "
-        f"since {since}, last heard of {max(0, now - held.heartbeat):.0f} s ago "
-        f"(lock {held.holder}). Wait for it (`--lock-timeout 5m`) or stop it; if it died "
-        f"on another machine, the lock is free after {TTL:.0f} s. If it hangs: "
-        f"`batchspec unlock {held.holder}`."
+        f"`{held.operation}` of process {held.leader} on {held.machine}, since {since}, last heard "
+        f"of {max(0, now - held.heartbeat):.0f} s ago (lock {held.holder})"
     )
 
 
 def lost(db: sqlite3.Connection, now: float) -> str:
     """Say that the lease is gone, and who has it."""
     held = read_lease(db)
-    who = "" if held is None else " " + describe(held, now)
-    return f"This process lost its lease on the state and stopped before writing.{who}"
+    told = "" if held is None else " " + describe(held, now)
+    return f"This process lost its lease on the state and stopped before writing.{told}"
 
 
 def gone(held: LeaseRecord, now: float) -> bool:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 
 from batchspec.errors import LockedError
 
@@ -47,11 +48,17 @@ class Patience:
                     raise _in_vain(error, self.timeout) from error
                 if not told and waited >= TELL_AFTER:
                     told = True
-                    self.tell(f"Waiting for at most {self.timeout:g} s. {error}")
+                    self.tell(self._waits(error))
                 left = self.timeout - waited
                 until_told = left if told else max(TELL_AFTER - waited, 0.0)
             self.given_up.wait(min(pause, left, until_told))
             pause = min(2 * pause, _LONGEST)
+
+    def _waits(self, error: LockedError) -> str:
+        if self.timeout < inf:
+            return f"Waiting for at most {self.timeout:g} s. {error}"
+        holder = error.holder or "another process"
+        return f"Standing by: {holder} is at work; this one takes over when it is gone."
 
 
 def _in_vain(error: LockedError, timeout: float) -> LockedError:

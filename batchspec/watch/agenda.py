@@ -44,7 +44,7 @@ def told(jobs: Iterable[DesiredJob]) -> str:
         if job.job.refresh_every is not None:
             found[f"rows of {name} are read again every {job.job.refresh_every}"] = None
         if job.job.expires_after is not None:
-            found[f"answers of {name} grow too old in {job.job.expires_after}"] = None
+            found[f"answers of {name} grow too old after {job.job.expires_after}"] = None
     more = f"; and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
     return "; ".join([*found][:_TOLD]) + more
 

@@ -1,6 +1,7 @@
 """Putting a watcher together."""
 
 import os
+from base64 import b64decode
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -9,20 +10,22 @@ from pathlib import Path
 from time import monotonic
 
 from batchspec.config import OpenAISettings, Settings
-from batchspec.errors import StateError, UsageError
+from batchspec.errors import ConfigurationError, StateError, UsageError
 from batchspec.plan.consent import Consent
-from batchspec.ports import Log
+from batchspec.ports import Hook, Log
 from batchspec.project import Project
 from batchspec.project.pending import Pending
 from batchspec.store.lease import Watcher
 from batchspec.telemetry.metrics import Metrics
 from batchspec.telemetry.repeats import Sparing
-from batchspec.watch.endpoints import app
+from batchspec.watch.endpoints import Heard, app
 from batchspec.watch.health import Health, Several
 from batchspec.watch.protocol import Beside, Orders, Reconciled, Round, ToolsTimed
 from batchspec.watch.serving import serving
 from batchspec.watch.sources import watched
 from batchspec.watch.supervisor import Supervisor
+
+_PREFIX = "whsec_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ def watcher(
         listen: Where health, metrics and webhooks are served; None: nowhere.
 
     Raises:
-        ConfigurationError: It is not possible to listen there.
+        ConfigurationError: It is not possible to listen there, or a secret of webhooks is none.
         StateError: The folder of the state cannot be written to.
     """
     health = Health(project.clock, project.settings.health_timeout)
@@ -78,10 +81,11 @@ def watcher(
                 metrics=partial(_rendered, metrics, health) if metrics else None,
                 secrets=webhook_secrets(project.settings),
                 look_at=supervisor.hear,
-                heard=metrics.webhook if metrics else lambda _provider, _result: None,
+                heard=partial(_heard, log, metrics),
             )
             url = stack.enter_context(serving(served, listen.host, listen.port))
-            hook.info(f"Serving /livez, /readyz, /metrics and /webhooks at {url}.")
+            hooks = "".join(f", /webhooks/{name}" for name in secrets)
+            hook.info(f"Serving /livez, /readyz, /metrics{hooks} at {url}.")
         yield supervisor
 
 
@@ -121,6 +125,17 @@ def _beside(log: Log, metrics: Metrics | None, said: Beside) -> None:
             pass
 
 
+def _heard(hook: Hook, metrics: Metrics | None, provider: str, result: Heard) -> None:
+    """Count a webhook, and tell of one that is refused: polling hides that it is."""
+    if metrics is not None:
+        metrics.webhook(provider, result)
+    if result == "refused":
+        hook.warning(
+            f"A webhook of {provider} was refused: its signature or its time is not right. See "
+            "whether the secret in the environment is that of the webhook, and the clock is right."
+        )
+
+
 def _metrics(secrets: Mapping[str, str]) -> Metrics | None:
     try:
         return Metrics(webhooks=tuple(secrets))
@@ -129,9 +144,28 @@ def _metrics(secrets: Mapping[str, str]) -> Metrics | None:
 
 
 def webhook_secrets(settings: Settings) -> Mapping[str, str]:
-    """Return the secrets of webhooks that are in the environment, by provider."""
-    return {
-        name: secret
+    """Return the secrets of webhooks that are in the environment, by provider.
+
+    Raises:
+        ConfigurationError: One can be no secret.
+    """
+    named = {
+        name: own.webhook_secret_env
         for name, own in settings.providers.items()
-        if isinstance(own, OpenAISettings) and (secret := os.environ.get(own.webhook_secret_env))
+        if isinstance(own, OpenAISettings) and os.environ.get(own.webhook_secret_env)
     }
+    for variable in named.values():
+        _check(variable, os.environ[variable])
+    return {name: os.environ[variable] for name, variable in named.items()}
+
+
+def _check(variable: str, secret: str) -> None:
+    """Refuse what is no secret of Standard Webhooks: the prefix, then base64."""
+    try:
+        if secret.startswith(_PREFIX):
+            b64decode(secret.removeprefix(_PREFIX), validate=True)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{variable} holds no secret of a webhook: after {_PREFIX!r} comes base64. Copy it "
+            "again from the provider's settings."
+        ) from error

@@ -40,6 +40,7 @@ def test_a_locked_state_is_told_with_the_way_out(run: Run) -> None:
     assert ended.code == ExitCode.LOCKED
     assert "locked by `watch` of process" in ended.err
     assert f"batchspec unlock {HOLDER}" in ended.err
+    assert "`kill " in ended.err, "it ends when it is told to, and not by waiting"
     status = json.loads(run("status", "--simulate", "--json").out)
     assert status["lease"]["holder"] == HOLDER
 

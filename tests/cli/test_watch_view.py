@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -120,3 +121,17 @@ def test_who_watches_is_the_process_to_be_told(free: bool, watched: bool, told: 
         watching_since=5.0,
     )
     assert lease_line(lease, 100.0, free=free, watched=watched).plain.startswith(told)
+
+
+def test_more_jobs_than_lines_leave_room_for_what_is_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_terminal(monkeypatch)
+    monkeypatch.setenv("LINES", "20")
+    jobs = [replace(JOB, address=JobAddress(f"m.j{n}")) for n in range(50)]
+    failed = replace(JOB, address=JobAddress("m.failed"), outcomes={"failed": 2})
+    with LiveProgress(serves=True) as view:
+        view.progress([*jobs, failed], ())
+        lines = [str(line) for line in view._draw().renderables]  # type: ignore[attr-defined]
+    assert len(lines) <= 20
+    assert "m.failed" in lines[0], "after what is not final yet"
+    assert "more lines" in lines[-2]
+    assert lines[-1].startswith("Watching since")

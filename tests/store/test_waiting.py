@@ -2,13 +2,14 @@
 
 import threading
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 
 import pytest
 
 from batchspec.errors import LockedError
 from batchspec.store import waiting
-from batchspec.store.lease import describe
+from batchspec.store.lease import Watcher, describe
 from batchspec.store.sqlite import StateStore
 from batchspec.store.waiting import Patience
 
@@ -39,6 +40,21 @@ def test_a_lease_that_is_given_back_in_time_is_taken(open_store: Open, told: lis
     (sentence,) = told
     assert sentence.startswith("Waiting for at most 60 s. The state is locked by `watch`")
     assert "(lock one)" in sentence
+
+
+def test_who_waits_for_ever_stands_by(open_store: Open, told: list[str]) -> None:
+    """What another can do that waits for a while is no advice for it."""
+    first, second = open_store(), open_store()
+    first.acquire("one", "watch", Watcher(4711, 0.0))
+
+    def tell(sentence: str) -> None:
+        told.append(sentence)
+        first.release()
+
+    second.patience = Patience(inf, tell)
+    second.acquire("two", "watch")
+    assert told[0].startswith("Standing by: `watch` of process 4711 on ")
+    assert told[0].endswith("(lock one) is at work; this one takes over when it is gone.")
 
 
 def test_the_wait_ends_with_the_sentence_of_the_lock(open_store: Open, told: list[str]) -> None:

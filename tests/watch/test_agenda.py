@@ -102,7 +102,7 @@ def test_what_is_done_by_the_clock_is_told_once_for_all_variants() -> None:
     hourly = Declared(refresh_every="1h", expires_after=timedelta(days=2))
     jobs: list[Any] = [Given(hourly, "m.a@x"), Given(hourly, "m.a@y"), Given(Declared(), "m.b")]
     assert told(jobs) == (
-        "rows of m.a are read again every 1h; answers of m.a grow too old in 2 days, 0:00:00"
+        "rows of m.a are read again every 1h; answers of m.a grow too old after 2 days, 0:00:00"
     )
     many: list[Any] = [Given(Declared(refresh_every="1h"), f"m.j{n}") for n in range(7)]
     assert told(many).endswith("; and 2 more")

@@ -207,6 +207,15 @@ def test_a_webhook_wakes_it_long_before_it_would_have_looked(root: Path, tmp_pat
     forged = Request(url, b'{"type": "batch.completed", "data": {"id": "batch_1"}}')
     with pytest.raises(HTTPError, match="400"):
         urlopen(forged, timeout=10)
+    watcher.wait_for(lambda line: "A webhook of openai was refused" in line["@message"])
     watcher.signal(signal.SIGTERM)
     assert watcher.end()[0] == 128 + signal.SIGTERM
     server.stop()
+
+
+def test_a_secret_that_can_be_none_is_told_before_anything_is_watched(root: Path) -> None:
+    watcher = Watcher(root, "--listen=0", OPENAI_WEBHOOK_SECRET="whsec_no base64")
+    code, said = watcher.end()
+    assert code == 1
+    assert "OPENAI_WEBHOOK_SECRET holds no secret of a webhook" in said
+    assert "no base64" not in said

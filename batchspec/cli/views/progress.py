@@ -38,6 +38,8 @@ PLAIN_INTERVAL = 5.0
 COUNTS_INTERVAL = 30.0
 """Seconds between two lines about what open batches have answered."""
 _BAR = 24
+_BELOW = 6
+"""Lines of a terminal that are left to what is below jobs and batches, and above them."""
 
 
 class Watching(Log, AbstractContextManager["Watching"], Protocol):
@@ -148,6 +150,10 @@ class LiveProgress:
     def _draw(self) -> RenderableType:
         now = self._clock()
         lines = drawn(self._jobs, self._batches, now) if self._jobs or not self._rests else []
+        # What does not fit would push what is below out of sight.
+        room = max(self._console.height - _BELOW, 1)
+        if len(lines) > room + 1:
+            lines = [*lines[:room], Text(f"… and {len(lines) - room:,} more lines", "dim")]
         if self._last:
             lines.append(Text(f"  {self._last}", "dim"))
         if self._began is not None:
@@ -160,8 +166,9 @@ class LiveProgress:
 
 
 def drawn(jobs: Sequence[JobProgress], batches: Sequence[BatchRecord], now: float) -> list[Text]:
-    """Return the lines of the live view, what is not finished first."""
-    shown = sorted((job for job in jobs if job.items), key=lambda job: job.final >= job.items)
+    """Return the lines of the live view, what is not finished first, then what failed."""
+    counted = (job for job in jobs if job.items)
+    shown = sorted(counted, key=lambda job: (job.final >= job.items, not job.failed))
     rows = [_job_row(job, _answered(job, batches)) for job in shown]
     open_batches = [b for b in batches if b.phase not in {"collected", "rejected"}]
     return [

@@ -1,9 +1,10 @@
 """What happened, as sentences: for the plain view, and as `@message` of JSON events."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import assert_never
 
-from batchspec.cli.views.words import clean, counted, ended
+from batchspec.cli.views.words import clean, counted, ended, money
 from batchspec.ids import BatchId, RemoteId
 from batchspec.state.events import (
     AccountBound,
@@ -265,8 +266,13 @@ def _watched(event: WatchEvent) -> tuple[str, bool]:
         case WatchBegan():
             return "What is spent from here on counts against --max-cost.", False
         case PlanGranted():
-            who = "a person" if event.by == "person" else "the rules given to watch"
-            return f"Plan {event.plan[:12]} was agreed to by {who}.", True
+            who = "by a person" if event.by == "person" else "by the rules of --approve=all"
+            cost = (
+                ""
+                if event.at_most is None
+                else f": {money(Decimal(event.at_most), at_most=True)} at most"
+            )
+            return f"Plan {event.plan[:12]} was agreed to {who}{cost}.", True
         case RowsAwaited():
             return f"{', '.join(event.jobs)}: rows are made of answers that come.", False
 

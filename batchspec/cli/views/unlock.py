@@ -18,7 +18,12 @@ def show_unlocked(held: LeaseRecord | None) -> None:
     if held is None:
         print_prose(stdout(), [Text("The state is not locked; nothing to do.")])
         return
-    told = f"Unlocked. Process {held.pid} cannot write to the state any more."
+    told = f"Unlocked. Process {held.leader} cannot write to the state any more."
+    if held.operation == "watch":
+        told = (
+            "Unlocked. A watcher that is well takes the lock again at once; to stop it: "
+            f"kill {held.leader}"
+        )
     print_prose(stdout(), [Text(told)])
 
 

@@ -10,7 +10,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -138,7 +138,9 @@ class Database:
     def close(self) -> None:
         self.closing.close()
         with self._lock:
-            self._note_time()
+            # A full disk lets the clock go on from the last record, which is not later.
+            with suppress(sqlite3.OperationalError):
+                self._note_time()
             self._clock = None
             self._connection.close()
 
