@@ -4,13 +4,15 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchspec.errors import PlanFileError, StalePlanError, StateError, UsageError
 from batchspec.plan.changes import Plan
+from batchspec.plan.counts import waiting
 from batchspec.plan.planfile import entry_line
-from batchspec.project.planfiles import SavedPlan, read_plan, read_rows
+from batchspec.project.planfiles import SavedPlan, read_plan, read_rows, write_plan
 from batchspec.project.status import age
 from batchspec.store.watching import granted_at
 
@@ -63,9 +65,11 @@ class Pending:
         return found[0] if found else None
 
     def propose(self, project: "Project", plan: Plan) -> SavedPlan:
-        """Keep the plan that `project` made last; one that says the same keeps its id.
+        """Keep the plan that `project` made last; one that would do the same keeps its id.
 
-        Plans that are neither approved nor this one are no choice any more, and removed.
+        What else is to be sent or was sent meanwhile changes what a plan costs, and not what
+        somebody agrees to; only what costs more than was said is another plan. Plans that are
+        neither approved nor this one are no choice any more, and removed.
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         saved = project.save_plan(plan, self.folder / f"{plan.id}{_PLAN}")
@@ -73,15 +77,27 @@ class Pending:
         for other in self:
             if other.plan.id == saved.plan.id:
                 continue
-            if same is None and _said(other) == said:
+            if same is None and _said(other) == said and not _dearer(saved, other):
                 same = other
             else:
                 self._retire(other)
         self._tidy()
         if same is None:
             return saved
+        if _dearer(same, saved) and not self.is_approved(same):
+            same = self._cheaper(saved, same)
         self.remove(saved)
         return same
+
+    def _cheaper(self, saved: SavedPlan, same: SavedPlan) -> SavedPlan:
+        """Let a plan that costs less take the place of one that would do the same."""
+        header = replace(saved.header, plan=replace(saved.header.plan, id=same.plan.id))
+        write_plan(same.path, header, read_rows(saved))
+        found = read_plan(same.path)
+        if self.is_approved(same):
+            # Somebody agreed to it in this moment, for more.
+            self.approve(found)
+        return found
 
     def withdraw(self) -> None:
         """Remove what is not approved: nothing waits for consent."""
@@ -130,12 +146,19 @@ class Pending:
             half.rename(mark)
         except OSError as error:
             raise StateError(f"{mark} cannot be written: {error.strerror}.") from error
-        if not saved.path.exists():
+        if not self._stands(saved):
             mark.unlink(missing_ok=True)
             raise StalePlanError(
                 f"Plan {saved.plan.id} does not wait any more: it was replaced or done meanwhile. "
                 "`batchspec status` lists what does."
             )
+
+    def _stands(self, saved: SavedPlan) -> bool:
+        """Tell whether the plan that was just agreed to is there, or one that costs less is."""
+        try:
+            return self.is_approved(read_plan(saved.path))
+        except (PlanFileError, UsageError):
+            return False
 
     def is_approved(self, saved: SavedPlan) -> bool:
         """Tell whether a person agreed to exactly this plan."""
@@ -187,8 +210,19 @@ def to_approve(project: "Project", plan: str) -> SavedPlan:
 
 
 def _said(saved: SavedPlan) -> str:
-    """Return a hash of what a plan would do, whenever it was made."""
-    hashed = hashlib.sha256(repr((saved.header.jobs, saved.header.ceiling)).encode())
+    """Return a hash of what a plan would do, whenever it was made, and whatever is under way."""
+    jobs = [
+        (job.address, job.removed, job.waits, job.contract, job.policy, job.protect)
+        for job in saved.header.jobs
+    ]
+    changes = [(job.address, words) for job, words in waiting(saved.plan)]
+    hashed = hashlib.sha256(repr((jobs, changes)).encode())
     for entry in read_rows(saved):
         hashed.update(entry_line(entry) + b"\n")
     return hashed.hexdigest()
+
+
+def _dearer(one: SavedPlan, other: SavedPlan) -> bool:
+    """Tell whether one may cost more than the other; what has no price may cost anything."""
+    mine, others = one.header.ceiling, other.header.ceiling
+    return others is not None and (mine is None or mine > others)

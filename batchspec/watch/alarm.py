@@ -51,11 +51,10 @@ class Alarm:
     async def round_failed(self, store: StateStore, error: BatchspecError) -> float:
         """Tell that an error ended a round; returns when to begin another one, unix seconds."""
         self._failures += 1
-        self.conditions.warning(str(error))
-        self.conditions.say("Stalled", "True", type(error).__name__, str(error))
+        wait = backoff(self._failures, first=_FIRST, cap=_LONGEST)
+        self.conditions.stalled(error, self.project.clock.now() + wait)
         await self._sound(store, _ROUND, error)
-        now = self.project.clock.now()
-        return now + backoff(self._failures, first=_FIRST, cap=_LONGEST)
+        return self.project.clock.now() + wait
 
     def round_went_well(self) -> None:
         """Note that a round came to its end."""

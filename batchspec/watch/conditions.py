@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from batchspec.errors import StateError
 from batchspec.ids import JobAddress
 from batchspec.plan.consent import Held
 from batchspec.ports import Clock, Hook, Timing, ToolRan
-from batchspec.state.events import Event
+from batchspec.state.events import BatchCollected, BatchObserved, BatchSubmitted, Event
 from batchspec.state.records import BatchRecord, JobProgress
 from batchspec.state.watching import (
+    GOOD,
     Condition,
     ConditionChanged,
     ConditionStatus,
@@ -37,10 +39,38 @@ class Conditions:
     clock: Clock
     _known: dict[_Name, _Known] = field(default_factory=dict[_Name, _Known])
     _new: dict[_Name, ConditionChanged] = field(default_factory=dict[_Name, ConditionChanged])
+    _told: set[_Name] = field(default_factory=set[_Name])
+    """Of which this process knows how they are."""
+    _left: set[_Name] = field(default_factory=set[_Name])
+    """What rested when an earlier process ended, and nobody knows whether it still does."""
 
     def begin(self, recorded: Sequence[Condition]) -> None:
-        """Take what an earlier process recorded."""
+        """Take what an earlier process recorded; what was said here already is said after it."""
+        said, self._new = self._new, {}
+        self._told.clear()
         self._known = {(c.job, c.type): (c.status, c.reason, c.message) for c in recorded}
+        self._left = {(c.job, c.type) for c in recorded if c.type == "Stalled" and not c.good}
+        for one in said.values():
+            self.note(one)
+
+    def stalled(self, error: BaseException, until: float, job: JobAddress | None = None) -> None:
+        """Say what lets something rest, and until when, in unix seconds."""
+        at = datetime.fromtimestamp(until, UTC).strftime("%H:%M:%S UTC")
+        again = f"{error} It is tried again at {at}."
+        self.say("Stalled", "True", type(error).__name__, again, job)
+
+    def all_done(self) -> None:
+        """Say that nothing rests any more: a round came to its end."""
+        for job, kind in list(self._known):
+            if kind == "Stalled":
+                self.goes_on(job)
+        self._left.clear()
+
+    def goes_on(self, job: JobAddress | None = None) -> None:
+        """Say that what let something rest is over, if anything did."""
+        known = self._known.get((job, "Stalled"))
+        if known is not None and known[0] == "True":
+            self.say("Stalled", "False", "Recovered", "It goes on.", job)
 
     def say(
         self,
@@ -77,8 +107,13 @@ class Conditions:
         """
         name: _Name = (said.job, said.type)
         is_now: _Known = (said.status, said.reason, said.message)
-        known = self._known.get(name)
+        known, told = self._known.get(name), name in self._told
+        self._told.add(name)
+        self._left.discard(name)
         if known == is_now or (quietly and known is not None and known[:2] == is_now[:2]):
+            if not told and said.job is None and GOOD.get(said.type, said.status) != said.status:
+                # Recorded by an earlier process, and still so: who looks on now does not know.
+                self.hook.event(replace(said, before=said.status))
             return
         self._known[name] = is_now
         before = known[0] if known else None
@@ -86,6 +121,9 @@ class Conditions:
 
     def event(self, event: Event) -> None:
         """Pass on an event."""
+        if self._left and isinstance(event, BatchSubmitted | BatchObserved | BatchCollected):
+            self._left.discard((None, "Stalled"))
+            self.goes_on()
         self.hook.event(event)
 
     def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None:

@@ -95,6 +95,8 @@ class Engine:
     _verdict: Verdict = field(default_factory=Verdict)
     _asks_at: float = 0.0
     """When a refusal that `_verdict` does not explain is a reason to plan again."""
+    _busy: bool = False
+    """Whether anything was under way when the last plan was made, which it counts as well."""
     _read_at: float = 0.0
     _until: float | None = None
 
@@ -177,7 +179,10 @@ class Engine:
             await self._rest(store, until)
 
     def _end_round(self, began: float, result: RoundResult) -> None:
-        self.beside(ended(result, self._now() - began, again=self._again.is_set()))
+        again = self._again.is_set()
+        if result != "failed" and not again:
+            self._conditions.all_done()
+        self.beside(ended(result, self._now() - began, again=again))
 
     async def _round(self, store: StateStore) -> float | None:
         """Plan, do what is agreed to, and see it to its end; returns when to plan again.
@@ -212,7 +217,8 @@ class Engine:
     def _due(self, store: StateStore, verdict: Verdict) -> float | None:
         """Return when there may be something to do that nobody tells of."""
         whole = not self._draining and not self._again.is_set()
-        closed = whole and close_account(self.project, store)
+        ended = self._busy and not under_way(store)
+        closed = whole and (close_account(self.project, store) or ended)
         read_at = self._read_at if self.plans else None
         return next_due(self.project, store, read_at, verdict, closed=closed)
 
@@ -260,12 +266,7 @@ class Engine:
         await anyio.to_thread.run_sync(self._pending.remove, saved)
 
     async def _apply(
-        self,
-        store: StateStore,
-        plan: Plan,
-        *,
-        by: str | None,
-        only_agree: bool = False,
+        self, store: StateStore, plan: Plan, *, by: str | None, only_agree: bool = False
     ) -> None:
         self.beside(replace(self._round_now, plan=plan.id if by else None))
         applying = Applying(self.project, plan, self._conditions, detach=False)
@@ -295,7 +296,7 @@ class Engine:
         if self._grants is not None:
             self.hook.event(self._grants)
         loop.listens, loop.until, loop.errors.said = False, self._until, self._alarm.said
-        loop.resting = Resting(self._rested, self._well)
+        loop.resting = Resting(self._rested, lambda what: self._conditions.goes_on(job_of(what)))
         loop.world.goes_on = True
         loop.aside = self._conditions.flush
         if only_agree or self._again.is_set():
@@ -312,6 +313,7 @@ class Engine:
         if plan is None:
             self._pending.withdraw()
             return None, Verdict()
+        self._busy = under_way(store)
         self._verdict = verdict = judged(self.project, plan, self.consent, store)
         self.planned(plan, verdict)
         self._hold(verdict.held, plan)
@@ -335,11 +337,9 @@ class Engine:
         self._conditions.consented(held, None if saved is None else saved.plan.id[:ENOUGH])
 
     def _rested(self, subject: Subject, error: BaseException, until: float) -> None:
-        wait = max(0.0, until - self._now())
-        self.hook.warning(f"{error} It is tried again in {wait:.0f} s.")
+        self._conditions.stalled(error, until, job_of(subject))
         if isinstance(error, OverBudgetError) and error.agreed:
             self._ask_for_more()
-        self._conditions.say("Stalled", "True", type(error).__name__, str(error), job_of(subject))
 
     def _ask_for_more(self) -> None:
         """Plan again what exceeds what was agreed to, unless that waits for consent already."""
@@ -347,15 +347,12 @@ class Engine:
             self._asks_at = self._now() + _LONGEST
             self.replan()
 
-    def _well(self, subject: Subject) -> None:
-        self._conditions.say("Stalled", "False", "Recovered", "It goes on.", job_of(subject))
-
     def _now(self) -> float:
         return self.project.clock.now()
 
     async def _rest(self, store: StateStore, until: float | None) -> None:
         """Wait until there is something to do again."""
-        if self._late():
+        if self._late() or (until is not None and until <= self._now()):
             self._again.set()
         if not self._again.is_set():
             self.idle(until)

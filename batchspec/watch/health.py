@@ -46,7 +46,7 @@ class Health:
     """Why the specs on disk do not load; empty: they do."""
     _failures: int = 0
     _stalled: str = ""
-    """What a provider said that a person must mend."""
+    """What lets all work rest, or a provider's: often something that a person must mend."""
 
     def __post_init__(self) -> None:
         self.tick = self.clock.now()
@@ -85,13 +85,14 @@ class Health:
         engine = [] if self.beat is not None else [Check("engine", ok=False, message="none runs")]
         lease = "" if self.leads else "another process holds it, or no engine has asked for it yet"
         specs = self._spec if self.loaded else f"they were never loaded. {self._spec}".rstrip()
-        away = self._stalled or (f"{self._failures} calls failed in a row" * bool(self._failures))
+        away = f"{self._failures} calls failed in a row" * bool(self._failures)
         return [
             *self.live(),
             *engine,
             Check("lease", self.leads, lease),
             Check("specs", self.loaded, specs),
-            Check("providers", self._failures < _AWAY and not self._stalled, away),
+            Check("providers", self._failures < _AWAY, away),
+            Check("stalled", not self._stalled, self._stalled),
             Check("draining", not self.draining, "it was told to stop" * self.draining),
         ]
 
@@ -113,13 +114,11 @@ class Health:
             case CallFailed():
                 self._failures += 1
             case BatchObserved() | BatchSubmitted() | BatchCollected():
-                self._failures, self._stalled = 0, ""
+                self._failures = 0
             case ConditionChanged(type="SpecLoaded"):
                 self._spec = event.message if event.status == "False" else ""
-            case ConditionChanged(type="Stalled", reason="ProviderError", status="True"):
-                self._stalled = event.message
-            case ConditionChanged(type="Stalled", status="False"):
-                self._stalled = ""
+            case ConditionChanged(type="Stalled", job=None):
+                self._stalled = event.message if event.status == "True" else ""
             case _:
                 pass
 

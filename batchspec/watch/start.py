@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from time import monotonic
 
+from starlette.applications import Starlette
+
 from batchspec.config import OpenAISettings, Settings
 from batchspec.errors import ConfigurationError, StateError, UsageError
 from batchspec.plan.consent import Consent
@@ -53,7 +55,8 @@ def watcher(
         StateError: The folder of the state cannot be written to.
     """
     health = Health(project.clock, project.settings.health_timeout)
-    metrics = _metrics(webhook_secrets(project.settings)) if listen else None
+    secrets = webhook_secrets(project.settings)
+    metrics = _metrics(secrets) if listen else None
     supervisor = Supervisor(
         orders=Orders(
             root=str(project.root),
@@ -75,14 +78,7 @@ def watcher(
     supervisor.load_timeout = project.settings.watch.load_timeout
     with ExitStack() as stack:
         if listen:
-            served = app(
-                live=health.live,
-                ready=health.ready,
-                metrics=partial(_rendered, metrics, health) if metrics else None,
-                secrets=webhook_secrets(project.settings),
-                look_at=supervisor.hear,
-                heard=partial(_heard, log, metrics),
-            )
+            served = _served(supervisor, secrets, metrics)
             url = stack.enter_context(serving(served, listen.host, listen.port))
             hooks = "".join(f", /webhooks/{name}" for name in secrets)
             hook.info(f"Serving /livez, /readyz, /metrics{hooks} at {url}.")
@@ -92,6 +88,19 @@ def watcher(
 def _told(health: Health, metrics: Metrics | None, hook: Log) -> Several:
     # Who reads of something and asks for metrics then finds it counted.
     return Several([health, *([metrics] if metrics else []), Sparing(hook, monotonic)])
+
+
+def _served(
+    supervisor: Supervisor, secrets: Mapping[str, str], metrics: Metrics | None
+) -> Starlette:
+    return app(
+        live=supervisor.health.live,
+        ready=supervisor.health.ready,
+        metrics=None if metrics is None else partial(_rendered, metrics, supervisor.health),
+        secrets=secrets,
+        look_at=supervisor.hear,
+        heard=partial(_heard, supervisor.hook, metrics),
+    )
 
 
 def _made(folder: Path) -> Path:

@@ -32,8 +32,8 @@ def next_due(
         closed: Whether everything that was agreed to came to its end in that round.
     """
     now = project.clock.now()
-    # What is at its end has cost less than it might have.
-    moments = [now] if closed and _holds(verdict, "MAX_COST") else []
+    # What is at its end has cost less than it might have, and plans do not count it any more.
+    moments = [now] if closed and verdict.held else []
     clock = None if read_at is None else plan_again(project, read_at)
     moments += [one for one in (clock, room_at(store, now, verdict)) if one is not None]
     tidy = tidy_at(project, store)

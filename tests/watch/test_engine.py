@@ -1,6 +1,7 @@
 """The engine: what it does by itself, what it leaves, and what it goes on with."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from batchspec.errors import StalePlanError, StateError
 from batchspec.plan.changes import Kind
 from batchspec.plan.consent import Consent
 from batchspec.project.pending import Pending
-from batchspec.project.planfiles import SavedPlan
-from batchspec.state.watching import PlanGranted
+from batchspec.project.planfiles import SavedPlan, read_plan, read_rows, write_plan
+from batchspec.state.watching import ConditionChanged, PlanGranted
 from batchspec.watch.engine import Engine
 from batchspec.watch.protocol import Beside, Reconciled, Round
 from tests.endurance.disk import FullDisk
@@ -303,6 +304,40 @@ def test_a_plan_that_is_replaced_while_somebody_approves_it_is_told(world: World
     assert len(list(pending.folder.iterdir())) == 1, "no mark is left"
 
 
+def test_a_plan_that_waits_counts_nothing_that_is_done_and_keeps_its_id(world: World) -> None:
+    """What was agreed to before is under way when it is made, and at its end later."""
+    world.job("a")
+    watch(world, Consent())
+    (saved,) = Pending(world.state)
+    Pending(world.state).approve(saved)
+    world.job("a", "b")
+    watch(world, Consent())
+    assert world.texts() == {"a": "SAY A"}
+    (waits,) = Pending(world.state)
+    assert (waits.plan.requests, waits.plan.counts[Kind.SUBMIT]) == (1, 1)
+    asked = [
+        event.message
+        for event in world.hook.events
+        if isinstance(event, ConditionChanged) and event.type == "Consented"
+    ]
+    asked = [message for message in asked if "m.j: 1 to submit" in message]
+    ids = {message.rpartition("approve ")[2] for message in asked[1:]}
+    assert ids == {f"{waits.plan.id[:12]}`."}
+
+
+def test_a_plan_that_is_approved_while_it_becomes_cheaper_is_done(world: World) -> None:
+    world.job("a", "b")
+    watch(world, Consent())
+    pending = Pending(world.state)
+    (dear,) = pending
+    cheap = replace(dear.header, ceiling=dear.header.ceiling and dear.header.ceiling / 2)
+    write_plan(dear.path, cheap, read_rows(dear))
+    with pytest.raises(StalePlanError):
+        pending.approve(dear)
+    pending.approve(read_plan(dear.path))
+    assert pending.approved()
+
+
 class Racing(Pending):
     """Somebody approves a plan right after it was looked whether they have."""
 
@@ -437,7 +472,7 @@ def test_what_is_under_way_counts_before_it_is_paid(world: World) -> None:
     # It waits for the first to be at its end, which has cost far less than it might have.
     assert held == ["MAX_COST"]
     assert world.texts() == {"a": "SAY A", "b": "SAY B"}
-    assert len(rests) == 2
+    assert len(rests) == 1, "it is planned anew at once"
 
 
 @pytest.mark.damages_state  # it is begun, and no more

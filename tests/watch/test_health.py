@@ -89,7 +89,7 @@ def test_a_provider_that_is_away_and_comes_back(well: Health) -> None:
 
 def test_a_provider_that_refuses_the_key_and_takes_it_again(well: Health) -> None:
     well.event(condition("Stalled", "True", "ProviderError", "refused the key"))
-    assert bad(well) == ([], ["providers"])
+    assert bad(well) == ([], ["stalled"])
     well.event(condition("Stalled", "False", "Recovered"))
     assert bad(well) == ([], [])
 

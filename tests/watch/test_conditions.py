@@ -1,0 +1,103 @@
+"""What is so is recorded when it changes, and told to whoever does not know it yet."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from batchspec.errors import ProviderError
+from batchspec.ids import JobAddress
+from batchspec.state.events import Event
+from batchspec.state.watching import ConditionChanged
+from batchspec.store.sqlite import StateStore
+from batchspec.testing.clock import VirtualClock
+from batchspec.watch.conditions import Conditions
+from tests.worlds import Recorder
+
+NOW = 1_790_000_000.0
+WRONG = ConditionChanged(
+    type="SpecLoaded", status="False", reason="NotLoaded", message="m.py:3: wrong", at=NOW
+)
+RIGHT = ConditionChanged(
+    type="SpecLoaded", status="True", reason="Loaded", message="The specs are loaded.", at=NOW
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[StateStore]:
+    store = StateStore(tmp_path, lambda: NOW)
+    store.initialise("lineage-1")
+    store.acquire("one", "watch")
+    yield store
+    store.close()
+
+
+def engine(store: StateStore, *before: ConditionChanged) -> tuple[Conditions, list[Event]]:
+    """Begin as an engine does: it may be told something before it holds the lease."""
+    hook = Recorder()
+    found = Conditions(hook, VirtualClock(NOW))
+    for said in before:
+        found.note(said)
+    found.begin(store.reader().conditions())
+    return found, hook.events
+
+
+def standing(store: StateStore) -> dict[tuple[str | None, str], str]:
+    return {(c.job, c.type): c.status for c in store.reader().conditions()}
+
+
+def test_what_was_said_before_the_lease_is_held_counts_after_what_is_on_record(
+    store: StateStore,
+) -> None:
+    """Else the same mistake, made again after a restart, would be no news."""
+    first, _ = engine(store, WRONG)
+    first.flush(store)
+    second, events = engine(store, RIGHT)
+    second.flush(store)
+    assert standing(store) == {(None, "SpecLoaded"): "True"}
+    second.note(WRONG)
+    second.flush(store)
+    assert standing(store) == {(None, "SpecLoaded"): "False"}
+    assert [(e.status, e.before) for e in events if isinstance(e, ConditionChanged)] == [
+        ("True", "False"),
+        ("False", "True"),
+    ]
+
+
+def test_what_is_still_wrong_is_told_once_by_each_process_and_recorded_once(
+    store: StateStore,
+) -> None:
+    first, told = engine(store, WRONG)
+    first.flush(store)
+    serial = store.reader().serial()
+    second, again = engine(store, WRONG)
+    second.note(WRONG)
+    second.flush(store)
+    assert [len(told), len(again)] == [1, 1]
+    assert store.reader().serial() == serial
+
+
+def test_what_is_well_or_of_one_job_is_not_told_again(store: StateStore) -> None:
+    failed = ConditionChanged(
+        type="Degraded", status="True", reason="X", message="x", at=NOW, job=JobAddress("m.j")
+    )
+    first, _ = engine(store, RIGHT, failed)
+    first.flush(store)
+    _, again = engine(store, RIGHT, failed)
+    assert not again
+
+
+def test_an_error_is_over_once_a_round_is(store: StateStore) -> None:
+    first, _ = engine(store)
+    first.stalled(ProviderError("No key."), NOW + 15)
+    first.stalled(ProviderError("It raised."), NOW + 15, JobAddress("m.j"))
+    first.flush(store)
+    found = {c.job: c.message for c in store.reader().conditions()}
+    assert found == {
+        None: "No key. It is tried again at 14:13:35 UTC.",
+        "m.j": "It raised. It is tried again at 14:13:35 UTC.",
+    }
+    second, _ = engine(store)
+    second.all_done()
+    second.flush(store)
+    assert set(standing(store).values()) == {"False"}
