@@ -80,7 +80,7 @@ def _wait(world: World, provider: Provider, record: BatchRecord, error: CallErro
     pace = world.pace_of(provider)
     if isinstance(error, Unconnected) and provider.name not in world.answered:
         tries = world.silence(record.id).tries
-        return backoff(tries, first=_SOON, cap=pace.poll, name=record.id)
+        return backoff(tries, first=_SOON, cap=pace.max_poll, name=record.id)
     return backoff(record.failures + 1, first=pace.poll / 3, cap=pace.max_poll, name=record.id)
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -262,6 +263,24 @@ def test_json_events_are_lines_with_a_sentence_each(
         "3 of 10 items final.",
     ]
     assert lines[-1]["@timestamp"] == "1970-01-01T00:00:12.200Z"
+
+
+def test_json_progress_is_told_when_it_moves(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    clock = _Clock()
+    batch = BatchRecord(id=ID, lane=LaneId(1), phase="submitted", members=10, status="in_progress")
+    with JsonEvents(clock) as view:
+        for answered, final in ((3, 1), (3, 1), (4, 1), (4, 1), (4, 2), (4, 2)):
+            clock.now += JSON_INTERVAL
+            # When it is looked at next moves with every look.
+            counts = RequestCounts(10, answered, 0)
+            seen = replace(batch, counts=counts, next_at=clock.now + 60)
+            view.progress([_job(final)], [seen])
+    lines = [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
+    assert [(line["batches"][0]["completed"], line["jobs"][0]["final"]) for line in lines] == [
+        (3, 1),
+        (4, 1),
+        (4, 2),
+    ]
 
 
 class _Gone(io.RawIOBase):

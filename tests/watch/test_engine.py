@@ -3,9 +3,12 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
+import httpx2
 import pytest
 
 from batchspec.config import WatchSettings
@@ -14,11 +17,14 @@ from batchspec.plan.changes import Kind
 from batchspec.plan.consent import Consent
 from batchspec.project.pending import Pending
 from batchspec.project.planfiles import SavedPlan, read_plan, read_rows, write_plan
+from batchspec.providers.openai.client import OpenAIClient
+from batchspec.simulator import AppTransport
+from batchspec.state.events import CallFailed
 from batchspec.state.watching import ConditionChanged, PlanGranted
 from batchspec.watch.engine import Engine
 from batchspec.watch.protocol import Beside, Reconciled, Round
 from tests.endurance.disk import FullDisk
-from tests.worlds import Fault, World, failure
+from tests.worlds import BASE_URL, Fault, World, failure
 
 Step = Callable[[Engine], None]
 
@@ -100,6 +106,33 @@ def test_what_is_gone_is_forgotten_only_with_prune(world: World) -> None:
     assert conditions(world)[None, "Consented"] == ("False", "Removals")
     watch(world, Consent(approve="all", max_cost=Decimal(1), prune=True))
     assert set(world.texts()) == {"a", "c"}
+
+
+def test_a_provider_that_is_away_from_the_beginning_is_asked_ever_more_rarely(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.job("a")
+    world.apply(detach=True)
+    transport = AppTransport(world.wire)
+    client = partial(OpenAIClient, api_key="test", base_url=BASE_URL, transport=transport)
+    monkeypatch.setattr(world, "client", partial(client, retries=0))
+    there, times = world.wire.app, 14
+
+    async def away(*given: Any) -> None:
+        nonlocal times
+        if times := max(times - 1, 0):
+            raise httpx2.ConnectError("refused")
+        await there(*given)
+
+    world.wire.app = away
+    watch(world, Consent())
+    assert world.texts() == {"a": "SAY A"}
+    failed = [event for event in world.hook.events if isinstance(event, CallFailed)]
+    waits = [event.next_at - event.at for event in failed]
+    assert waits == sorted(waits)
+    assert len(waits) == 13
+    assert waits[0] < 1
+    assert waits[-1] > 500
 
 
 def test_what_answers_make_goes_on_and_what_changed_waits(world: World) -> None:

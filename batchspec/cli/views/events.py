@@ -62,6 +62,7 @@ class JsonEvents:
         self._within: dict[str, Any] = {}
         self._last: tuple[Sequence[JobProgress], Sequence[BatchRecord]] = (), ()
         self._next = 0.0
+        self._told: object = None
 
     def __enter__(self) -> Self:
         return self
@@ -102,7 +103,11 @@ class JsonEvents:
 
     def _progress(self) -> None:
         jobs, batches = self._last
-        if jobs:
+        looked = [(b.id, b.phase, b.status, b.counts, b.cancel_at, b.note) for b in batches]
+        standing = (tuple(jobs), looked)
+        # Nothing new is not told: a tool may run for hours, and a batch for a day.
+        if jobs and standing != self._told:
+            self._told = standing
             final, items = sum(j.final for j in jobs), sum(j.items for j in jobs)
             self.emit(
                 "progress",
