@@ -144,8 +144,8 @@ def _too_dear(plan: Plan, consent: Consent, room: Room) -> Held | None:
     if bounded and not plan.priced:
         return Held(
             code="UNKNOWN_PRICE",
-            message="The price of a model is unknown, so that no budget holds. State it under "
-            "[providers.NAME.prices] in batchspec.toml.",
+            message=f"The price of {_unpriced(plan)} is unknown, so that no budget holds. State it "
+            "under [providers.NAME.prices] in batchspec.toml; who approves the plan agrees to any.",
         )
     cost = plan.cost_at_most
     if room.left is not None and cost > room.left:
@@ -156,6 +156,11 @@ def _too_dear(plan: Plan, consent: Consent, room: Room) -> Held | None:
             return Held(code="MAX_COST_PER_HOUR", message=_never(cost, consent.max_cost_per_hour))
         return Held(code="MAX_COST_PER_HOUR", message=_exceeds(cost, room.left_this_hour, what))
     return None
+
+
+def _unpriced(plan: Plan) -> str:
+    models = {job.model for job in plan.jobs if job.requests and job.estimate.cost is None}
+    return " and ".join(sorted(models)) or "a model"
 
 
 def _exceeds(cost: Decimal, left: Decimal, what: str, aside: Decimal = Decimal(0)) -> str:

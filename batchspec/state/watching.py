@@ -8,12 +8,20 @@ from typing import Literal
 from batchspec.ids import JobAddress
 
 ConditionType = Literal[
-    "SpecLoaded", "Planned", "Consented", "Progressing", "Converged", "Degraded", "Stalled"
+    "Running",
+    "SpecLoaded",
+    "Planned",
+    "Consented",
+    "Progressing",
+    "Converged",
+    "Degraded",
+    "Stalled",
 ]
-"""What can be said: of the whole project the first three, of each job the others."""
+"""What can be said: of the whole project the first four, of each job the others."""
 ConditionStatus = Literal["True", "False", "Unknown"]
 
 GOOD: Mapping[ConditionType, ConditionStatus] = {
+    "Running": "True",
     "SpecLoaded": "True",
     "Planned": "True",
     "Consented": "True",

@@ -1,12 +1,14 @@
 """How much of a plan a watcher does by itself, with what it spent and may spend."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
+from batchspec.errors import ConfigurationError
 from batchspec.fingerprint import digest
 from batchspec.ids import JobAddress
 from batchspec.plan.changes import JobPlan, Plan
-from batchspec.plan.consent import Consent, Room, Verdict, judge
+from batchspec.plan.consent import Consent, Held, Room, Verdict, judge
 from batchspec.project import Project
 from batchspec.project.agreed import Balance, balance, close_account, open_account, under_way
 from batchspec.spec.rows import DerivedSource
@@ -64,7 +66,21 @@ def judged(project: Project, plan: Plan, consent: Consent, store: StateStore | N
     stands = balance(project, store)
     room, beyond = _room(consent, store, stands, project.clock.now()), stands.beyond
     verdict = judge(plan, consent, standing=standing, coded=coded, room=room, beyond=beyond)
-    return replace(verdict, beyond=beyond)
+    return replace(verdict, held=_with_keys(project, plan, verdict.held), beyond=beyond)
+
+
+def _with_keys(project: Project, plan: Plan, held: Sequence[Held]) -> tuple[Held, ...]:
+    """Add to what waits that a key is missing, which nobody wants to hear only after consent."""
+    if not held:
+        return ()
+    missing: list[str] = []
+    for name in sorted({job.model.partition(":")[0] for job in plan.jobs if job.requests}):
+        try:
+            project.settings.api_key(name)
+        except ConfigurationError as error:
+            missing.append(str(error))
+    last = held[-1]
+    return (*held[:-1], replace(last, message=" ".join([last.message, *missing])))
 
 
 def _room(consent: Consent, store: StateStore, stands: Balance, now: float) -> Room:

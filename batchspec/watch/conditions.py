@@ -24,6 +24,9 @@ _Name = tuple[JobAddress | None, ConditionType]
 _Known = tuple[ConditionStatus, str, str]
 
 
+_RUNS: _Known = ("True", "Runs", "The engine runs.")
+
+
 @dataclass(slots=True)
 class Conditions:
     """Conditions as they are recorded, and those that are to be.
@@ -52,6 +55,9 @@ class Conditions:
         self._left = {(c.job, c.type) for c in recorded if c.type == "Stalled" and not c.good}
         for one in said.values():
             self.note(one)
+        runs: _Name = (None, "Running")
+        if self._known.get(runs, _RUNS)[0] == "False" and runs not in said:
+            self.say("Running", *_RUNS)  # it did not under a watcher before
 
     def stalled(self, error: BaseException, until: float, job: JobAddress | None = None) -> None:
         """Say what lets something rest, and until when, in unix seconds."""

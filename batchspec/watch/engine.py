@@ -46,7 +46,7 @@ from batchspec.watch.alarm import Alarm
 from batchspec.watch.beats import BEAT, beats
 from batchspec.watch.conditions import Conditions
 from batchspec.watch.protocol import Beside, Round, RoundResult
-from batchspec.watch.rounds import begun, ended, job_of
+from batchspec.watch.rounds import begun, ended, job_of, refused
 from batchspec.watch.tidying import tidied
 from batchspec.watch.waking import break_off, next_due
 
@@ -324,7 +324,7 @@ class Engine:
             plan = self.project.plan(refresh=False, prune=prune, excludes=excludes)
         except (SpecError, RefusedError) as error:
             wrong = "RowsInvalid" if isinstance(error, SpecError) else "Refused"
-            self._conditions.say("Planned", "False", wrong, str(error))
+            self._conditions.say("Planned", "False", wrong, refused(error))
             self._alarm.unplanned = error
             return None
         self._conditions.say("Planned", "True", *planned(self.project.desired.jobs))

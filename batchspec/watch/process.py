@@ -148,6 +148,11 @@ class _Process:
         except BatchspecError as error:
             self._tell(NotLoaded(problems=_problems(error)))
             return None
+        if orders.state not in {None, str(project.directory.resolve())}:
+            # Followed, everything that is there would be paid for again.
+            self._tell(NotLoaded(problems=(_other_state(project, orders.state),)))
+            project.close()
+            return None
         try:
             desired = project.pin(specs=orders.specs)
         except SpecError as error:
@@ -253,4 +258,15 @@ class _Process:
 def _problems(error: BatchspecError) -> tuple[Diagnostic, ...]:
     if isinstance(error, SpecError):
         return error.diagnostics
-    return (Diagnostic(summary="the configuration is not right", detail=str(error)),)
+    first, *rest = [line.strip() for line in str(error).splitlines()] or [""]
+    detail = " ".join(rest) if rest else first
+    return (Diagnostic(summary="the configuration is not right", detail=detail),)
+
+
+def _other_state(project: Project, watched: str | None) -> Diagnostic:
+    return Diagnostic(
+        summary="the state is another one",
+        detail=f"The configuration says {project.directory}, and {watched} is watched. Put it "
+        "back, or stop this watcher and start another one: what is on record here does not count "
+        "there.",
+    )

@@ -30,6 +30,8 @@ class Orders:
         consent: What is agreed to before anything is known.
         specs: Whether specs are loaded; without, only what is under way is looked after.
         watcher: Who starts it.
+        state: The folder of the environment's state; None: wherever the configuration says. No
+            change of the configuration leads a watcher to another one.
     """
 
     root: str
@@ -38,6 +40,7 @@ class Orders:
     consent: Consent
     specs: bool = True
     watcher: Watcher | None = None
+    state: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Words about rounds of an engine, and about what they are about."""
 
+from batchspec.errors import RefusedError, SpecError
 from batchspec.ids import JobAddress
 from batchspec.project import Project
 from batchspec.reconcile.actions import Subject
@@ -25,3 +26,13 @@ def job_of(subject: Subject) -> JobAddress | None:
 def camel(code: str) -> str:
     """Return a code as the reason of a condition."""
     return code.title().replace("_", "")
+
+
+def refused(error: SpecError | RefusedError) -> str:
+    """Return why there is no plan, and how what it asks for can be said while somebody watches."""
+    if isinstance(error, SpecError) or "`--" not in str(error):
+        return str(error)
+    return (
+        f"{error} Such options are those of `batchspec apply`: stop watching, apply once with "
+        "them, and watch again."
+    )

@@ -64,6 +64,7 @@ def watcher(
             simulate=project.simulated,
             consent=consent,
             watcher=Watcher(os.getpid(), project.clock.now()),
+            state=str(project.directory.resolve()),
         ),
         hook=_told(health, metrics, hook),
         clock=project.clock,

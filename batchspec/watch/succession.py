@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from batchspec.errors import Diagnostic
 from batchspec.reconcile.retry import backoff
-from batchspec.state.watching import ConditionChanged, ConditionStatus
+from batchspec.state.watching import ConditionChanged, ConditionStatus, ConditionType
 from batchspec.watch.protocol import Command, Drain, Go, Note, Replan
 
 FIRST, LONGEST = 1.0, 300.0
@@ -82,6 +82,13 @@ class HasStuck:
     engine: int
 
 
+@dataclass(frozen=True, slots=True)
+class HasBeenWell:
+    """An engine that was begun after one that died has had the time to die as well."""
+
+    engine: int
+
+
 News = (
     HasLoaded
     | HasNotLoaded
@@ -92,6 +99,7 @@ News = (
     | StartDue
     | DrainOver
     | HasStuck
+    | HasBeenWell
 )
 
 # --- what is to be done
@@ -139,7 +147,7 @@ class Later:
     """Report something after some seconds."""
 
     seconds: float
-    news: StartDue | DrainOver
+    news: StartDue | DrainOver | HasBeenWell
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +179,8 @@ class Succession:
     _deaths: int = 0
     _since: float = 0.0
     _spec: ConditionChanged | None = None
+    _running: ConditionChanged | None = None
+    """What is said of engines that died; None: none did."""
     _caretaker_next: bool = False
     """Whether the candidate has none."""
     _killed: bool = False
@@ -211,6 +221,8 @@ class Succession:
                 return self._start_due()
             case DrainOver(engine=engine):
                 return self._drain_over(engine)
+            case HasBeenWell(engine=engine):
+                return self._well(engine, now)
             case HasStuck(engine=engine):
                 return [Warn(_STUCK), Kill(engine)] if engine == self.current else []
 
@@ -243,7 +255,7 @@ class Succession:
             return []
         self._ready = True
         if not self._caretaker_next:
-            self._spec = _spec_loaded("True", "Loaded", "The specs are loaded.", now)
+            self._spec = _said("SpecLoaded", "True", "Loaded", "The specs are loaded.", now)
         deeds: list[Deed] = [] if self.fallback is None else [Kill(self.fallback)]
         self.fallback = None
         if self.current is None:
@@ -271,7 +283,17 @@ class Succession:
         self.current, self.candidate, self._since = self.candidate, None, now
         self._over = self._ready = False
         deeds: list[Deed] = [Tell(self.current, Go())]
-        return deeds if self._spec is None else [*deeds, Tell(self.current, Note(self._spec))]
+        notes = (self._spec, self._running)
+        deeds += [Tell(self.current, Note(one)) for one in notes if one is not None]
+        if self._running is not None and self._running.status == "False":
+            deeds.append(Later(WELL, HasBeenWell(self.current)))
+        return deeds
+
+    def _well(self, engine: int, now: float) -> list[Deed]:
+        if engine != self.current:
+            return []
+        self._running = _said("Running", "True", "Runs", "The engine runs.", now)
+        return [Tell(engine, Note(self._running))]
 
     def _not_loaded(self, engine: int, problems: tuple[Diagnostic, ...], now: float) -> list[Deed]:
         if engine != self.candidate or self._ready:
@@ -285,7 +307,7 @@ class Succession:
         )
         told = "\n".join(map(str, problems)) or "They could not be loaded."
         message = f"The specs do not load; {stays}. {told}"
-        self._spec = _spec_loaded("False", "NotLoaded", message, now)
+        self._spec = _said("SpecLoaded", "False", "NotLoaded", message, now)
         deeds: list[Deed] = [Kill(engine)]
         if self.current is not None:
             return [*deeds, Tell(self.current, Note(self._spec)), *self._cut_short()]
@@ -308,7 +330,7 @@ class Succession:
             return self._gone()
         if self.candidate is not None:
             return self._take_over(now) if self._ready else []
-        return self._died(now)
+        return self._died(code, now)
 
     def _candidate_ended(self, engine: int, code: int, now: float) -> list[Deed]:
         if self._stopping:
@@ -320,11 +342,22 @@ class Succession:
         if code >= 0:
             return deeds
         self._killed = True
-        return [*deeds, *self._died(now)]
+        return [*deeds, *self._again(now)]
 
-    def _died(self, now: float) -> list[Deed]:
+    def _again(self, now: float) -> list[Later]:
+        """Start an engine after a while, which is longer each time in a row."""
         self._deaths = 1 if now - self._since > WELL else self._deaths + 1
         return [Later(backoff(self._deaths, first=FIRST, cap=LONGEST), StartDue())]
+
+    def _died(self, code: int, now: float) -> list[Deed]:
+        (again,) = self._again(now)
+        often = "" if self._deaths == 1 else f" for the {self._deaths}th time in a row"
+        message = (
+            f"The engine {ended_how(code)}{often}; it is started again in {again.seconds:.0f} s. "
+            "Its own words, if any, are in the log."
+        )
+        self._running = _said("Running", "False", "EngineDied", message, now)
+        return [Report(self._running), again]
 
     def _stop(self) -> list[Deed]:
         engines = [one for one in (self.current, self.candidate) if one is not None]
@@ -341,12 +374,10 @@ class Succession:
         return [End()] if self.current is None and self.candidate is None else []
 
 
-def _spec_loaded(
-    status: ConditionStatus, reason: str, message: str, now: float
+def _said(
+    kind: ConditionType, status: ConditionStatus, reason: str, message: str, now: float
 ) -> ConditionChanged:
-    return ConditionChanged(
-        type="SpecLoaded", status=status, reason=reason, message=message, at=now
-    )
+    return ConditionChanged(type=kind, status=status, reason=reason, message=message, at=now)
 
 
 _CUT_SHORT, _STUCK = (

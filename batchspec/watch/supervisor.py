@@ -67,7 +67,6 @@ from batchspec.watch.succession import (
     Succession,
     Tell,
     Warn,
-    ended_how,
 )
 
 EngineNews = Literal["started", "ended", "died"]
@@ -231,8 +230,6 @@ class Supervisor:
         self.engines("ended" if code == 0 else "died")
         if engine == self._succession.current:
             self.health.alone()
-            if code and not self.signals:
-                self.hook.warning(f"The engine {ended_how(code)}; another one takes its place.")
         await self._send.send(HasEnded(engine, code))
 
     async def _hear(self, engine: int, said: Said) -> None:  # noqa: C901, PLR0912 - one per message

@@ -521,3 +521,27 @@ def test_a_state_that_cannot_be_opened_is_told_in_a_sentence(world: World) -> No
                 anyio.run(engine.run)
         finally:
             disk.empty()
+
+
+def test_a_key_that_is_missing_is_told_before_anybody_agrees(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.job("a")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    watch(world, Consent())
+    assert "No key for provider 'openai': set OPENAI_API_KEY" in message(world, "Consented")
+
+
+def test_what_a_guard_asks_for_is_told_with_the_way_to_say_it(world: World) -> None:
+    world.job("a")
+    watch(world, Consent(approve="all", max_cost=Decimal(1)))
+    world.job()
+    watch(world, Consent(approve="all", max_cost=Decimal(1)))
+    assert "Such options are those of `batchspec apply`: stop watching" in message(world, "Planned")
+    assert world.texts() == {"a": "SAY A"}
+
+
+def message(world: World, kind: str) -> str:
+    with world.open() as project, project.reader() as reader:
+        (found,) = [c.message for c in reader.conditions() if c.type == kind]
+    return found

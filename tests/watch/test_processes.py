@@ -52,7 +52,8 @@ def test_a_day_of_a_watcher(root: Path) -> None:
     watcher.condition("SpecLoaded", "True")
     (engine,) = watcher.engines()
     os.kill(engine, signal.SIGKILL)
-    watcher.wait_for(lambda line: "was killed by signal 9" in line["@message"])
+    said = watcher.condition("Running", "False")
+    assert "was killed by signal 9; it is started again in 1 s" in said["message"]
     rows(root, "a", "b", "c", "d", "e")
     watcher.collected()
     assert keys(root) == dict.fromkeys("abcde", "succeeded")
@@ -61,6 +62,23 @@ def test_a_day_of_a_watcher(root: Path) -> None:
     assert code == 128 + signal.SIGTERM
     assert "Traceback" not in complaints
     assert watcher.engines() == []
+
+
+def test_a_configuration_that_names_another_state_is_not_followed(root: Path) -> None:
+    """There everything would be paid for again."""
+    watcher = Watcher(root, "--approve=all")
+    watcher.collected()
+    (root / "batchspec.toml").write_text('state = "elsewhere"\n')
+    said = watcher.condition("SpecLoaded", "False")
+    assert "the state is another one. The configuration says" in said["message"]
+    rows(root, "a", "b", "c")
+    watcher.collected()
+    assert not (root / "elsewhere").exists()
+    (root / "batchspec.toml").unlink()
+    watcher.condition("SpecLoaded", "True")
+    assert len(keys(root)) == 3
+    watcher.signal(signal.SIGTERM)
+    watcher.end()
 
 
 def test_consent_is_given_in_another_terminal(root: Path) -> None:

@@ -10,6 +10,7 @@ from batchspec.watch.succession import (
     Deed,
     DrainOver,
     End,
+    HasBeenWell,
     HasEnded,
     HasLoaded,
     HasNotLoaded,
@@ -34,7 +35,7 @@ def told(deeds: list[Deed]) -> list[str]:
     return [_word(deed) for deed in deeds]
 
 
-def _word(deed: Deed) -> str:  # noqa: PLR0911 - one per kind
+def _word(deed: Deed) -> str:  # noqa: C901, PLR0911 - one per kind
     match deed:
         case Start(engine=engine, specs=specs):
             return f"start {engine}" + ("" if specs else " without specs")
@@ -50,6 +51,8 @@ def _word(deed: Deed) -> str:  # noqa: PLR0911 - one per kind
             return "warn"
         case Later(news=StartDue()):
             return "wake"
+        case Later(news=HasBeenWell(engine=engine), seconds=seconds):
+            return f"well {engine} after {seconds:g}"
         case Later(news=DrainOver(engine=engine), seconds=seconds):
             return f"wait {seconds:g} for {engine}"
         case End():
@@ -112,7 +115,7 @@ STORIES: dict[str, list[tuple[News, list[str]]]] = {
         (CodeChanged(), ["start 3"]),
         (HasEnded(2, -9), []),
         (HasNotLoaded(3, PROBLEM), ["kill 3", "note 1 SpecLoaded False"]),
-        (HasEnded(1, 0), ["wake"]),
+        (HasEnded(1, 0), ["report Running False", "wake"]),
     ],
     "an interrupt ends the ones that wait": [
         *BEGIN,
@@ -190,9 +193,17 @@ STORIES: dict[str, list[tuple[News, list[str]]]] = {
     ],
     "an engine that dies is started again, after a while": [
         *BEGIN,
-        (HasEnded(1, -9), ["wake"]),
+        (HasEnded(1, -9), ["report Running False", "wake"]),
         (StartDue(), ["start 2"]),
-        (HasLoaded(2), ["go 2", "note 2 SpecLoaded True"]),
+        (
+            HasLoaded(2),
+            ["go 2", "note 2 SpecLoaded True", "note 2 Running False", "well 2 after 600"],
+        ),
+        (HasBeenWell(1), []),
+        (HasBeenWell(2), ["note 2 Running True"]),
+        (CodeChanged(), ["start 3"]),
+        (HasLoaded(3), ["drain 2"]),
+        (HasEnded(2, 0), ["go 3", "note 3 SpecLoaded True", "note 3 Running True"]),
     ],
     "one that dies while another loads is succeeded by it": [
         *BEGIN,
@@ -211,7 +222,7 @@ STORIES: dict[str, list[tuple[News, list[str]]]] = {
         (CodeChanged(), ["start 2"]),
         (HasLoaded(2), ["drain 1"]),
         (HasEnded(2, -9), ["kill 2", "note 1 SpecLoaded False", "wake"]),
-        (HasEnded(1, 0), ["wake"]),
+        (HasEnded(1, 0), ["report Running False", "wake"]),
         (StartDue(), ["start 3"]),
         (StartDue(), []),
     ],
@@ -258,13 +269,13 @@ STORIES: dict[str, list[tuple[News, list[str]]]] = {
         (HasEnded(2, -9), []),
         (DrainOver(1), []),
         (HasNotLoaded(3, PROBLEM), ["kill 3", "note 1 SpecLoaded False", "warn", "kill 1"]),
-        (HasEnded(1, -9), ["wake"]),
+        (HasEnded(1, -9), ["report Running False", "wake"]),
         (StartDue(), ["start 4"]),
     ],
     "calls that keep it from planning are cut short": [
         *BEGIN,
         (HasStuck(1), ["warn", "kill 1"]),
-        (HasEnded(1, -9), ["wake"]),
+        (HasEnded(1, -9), ["report Running False", "wake"]),
         (StartDue(), ["start 2"]),
         (HasStuck(1), []),
     ],
@@ -308,7 +319,7 @@ STORIES: dict[str, list[tuple[News, list[str]]]] = {
     ],
     "an interrupt while nothing runs ends it": [
         *BEGIN,
-        (HasEnded(1, -9), ["wake"]),
+        (HasEnded(1, -9), ["report Running False", "wake"]),
         (StopWanted(), ["end"]),
     ],
 }
@@ -327,7 +338,7 @@ def test_an_engine_that_dies_again_and_again_is_started_ever_later() -> None:
     for engine in range(1, 15):
         succession.on(CodeChanged() if engine == 1 else StartDue(), now=0.0)
         succession.on(HasLoaded(engine), now=0.0)
-        (deed,) = succession.on(HasEnded(engine, -9), now=0.0)
+        (_, deed) = succession.on(HasEnded(engine, -9), now=0.0)
         assert isinstance(deed, Later)
         waits.append(deed.seconds)
     assert waits == sorted(waits)
@@ -340,7 +351,7 @@ def test_one_that_ran_well_is_started_again_soon() -> None:
     for engine, lived in ((1, 0.0), (2, 0.0), (3, 3600.0)):
         succession.on(CodeChanged() if engine == 1 else StartDue(), now=0.0)
         succession.on(HasLoaded(engine), now=0.0)
-        (deed,) = succession.on(HasEnded(engine, -9), now=lived)
+        (_, deed) = succession.on(HasEnded(engine, -9), now=lived)
     assert deed == Later(1.0, StartDue())
 
 

@@ -38,7 +38,10 @@ def tell_begun(view: "Watching", project: "Project", consent: "Consent") -> None
     """Say what is watched, and by which rules."""
     if isinstance(view, JsonEvents):
         tell_version(view, installed_version())
-    view.info(f"Watching {project.root}, environment {project.environment}: {_rules(consent)}.")
+    view.info(
+        f"Watching {project.root}, environment {project.environment}: "
+        f"{_rules(consent, simulated=project.simulated)}."
+    )
 
 
 def tell_stopped(view: "Watching") -> None:
@@ -49,13 +52,15 @@ def tell_stopped(view: "Watching") -> None:
     )
 
 
-def _rules(consent: "Consent") -> str:
+def _rules(consent: "Consent", *, simulated: bool) -> str:
     """Return what is done without asking, in words."""
     if consent.approve == "turns":
         return "what was agreed to goes on, changes wait for `batchspec approve`"
     within = "" if consent.max_cost is None else f" up to {money(consent.max_cost)}"
     hourly = consent.max_cost_per_hour
     within += "" if hourly is None else f", {money(hourly)} an hour"
+    if simulated:
+        within = "; it is simulated, so that nothing is paid and no budget holds"
     kept = "" if consent.prune else ", removals wait for `batchspec approve`"
     return f"changes are submitted{within}{kept}"
 
@@ -84,11 +89,21 @@ def watching_lines(status: "Status", now: float, flags: str) -> list[Text]:
         for plan in status.pending:
             command = f"batchspec approve{flags} {plan.id[:_SHORT]}"
             lines += [Text(f"  {_pending(plan)}: {command}"), *_changes(plan)]
+        lines += _why(status)
     if status.approved:
         lines += [Text(), Text("Agreed to, and done as soon as somebody watches", "bold")]
         for plan in status.approved:
             lines += [Text(f"  {_pending(plan)}"), *_changes(plan)]
     return lines
+
+
+def _why(status: "Status") -> list[Text]:
+    """Return why what the rules of the watcher allow waits nevertheless: a budget, a removal."""
+    asked = (one for one in status.conditions if one.type == "Consented" and not one.good)
+    reasons = [
+        one.message.partition(" Agree to it with")[0] for one in asked if one.reason != "Consent"
+    ]
+    return [Text(f"    {clean(reason)}") for reason in reasons]
 
 
 def _changes(plan: "Plan") -> list[Text]:
