@@ -16,7 +16,9 @@ from batchspec.cli.main import COMMANDS, batchspec
 from batchspec.config import Settings
 from batchspec.state.watching import ConditionType
 from batchspec.telemetry.metrics import METRICS
+from batchspec.testing.clock import VirtualClock
 from batchspec.watch.endpoints import Heard, app
+from batchspec.watch.health import Health
 from batchspec.watch.supervisor import LOAD_TIMEOUT
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -145,6 +147,15 @@ def test_rules_name_metrics_and_labels_that_exist() -> None:
             for label, value in re.findall(r'(\w+)="(\w+)"', labels):
                 assert label in known[name].labels, rule["alert"]
                 assert value in {*known[name].known, *values}, rule["alert"]
+
+
+def test_every_check_and_condition_has_an_answer() -> None:
+    told = (DOCS / "operations.md").read_text()
+    checks = {check.name for check in Health(VirtualClock()).ready()} | {"watcher", "engine"}
+    assert not {name for name in checks if f"| `{name}` |" not in told}
+    # The two others say how far it is, which is well either way.
+    wrong = {*get_args(ConditionType)} - {"Progressing", "Converged"}
+    assert not {name for name in wrong if f"| `{name}` is " not in told}
 
 
 def test_every_alert_has_an_answer() -> None:
