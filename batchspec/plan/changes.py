@@ -24,7 +24,12 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """One reason, how many rows it moves, and an example of the difference."""
+    """One reason, how many rows it moves, and an example of the difference.
+
+    Attributes:
+        cost: US dollars of these rows alone, an estimate, where they come without anybody changing
+            something: `ANSWER_EXPIRED`. None: not told, or a price is unknown.
+    """
 
     kind: Kind
     code: ReasonCode
@@ -32,6 +37,7 @@ class Reason:
     example_key: str | None = None
     difference: Difference | None = None
     note: str | None = None
+    cost: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

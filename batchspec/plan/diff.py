@@ -254,6 +254,8 @@ class Tally:
     """Rows that ended and go on from turns that were paid."""
     longer: int = 0
     """Bytes by which requests that go on from a later turn are longer than those of the first."""
+    expired: int = 0
+    """Bytes of the prompts of rows whose answers are too old."""
     superseded: int = 0
     """Rows that change while their old request is in a batch."""
     counts: dict[Kind, int] = field(default_factory=dict[Kind, int])

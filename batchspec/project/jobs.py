@@ -1,6 +1,7 @@
 """What a plan and an apply ask of a job: its most turns and tokens, rows made of other answers."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ from batchspec.desired.expand import SourceRow
 from batchspec.desired.graph import Desired, DesiredJob
 from batchspec.errors import Diagnostic
 from batchspec.ids import JobAddress, Member, member
+from batchspec.plan.changes import JobPlan, Reason
+from batchspec.plan.diff import Tally
 from batchspec.plan.estimate import Lengths, Load, further
 from batchspec.ports import Provider, Reader
 from batchspec.results.read import Answers, Item
@@ -43,6 +46,29 @@ def expired_before(planner: "Planner", job: DesiredJob) -> float | None:
     """Return until when answers came in that are asked again, unix seconds; None: none is."""
     lifetime = job.job.expires_after
     return planner.now - seconds_of(lifetime) if lifetime is not None and planner.expires else None
+
+
+def with_price_of_expired(
+    planner: "Planner", job: DesiredJob, tally: Tally, plan: JobPlan
+) -> JobPlan:
+    """Say what asking for answers again costs that are too old, beside what else the plan has."""
+    if not tally.expired:
+        return plan
+
+    def priced(reason: Reason) -> Reason:
+        if reason.code != "ANSWER_EXPIRED":
+            return reason
+        load = Load(
+            requests=reason.rows,
+            bytes=tally.expired,
+            max_tokens=max_tokens(job),
+            turns=most_turns(job),
+        )
+        cost, whole = planner.estimate(job, load).cost, plan.estimate.cost
+        # Rows with one request pay for it once, and those of several jobs in one of them.
+        return replace(reason, cost=None if cost is None or whole is None else min(cost, whole))
+
+    return replace(plan, reasons=tuple(map(priced, plan.reasons)))
 
 
 def limits(job: DesiredJob) -> Limits:

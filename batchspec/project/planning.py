@@ -26,7 +26,13 @@ from batchspec.ports import (
     Wire,
 )
 from batchspec.project.constraint import Constraint
-from batchspec.project.jobs import derived_rows, loads_of, max_tokens, most_turns
+from batchspec.project.jobs import (
+    derived_rows,
+    loads_of,
+    max_tokens,
+    most_turns,
+    with_price_of_expired,
+)
 from batchspec.project.known import Known, known_rows
 from batchspec.project.rowpass import RowPass
 from batchspec.project.sizes import waiting_sizes
@@ -191,7 +197,7 @@ class Planner:
         plan = tally.plan(
             requests=requests, max_turns=most_turns(job), estimate=self.estimates(job, loads)
         )
-        return self._protecting(job, plan)
+        return self._protecting(job, with_price_of_expired(self, job, tally, plan))
 
     def _protecting(self, job: DesiredJob, plan: JobPlan) -> JobPlan:
         """Add that a job is protected from now on, or not any more."""

@@ -183,6 +183,9 @@ class RowPass:
         if kind is Kind.RESUBMIT and (anew or code == "ANSWER_EXPIRED"):
             # Once there is a later answer, a plan that was saved before asks for no other.
             self._draft.ask_anew([row], wished=anew)
+            if code == "ANSWER_EXPIRED":
+                prompt = self._size(row.messages_json) - data_bytes(row.messages_json)
+                tally.expired += max(0, prompt)
         elif kind is Kind.RESUBMIT:
             own = recorded.resent if recorded.fingerprint == row.fingerprint else None
             size = own or recorded.same_resent or 0

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from batchspec.desired.graph import DesiredJob
 from batchspec.ids import JobAddress, group_of
-from batchspec.project import Project
+from batchspec.plan.changes import Plan
+from batchspec.project import ApplyResult, Project
 from batchspec.reconcile.retry import spread
 from batchspec.spec.durations import seconds_of
 from batchspec.store.ages import next_expiry
@@ -53,6 +54,22 @@ def planned(jobs: Iterable[DesiredJob]) -> tuple[str, str]:
     """Return reason and message of the condition that a plan could be made."""
     clocked, well = told(jobs), "Specs and rows are as they should be."
     return ("Scheduled", f"{well} By the clock: {clocked}.") if clocked else ("Planned", well)
+
+
+def hides_expired(project: Project, plan: Plan | None, result: ApplyResult) -> bool:
+    """Tell whether another plan shows answers too old that the last one could not.
+
+    Of a job whose rows were not known nobody agreed to ask again what is too old: that is seen once
+    what was under way above it is in.
+
+    Args:
+        project: With specs that are pinned.
+        plan: What was planned; None: nothing could be.
+        result: What came of what goes on of it.
+    """
+    unknown = [job.address for job in plan.jobs if job.waits_for] if plan is not None else []
+    known = (project.desired.find(one) for one in unknown if one not in result.waiting)
+    return any(job is not None and job.job.expires_after is not None for job in known)
 
 
 def plan_again(project: Project, read_at: float, *, coming: bool = False) -> float | None:

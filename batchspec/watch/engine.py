@@ -28,7 +28,7 @@ from batchspec.ids import RemoteId
 from batchspec.plan.changes import Plan
 from batchspec.plan.consent import Consent, Held, Verdict
 from batchspec.ports import Hook
-from batchspec.project import Project
+from batchspec.project import ApplyResult, Project
 from batchspec.project.agreed import close_account, under_way
 from batchspec.project.applying import Applying
 from batchspec.project.atwork import connecting, holding
@@ -40,7 +40,7 @@ from batchspec.reconcile.actions import Subject
 from batchspec.state.watching import ConditionChanged, PlanGranted
 from batchspec.store.lease import Watcher
 from batchspec.store.sqlite import StateStore
-from batchspec.watch.agenda import planned
+from batchspec.watch.agenda import hides_expired, planned
 from batchspec.watch.agreeing import at_its_end, begin_account, going_on, granted, judged, may_go
 from batchspec.watch.alarm import Alarm
 from batchspec.watch.beats import BEAT, beats
@@ -86,6 +86,7 @@ class Engine:
     _round_now: Round = field(default_factory=lambda: Round("", 0))
     _conditions: Conditions = field(init=False)
     _alarm: Alarm = field(init=False)
+    _hides: bool = False  # whether the last plan could not show what is too old
     _pending: Pending = field(init=False)
     _loop: Loop | None = None
     _grants: PlanGranted | None = None  # recorded with the plan that is applied
@@ -190,7 +191,7 @@ class Engine:
         Raises:
             BatchspecError: It cannot go on; nothing that was recorded is lost.
         """
-        plan, verdict, done = None, Verdict(), False
+        plan, verdict, done, self._hides = None, Verdict(), False, False
         if self.plans:
             for saved in await anyio.to_thread.run_sync(self._pending.approved):
                 await self._grant(store, saved)
@@ -205,8 +206,9 @@ class Engine:
             done = await self._agree(store, plan, verdict)
         if not done:
             rows_may_go = await anyio.to_thread.run_sync(may_go, plan, store)
-            plan = await anyio.to_thread.run_sync(going_on, self.project, plan)
-            await self._apply(store, plan, by=None)
+            goes_on = await anyio.to_thread.run_sync(going_on, self.project, plan)
+            result = await self._apply(store, goes_on, by=None)
+            self._hides = hides_expired(self.project, plan, result)
             if rows_may_go and not await anyio.to_thread.run_sync(under_way, store):
                 self._again.set()
         if not self._draining:
@@ -220,6 +222,8 @@ class Engine:
         ended = self._busy and not under_way(store)
         closed = whole and (close_account(self.project, store) or ended)
         read_at = self._read_at if self.plans else None
+        if closed and self._hides:
+            return self._now()
         return next_due(self.project, store, read_at, verdict, closed=closed)
 
     async def _agree(self, store: StateStore, plan: Plan, verdict: Verdict) -> bool:
@@ -267,7 +271,7 @@ class Engine:
 
     async def _apply(
         self, store: StateStore, plan: Plan, *, by: str | None, only_agree: bool = False
-    ) -> None:
+    ) -> ApplyResult:
         self.beside(replace(self._round_now, plan=plan.id if by else None))
         applying = Applying(self.project, plan, self._conditions, detach=False)
         applying.consented = by is not None
@@ -286,6 +290,7 @@ class Engine:
             self.hook.warning(str(told))
         if loop is not None:
             self._conditions.standing(result.jobs)
+        return result
 
     def _granted(self, plan: Plan, by: str, _db: object) -> PlanGranted:
         self._grants = granted(plan, by, self._now())

@@ -387,6 +387,7 @@ def test_the_document_has_numbers_and_words() -> None:
         "example_key": "row-17",
         "difference": {"path": "model", "before": '"gpt-5-mini"', "after": '"gpt-5"'},
         "note": None,
+        "cost_usd": None,
     }
     assert first["estimate"]["cost_at_most_usd"] == 3.7401
     assert second["waits_for"] == ["tickets.triage", "a.b"]

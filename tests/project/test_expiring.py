@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 from worlds import World
 
+from batchspec.cli.views.documents import job_plan
+from batchspec.cli.views.plan import plan_lines
+from batchspec.cli.views.words import money
 from batchspec.errors import ExitCode, SpecError
 from batchspec.plan.changes import Kind, Plan
 
@@ -195,6 +198,128 @@ def test_a_timedelta_is_a_duration(world: World) -> None:
     world.apply()
     world.clock.advance(timedelta(days=1))
     assert told(look(world)) == {"m.j": EXPIRED}
+
+
+def price(plan: Plan, job: str = "m.j") -> float | None:
+    """Return the price of what expires in a job, as `plan --json` has it."""
+    (found,) = [one for one in plan.jobs if one.address == job]
+    prices = [one["cost_usd"] for one in job_plan(found)["reasons"] if one["cost_usd"] is not None]
+    return sum(prices) if prices else None
+
+
+def test_what_expires_has_a_price_of_its_own(world: World) -> None:
+    world.job("a", "b", expires_after=AGE)
+    world.apply()
+    assert price(look(world)) is None
+    world.clock.advance(31 * DAY)
+    alone = look(world)
+    assert price(alone) == float(alone.cost) > 0
+    world.job("a", "b", "c", "d", expires_after=AGE)
+    plan = look(world)
+    assert told(plan)["m.j"][1] == "NEW_ROWS"
+    assert price(plan) == price(alone)
+    assert float(plan.cost) == pytest.approx(2 * float(alone.cost))
+    (line,) = [str(one) for one in plan_lines(plan) if "expires_after" in str(one)]
+    assert ": 2 rows to resubmit, est. $" in line
+    with world.open() as project:
+        saved = project.save_plan(project.plan(), world.root / "p.plan")
+        assert price(saved.plan) == price(alone)
+    world.spec(world_spec_without_price(world))
+    assert look(world).jobs[0].reasons[0].cost is None
+
+
+def world_spec_without_price(world: World) -> str:
+    text = (world.root / "specs" / "m.py").read_text()
+    return text.replace("gpt-5-mini", "gpt-unheard-of")
+
+
+def test_an_answer_of_two_jobs_is_paid_for_in_one_of_them(world: World) -> None:
+    world.job("a", expires_after=AGE)
+    world.job("a", name="n", expires_after=AGE)
+    world.apply()
+    world.clock.advance(31 * DAY)
+    plan = look(world)
+    prices = [price(plan), price(plan, "n.j")]
+    assert sorted(one or 0 for one in prices) == [0, float(plan.cost)]
+
+
+def test_variants_that_stand_together_have_one_price(world: World) -> None:
+    variants = "{'x': {'prompt': 'x {id}'}, 'y': {'prompt': 'y {id}'}}"
+    world.job("a", variants=variants, samples="2", expires_after=AGE)
+    world.apply()
+    world.clock.advance(31 * DAY)
+    plan = look(world)
+    (line,) = [str(one) for one in plan_lines(plan) if "expires_after" in str(one)]
+    assert plan.requests == 4
+    assert f"est. {money(plan.cost)}" in line
+
+
+def test_a_trigger_that_changed_meanwhile_is_the_reason(world: World) -> None:
+    world.job("a", expires_after=AGE, triggers="{'month': 1}")
+    world.apply()
+    world.clock.advance(31 * DAY)
+    world.job("a", expires_after=AGE, triggers="{'month': 2}")
+    plan = look(world)
+    assert told(plan) == {"m.j": (Kind.RESUBMIT, "TRIGGERED", 1)}
+    assert plan.requests == 1
+    world.apply()
+    assert world.apply().nothing
+    # The answer of before is too old to be taken over when its trigger comes back.
+    world.job("a", expires_after=AGE, triggers="{'month': 1}")
+    assert told(look(world)) == {"m.j": EXPIRED}
+    world.apply()
+    assert world.texts() == {"a": "say a 3"}
+
+
+JUDGED = """
+    judge = Job(model="openai:gpt-5-mini", prompt="is it good? {output}", output=float%s)
+    j = Job(model="openai:gpt-5-mini", rows=rows.inline([{"id": "a"}]), prompt="say {id}",
+            grade=judge%s)
+"""
+
+
+def grading(body: dict[str, Any]) -> str:
+    text = counting(body)
+    return '{"response": 0.5}' if text.startswith("is it good?") else text
+
+
+@pytest.mark.parametrize(
+    ("judge", "judged"), [(', expires_after="30d"', ""), ("", ', expires_after="30d"')]
+)
+def test_a_judge_and_what_it_judges_expire_by_themselves(
+    world: World, judge: str, judged: str
+) -> None:
+    world.model = grading
+    world.spec(JUDGED % (judge, judged))
+    world.apply()
+    assert len(SAID) == 2
+    world.clock.advance(31 * DAY)
+    plan = look(world)
+    whose = "m.judge" if judge else "m.j"
+    assert told(plan)[whose] == EXPIRED
+    world.apply()
+    # Another answer is another thing to judge.
+    assert len(SAID) == (3 if judge else 4)
+    assert world.apply().nothing
+
+
+def test_a_vector_expires_as_an_answer_does(world: World) -> None:
+    world.model = lambda body: [[1.0, 0.5, 0.5]]
+    world.spec(
+        """
+        j = EmbeddingJob(model="openai:text-embedding-3-small", input="say {id}", dimensions=3,
+                         rows=rows.inline([{"id": "a"}]), expires_after="30d")
+        """
+    )
+    world.apply()
+    world.clock.advance(31 * DAY)
+    plan = look(world)
+    assert told(plan) == {"m.j": EXPIRED}
+    assert price(plan) == float(plan.cost)
+    created = world.created
+    world.apply()
+    assert world.created == created + 1
+    assert world.apply().nothing
 
 
 @pytest.mark.parametrize(

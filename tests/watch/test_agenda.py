@@ -230,3 +230,49 @@ def test_rows_of_answers_need_consent_for_that_too(world: World) -> None:
     watch(world, Consent(), lambda _until: None)
     assert world.created == 2
     assert [saved.plan.requests for saved in Pending(world.state)] == [1]
+
+
+def test_what_expires_is_proposed_once_while_the_job_above_moves(slow: World) -> None:
+    world = slow
+    world.spec(
+        """
+        up = Job(model="openai:gpt-5-mini", rows=rows.csv("t.csv"), prompt="say {id}")
+        down = Job(model="openai:gpt-5-mini", rows=rows.outputs_of(up), prompt="again {output}",
+                   expires_after="30d")
+        """
+    )
+    grow(world, "a")
+    world.apply()
+    world.clock.advance(31 * DAY)
+    # The job above was agreed to with another row, which is under way for hours.
+    grow(world, "a", "b")
+    with world.open() as project:
+        project.apply(project.plan(), detach=True, hook=world.hook)
+    assert world.created == 3
+    plans = watch(world, Consent())
+    # What the new row makes was agreed to; what expired shows once that is in, and waits.
+    assert world.created == 4
+    assert plans == [2, 1]
+    (saved,) = Pending(world.state)
+    (job,) = [one for one in saved.plan.jobs if one.requests]
+    assert [(one.code, one.rows) for one in job.reasons] == [("ANSWER_EXPIRED", 1)]
+
+
+def test_what_expires_below_a_job_that_waits_for_consent_is_no_reason_to_plan_for_ever(
+    world: World,
+) -> None:
+    world.spec(
+        """
+        up = Job(model="openai:gpt-5-mini", rows=rows.csv("t.csv"), prompt="say {id}")
+        down = Job(model="openai:gpt-5-mini", rows=rows.outputs_of(up), prompt="again {output}",
+                   expires_after="30d")
+        """
+    )
+    grow(world, "a")
+    world.apply()
+    world.clock.advance(31 * DAY)
+    grow(world, "a", "b")
+    plans = watch(world, Consent())
+    assert world.created == 2
+    assert len(plans) <= 2
+    assert len(list(Pending(world.state))) == 1

@@ -88,6 +88,7 @@ def _reason(reason: Reason) -> dict[str, Any]:
         if difference is None
         else {"path": difference.path, "before": difference.before, "after": difference.after},
         "note": reason.note,
+        "cost_usd": number(reason.cost),
     }
 
 

@@ -152,7 +152,10 @@ def _counts(jobs: Iterable[JobPlan]) -> dict[Kind, int]:
 
 
 def _reason(same: Sequence[Reason]) -> Reason:
-    return replace(same[0], rows=sum(reason.rows for reason in same))
+    costs = [reason.cost for reason in same]
+    known = [cost for cost in costs if cost is not None]
+    cost = sum(known, Decimal(0)) if len(known) == len(costs) else None
+    return replace(same[0], rows=sum(reason.rows for reason in same), cost=cost)
 
 
 def _sum(parts: Sequence[Estimate]) -> Estimate:

@@ -215,6 +215,8 @@ def _because(reason: Reason, job: JobPlan, *, explain: bool) -> Text:
     parts = [f"  # (because {words}"]
     if reason.rows and (reason.rows != job.rows or explain):
         parts.append(f": {counted(reason.rows, 'row')} {WORDS[reason.kind]}")
+    if reason.cost is not None:
+        parts.append(f", est. {money(reason.cost)}")
     if reason.note:
         parts.append(f"; {clean(reason.note)}")
     return Text.assemble("".join(parts), ")", (f"  {reason.code}" if explain else "", "dim"))
