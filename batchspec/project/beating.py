@@ -2,9 +2,9 @@
 
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
-from batchspec.errors import BatchspecError
+from batchspec.errors import BatchspecError, LockedError
 from batchspec.store.sqlite import StateStore
 
 HEARTBEAT = 10.0
@@ -12,23 +12,27 @@ HEARTBEAT = 10.0
 
 
 @contextmanager
-def beating(store: StateStore) -> Generator[None]:
+def beating(store: StateStore) -> Generator[threading.Event]:
     """Show others that this process lives, from a thread of its own.
 
-    A heartbeat that fails ends the thread and nothing else: if the lease is lost, or the disk is
-    full, the next write says so.
+    Gives what is set when somebody took the lease away; the next write says so as well. A heartbeat
+    that fails for another reason, as on a full disk, is followed by the next one.
     """
-    ended = threading.Event()
+    ended, lost = threading.Event(), threading.Event()
 
     def beat() -> None:
-        with suppress(BatchspecError):
-            while not ended.wait(HEARTBEAT):
+        while not lost.is_set() and not ended.wait(HEARTBEAT):
+            try:
                 store.renew()
+            except LockedError:
+                lost.set()
+            except BatchspecError:
+                continue
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
     thread.start()
     try:
-        yield
+        yield lost
     finally:
         ended.set()
         thread.join()

@@ -4,6 +4,7 @@ The specs are pinned: an engine never sees others than those it was started with
 a new interpreter takes over, and this one is drained.
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -67,7 +68,7 @@ class Engine:
         beat: Called every second, as long as it is not stuck.
         planned: Is told each plan and how much of it is agreed to.
         idle: Is told that there is nothing to do, until when if that is known.
-        leads: Is told that this engine holds the lease.
+        leads: Is told that this engine holds the lease, and when it does not any more.
         beside: Is told what is no event: rounds, and how long they took.
         stuck: Is told, again and again, that calls of tools which do not end keep it from planning.
     """
@@ -80,7 +81,7 @@ class Engine:
     beat: Callable[[], None] = lambda: None
     planned: Callable[[Plan, Verdict], None] = lambda _plan, _verdict: None
     idle: Callable[[float | None], None] = lambda _until: None
-    leads: Callable[[], None] = lambda: None
+    leads: Callable[[bool], None] = lambda _holds: None
     beside: Callable[[Beside], None] = lambda _said: None
     stuck: Callable[[], None] = lambda: None
     _round_now: Round = field(default_factory=lambda: Round("", 0))
@@ -153,13 +154,14 @@ class Engine:
                     store = await stack.enter_async_context(held)
                 if store is None or self._draining:
                     return
-                stack.enter_context(beating(store))
-                self.leads()
+                lost = stack.enter_context(beating(store))
+                self.leads(True)  # noqa: FBT003 - of a callback
                 # Somebody took the lease away; it is waited for like at the beginning.
                 with suppress(LockedError):
-                    await self._rounds(store)
+                    await self._rounds(store, lost)
+                self.leads(False)  # noqa: FBT003
 
-    async def _rounds(self, store: StateStore) -> None:
+    async def _rounds(self, store: StateStore, lost: threading.Event) -> None:
         with self.project.reader() as reader:
             self._conditions.begin(reader.conditions())
         while not self._draining:
@@ -177,7 +179,9 @@ class Engine:
                 self._end_round(began, "failed")
             with suppress(BatchspecError):
                 await anyio.to_thread.run_sync(self._conditions.flush, store)
-            await self._rest(store, until)
+            await self._rest(store, until, lost)
+            if lost.is_set():
+                await anyio.to_thread.run_sync(store.confirm)
 
     def _end_round(self, began: float, result: RoundResult) -> None:
         again = self._again.is_set()
@@ -355,14 +359,14 @@ class Engine:
     def _now(self) -> float:
         return self.project.clock.now()
 
-    async def _rest(self, store: StateStore, until: float | None) -> None:
+    async def _rest(self, store: StateStore, until: float | None, lost: threading.Event) -> None:
         """Wait until there is something to do again."""
         if self._late() or (until is not None and until <= self._now()):
             self._again.set()
         if not self._again.is_set():
             self.idle(until)
         async with anyio.create_task_group() as group:
-            group.start_soon(self._flushes, store)
+            group.start_soon(self._flushes, store, lost)
             if until is not None:
                 group.start_soon(self._wake_at, until)
             await self._again.wait()
@@ -380,8 +384,10 @@ class Engine:
         told = self._again.is_set() or self._late()
         return self._loop is not None and told and not self._draining
 
-    async def _flushes(self, store: StateStore) -> None:
+    async def _flushes(self, store: StateStore, lost: threading.Event) -> None:
         while True:
-            with suppress(StateError):
+            with suppress(StateError, LockedError):
                 await anyio.to_thread.run_sync(self._conditions.flush, store)
+            if lost.is_set():
+                self._again.set()
             await anyio.sleep(BEAT)

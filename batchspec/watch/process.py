@@ -177,7 +177,7 @@ class _Process:
             watcher=self._orders.watcher,
             beat=self._beat,
             idle=lambda until: self._tell(Idle(until)),
-            leads=lambda: self._tell(Leads()),
+            leads=lambda holds: self._tell(Leads(holds)),
             beside=self._tell,
             stuck=lambda: self._tell(Stuck()),
         )

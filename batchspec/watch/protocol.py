@@ -187,7 +187,9 @@ class ToolsTimed:
 
 @dataclass(frozen=True, slots=True)
 class Leads:
-    """The engine holds the lease from now on."""
+    """The engine holds the lease from now on, or does not any more."""
+
+    holds: bool
 
 
 @dataclass(frozen=True, slots=True)

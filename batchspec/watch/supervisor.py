@@ -246,8 +246,8 @@ class Supervisor:
                 self.hook.progress(jobs, batches)
             case Warned(message=message) | Failed(message=message):
                 self.hook.warning(message)
-            case Leads():
-                self.health.leads = True
+            case Leads(holds=holds):
+                self.health.leads = holds
             case Idle():
                 self.view.rests()
             case Beat():

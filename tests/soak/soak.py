@@ -118,7 +118,7 @@ class Soak:
             troubles.hang_up: 2,
             troubles.kill_engine: 3,
             troubles.freeze: 3,
-            troubles.hand_over: 2,
+            troubles.hand_over: 4,
             troubles.kill_server: 3,
         }
 

@@ -69,7 +69,7 @@ class Troubles:
         stage, first = self.stage, self.stage.main
         second = stage.another(free_port())
         second.wait_until("lease", ok=False)
-        how = self.random.choice([signal.SIGTERM, signal.SIGKILL, signal.SIGSTOP])
+        how = self.random.choice([signal.SIGTERM, signal.SIGKILL, signal.SIGSTOP, signal.SIGSTOP])
         stage.done[f"standby takes over: {how.name}"] += 1
         if how == signal.SIGSTOP:
             self._take_away(first)
@@ -113,15 +113,16 @@ class Troubles:
 
     def break_connection(self) -> None:
         """Let a call get no answer, half of one, or a late one."""
-        kinds: tuple[Kind, ...] = ("upload", "create", "poll", "list", "download")
+        proxy = self.stage.proxy
+        if proxy.trap is not None and proxy.trap.kind != "list":
+            return  # the call it waits for comes
+        kinds: tuple[Kind, ...] = ("upload", "create", "create", "poll", "list", "download")
         whens: tuple[When, ...] = ("before", "after", "inside")
-        trap = Trap(self.random.choice(kinds), self.random.choice(whens))
-        if self.random.random() < 0.3:
-            seconds = self.random.choice([1.0, 3.0])
-            trap.action = lambda: _let_pass(seconds)
-        self.stage.done[f"connection broken: {trap.when} {trap.kind}"] += 1
-        self.stage.proxy.trap = trap
+        kind, when = self.random.choice(kinds), self.random.choice(whens)
+        seconds = self.random.choice([0.0, 0.0, 0.0, 1.0, 3.0])
 
+        def spring() -> None:
+            self.stage.done[f"connection broken: {when} {kind}"] += 1
+            threading.Event().wait(seconds)
 
-def _let_pass(seconds: float) -> None:
-    threading.Event().wait(seconds)
+        proxy.trap = Trap(kind, when, action=spring)

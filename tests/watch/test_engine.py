@@ -15,6 +15,7 @@ from batchspec.config import WatchSettings
 from batchspec.errors import StalePlanError, StateError
 from batchspec.plan.changes import Kind
 from batchspec.plan.consent import Consent
+from batchspec.project import beating
 from batchspec.project.pending import Pending
 from batchspec.project.planfiles import SavedPlan, read_plan, read_rows, write_plan
 from batchspec.providers.openai.client import OpenAIClient
@@ -266,6 +267,27 @@ def test_who_waits_for_the_lease_takes_over_and_can_be_drained(world: World) -> 
         store.release()
     watch(world, Consent(approve="all", max_cost=Decimal(1)))
     assert world.texts() == {"a": "SAY A"}
+
+
+def test_who_loses_the_lease_while_it_rests_notices_and_waits_for_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beating, "HEARTBEAT", 0.02)
+    world.job("a")
+    told: list[bool] = []
+
+    def take_away(_: Engine) -> None:
+        with world.open() as other, other.reader() as reader:
+            held = reader.lease()
+            assert held is not None
+            other.unlock(held)
+
+    def note(engine: Engine) -> None:
+        engine.leads = told.append
+        engine.replan()
+
+    watch(world, Consent(), note, take_away)
+    assert told == [False, True, False]
 
 
 def test_what_nothing_needs_is_deleted_now_and_then(world: World) -> None:
