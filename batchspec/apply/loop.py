@@ -16,6 +16,7 @@ from batchspec.apply.collect import do_collect
 from batchspec.apply.errors import Errors
 from batchspec.apply.expand import do_expand, fresh_jobs
 from batchspec.apply.hooks import do_hooks, hooks_due
+from batchspec.apply.hookwait import HookWait
 from batchspec.apply.packing import do_pack
 from batchspec.apply.rejudge import do_rejudge
 from batchspec.apply.resting import Resting
@@ -45,8 +46,6 @@ from batchspec.state.records import BatchRecord, JobProgress
 
 HEARTBEAT = 10.0
 """Seconds between two heartbeats of the lease."""
-HOOKS_WAIT = 120.0
-"""Seconds a run waits for hooks that fail, once nothing else is left to do."""
 _ABOUT: Mapping[type[Action], Callable[[World, BatchId], Awaitable[None]]] = {
     Submit: do_submit,
     Adopt: do_adopt,
@@ -101,8 +100,7 @@ class Loop:
     """Batches the provider has said something about, to be looked at before their time."""
     _changed: anyio.Event = field(default_factory=anyio.Event)
     errors: Errors = field(init=False)
-    _busy_at: float = 0.0
-    """When something else was done last than waiting to tell hooks once more."""
+    _hook_wait: HookWait = field(default_factory=HookWait)
     _failure: BaseException | None = None  # ends the run once running calls of tools have ended
     _reported: float = 0.0
     _counting: float = 0.0
@@ -143,7 +141,7 @@ class Loop:
         self._changed.set()
 
     async def _reconcile(self, group: anyio.abc.TaskGroup) -> None:
-        self._reported = self._busy_at = self.world.clock.now()
+        self._reported = self._hook_wait.since = self.world.clock.now()
         if not self.once:
             await cancel_unneeded(self.world)
         # Who tells events learns first how the provider calls the batches that exist already.
@@ -170,16 +168,14 @@ class Loop:
             await self._wait(self._rested(step.wake_at, now))
 
     def _hooks_can_wait(self, snapshot: Snapshot, now: float) -> bool:
-        """Tell whether all that is left is to tell hooks once more, which has failed for long.
+        """Tell whether what is left is left to another run: to tell hooks that fail for long.
 
-        Another run does that; one that goes on for weeks is that run itself.
+        One that goes on for weeks is that run itself.
         """
-        others = decide(replace(snapshot, hooks={}), now)
-        if not others.done or any(kind is not RunHooks for kind in self.running.values()):
-            self._busy_at = now
-        if self.resting is not None or self.running or not snapshot.hooks:
+        if self.resting is not None:
             return False
-        if now - max(self._busy_at, self.world.told_at) < HOOKS_WAIT:
+        running = self.running.values()
+        if not self._hook_wait.is_over(snapshot, running, self.world.told_at, now):
             return False
         self.world.hook.warning(
             f"Hooks of {', '.join(snapshot.hooks)} could not be told everything; the next "
