@@ -1,7 +1,8 @@
 """A client whose calls keep to a rate."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from batchspec.ids import FileId, RemoteId
 from batchspec.ports import Client, Clock
@@ -17,7 +18,7 @@ class Rate:
     """The rate of one account, for all that call it in this process.
 
     Args:
-        name: Of the provider.
+        name: Of the providers, for people.
         per_minute: Calls in a minute.
         clock: Tells the time, and waits.
     """
@@ -38,14 +39,25 @@ class Rate:
         if seconds >= _TOLD and not self._told:
             self._told = True
             warn(
-                f"Calls to {self._name!r} wait, now for {seconds:.0f} s: its limits allow "
+                f"Calls to {self._name} wait, now for {seconds:.0f} s: its limits allow "
                 f"{self._bucket.per_minute} requests_per_minute."
             )
         await self._clock.sleep_until(now + seconds)
 
 
+@runtime_checkable
+class Repeating(Protocol):
+    """A client that repeats calls by itself.
+
+    Attributes:
+        before_repeat: Waited for before each repetition; the first try is none.
+    """
+
+    before_repeat: Callable[[], Awaitable[None]]
+
+
 class PacedClient:
-    """Implements `ports.Client` by passing on calls no faster than a rate.
+    """Implements `ports.Client` by passing on calls, and repetitions, no faster than a rate.
 
     Args:
         client: Makes the calls.
@@ -57,9 +69,14 @@ class PacedClient:
         self._client = client
         self._rate = rate
         self._warn = warn
+        if isinstance(client, Repeating):
+            client.before_repeat = self._wait
+
+    async def _wait(self) -> None:
+        await self._rate.wait(self._warn)
 
     async def _turn(self) -> Client:
-        await self._rate.wait(self._warn)
+        await self._wait()
         return self._client
 
     async def upload(self, path: Path, name: str) -> FileId:

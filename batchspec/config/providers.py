@@ -58,7 +58,7 @@ class Limits(BaseModel):
     max_bytes: int = Field(default=200_000_000, ge=1)
     """Bytes of one input file."""
     requests_per_minute: int | None = Field(default=None, ge=1)
-    """Calls that the loop makes to the account in a minute; more wait. None: as it likes to."""
+    """Calls that a process makes to the account in a minute; more wait. None: as it likes to."""
     max_enqueued_tokens: dict[str, PositiveInt] = Field(default_factory=dict[str, int])
     """Prompt tokens in open batches, by model; `"*"` stands for every other model."""
 

@@ -265,7 +265,9 @@ class Applying:
         )
         return World(
             store=store,
-            providers={name: paced(project, one, self._hook) for name, one in providers.items()},
+            providers={
+                name: paced(project, one, self._hook.warning) for name, one in providers.items()
+            },
             # What was sent for a job before it was switched off comes in with its neighbours.
             jobs={
                 job.address: self._local(job, here)

@@ -9,6 +9,7 @@ from batchspec.errors import ConfigurationError
 from batchspec.ports import Hook, Provider
 from batchspec.project.atwork import at_work, disconnect
 from batchspec.project.beating import beating
+from batchspec.project.pacing import paced
 from batchspec.project.wiring import Connections, Unconnected
 from batchspec.state.events import InputDeleted, ResultsDeleted
 from batchspec.state.records import OPEN
@@ -181,7 +182,8 @@ class _Emptying:
         project = self.project
         known = project.providers[name]
         try:
-            account, provider = connections.account(known), connections.connect(known)
+            account = connections.account(known)
+            provider = paced(project, connections.connect(known), connections.warn)
         except ConfigurationError as error:
             self.done.left.append(str(error))
             self.done.failed = True

@@ -30,6 +30,7 @@ from batchspec.project.atwork import acquired
 from batchspec.project.beating import beating
 from batchspec.project.imported import ImportResult, Mismatch, choose, nothing
 from batchspec.project.jobs import derived_rows
+from batchspec.project.pacing import paced
 from batchspec.project.planning import Planner
 from batchspec.project.rowpass import Rows, doubled
 from batchspec.project.wiring import Connections
@@ -80,7 +81,9 @@ class Importing:
             stack.callback(connections.close)
             name = self._job.contract.provider
             bound = bindings(store, project.providers, [name], connections, project.clock)
-            provider = connections.connect(project.providers[name])
+            provider = paced(
+                project, connections.connect(project.providers[name]), connections.warn
+            )
             if bound:
                 store.commit(*bound)
             try:

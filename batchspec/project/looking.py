@@ -26,6 +26,7 @@ from batchspec.plan.drift import (
 from batchspec.ports import Client, Provider
 from batchspec.project.accounts import at_provider, switched
 from batchspec.project.opened import OpenedProject
+from batchspec.project.pacing import paced
 from batchspec.project.wiring import Connections, Unconnected
 from batchspec.state.records import TERMINAL, BatchRecord
 from batchspec.state.remote import (
@@ -159,7 +160,7 @@ class _Looking:
                 why = switched(accounts[name], account)
                 self.found.findings += [elsewhere(batch, why) for batch in there]
                 return None
-            return connections.connect(provider)
+            return paced(self.project, connections.connect(provider), lambda _message: None)
         except BatchspecError as error:
             self._warn(name, str(error).rstrip("."))
             return None

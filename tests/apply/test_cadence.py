@@ -5,9 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
+from batchspec.apply.pacing import PacedClient, Rate
 from batchspec.config import Limits, OpenAISettings
+from batchspec.project.pacing import paced
+from batchspec.state.events import BatchSubmitted, CallFailed
 from tests.worlds import PRICES, Fault, World, failure
 
 LIST, ONE = ("GET", "/batches"), ("GET", r"/batches/\w+")
@@ -129,3 +133,55 @@ def test_retry_after_is_heeded_everywhere(world: World, method: str, path: str) 
     assert world.apply().done
     assert again
     assert again[0] - refused[0] >= wait - 1
+
+
+def test_retry_after_of_a_list_is_heeded_by_who_asked(world: World) -> None:
+    limit(world, max_requests=1)
+    fault = Fault(*LIST, status=429, body=failure("slow"), headers={"retry-after": "1234"})
+    world.wire.faults.append(fault)
+    world.job(*map(str, range(8)))
+    assert world.apply().done
+    assert fault.times == 0
+    waits = [e.next_at - e.at for e in world.hook.events if isinstance(e, CallFailed)]
+    assert [wait >= 1234 for wait in waits] == [True], "and the others ask for themselves"
+
+
+def test_repetitions_of_the_sdk_keep_to_the_rate(world: World) -> None:
+    world.job("a")
+    world.apply(detach=True)
+    (batch,) = [e.remote_id for e in world.hook.events if isinstance(e, BatchSubmitted)]
+    again = {"x-should-retry": "true", "retry-after-ms": "1"}
+    world.wire.faults.append(Fault(*ONE, status=500, body=failure("no"), headers=again, times=2))
+    rate = Rate("'openai'", 6, world.clock)
+
+    async def look() -> None:
+        client = PacedClient(world.client(), rate, world.hook.warning)
+        await client.retrieve(batch)
+        await client.close()
+
+    began = world.clock.now()
+    anyio.run(look)
+    assert world.wire.count(*ONE) == 3
+    assert world.clock.now() - began >= 20, "two of the three calls waited for ten seconds"
+
+
+def test_providers_of_one_account_have_one_rate(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "one")
+    monkeypatch.setenv("OTHER_KEY", "another")
+    own = {
+        "openai": OpenAISettings(limits=Limits(requests_per_minute=60)),
+        "openai-responses": OpenAISettings(endpoint="/v1/responses"),
+        "slow": OpenAISettings(limits=Limits(requests_per_minute=30)),
+        "other": OpenAISettings(api_key_env="OTHER_KEY"),
+    }
+    world.settings = world.settings.model_copy(update={"providers": own})
+    with world.open() as project:
+        clients = {
+            name: paced(project, provider, world.hook.warning).client
+            for name, provider in project.providers.items()
+        }
+    kinds = {name: isinstance(client, PacedClient) for name, client in clients.items()}
+    assert kinds == {"openai": True, "openai-responses": True, "slow": True, "other": False}
+    assert len(project.rates) == 1

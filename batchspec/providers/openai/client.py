@@ -6,7 +6,7 @@ a second paid batch. All other calls are harmless to repeat and keep the SDK's r
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -48,6 +48,14 @@ _SHORTEST_SECRET = 6
 """Characters below which a key cannot be told from a word."""
 
 
+_REPEATS = "x-stainless-retry-count"
+"""The header in which the SDK says how often it has repeated a call."""
+
+
+async def _at_once() -> None:
+    """Wait for nothing."""
+
+
 class OpenAIClient:
     """Implements `ports.Client`.
 
@@ -67,7 +75,14 @@ class OpenAIClient:
         transport: httpx2.AsyncBaseTransport | None = None,
         retries: int | None = None,
     ) -> None:
-        http = None if transport is None else httpx2.AsyncClient(transport=transport)
+        http = (
+            openai.DefaultAsyncHttpxClient()
+            if transport is None
+            else httpx2.AsyncClient(transport=transport)
+        )
+        http.event_hooks = {"request": [self._before]}
+        self.before_repeat: Callable[[], Awaitable[None]] = _at_once
+        """Waited for before each repetition of a call."""
         times = openai.DEFAULT_MAX_RETRIES if retries is None else retries
         self._sdk = AsyncOpenAI(
             api_key=api_key, base_url=base_url, http_client=http, max_retries=times
@@ -77,6 +92,10 @@ class OpenAIClient:
         secrets = api_key, url.userinfo.decode(), url.password, url.query.decode()
         self._secrets = [(str(url), self._where)]
         self._secrets += [(s, "…") for s in secrets if len(s) >= _SHORTEST_SECRET]
+
+    async def _before(self, request: httpx2.Request) -> None:
+        if request.headers.get(_REPEATS, "0") != "0":
+            await self.before_repeat()
 
     async def upload(self, path: Path, name: str) -> FileId:
         """Upload a batch input file, streaming it from disk, with exactly one POST.
