@@ -567,3 +567,32 @@ def message(world: World, kind: str) -> str:
     with world.open() as project, project.reader() as reader:
         (found,) = [c.message for c in reader.conditions() if c.type == kind]
     return found
+
+
+ALL = Consent(approve="all", max_cost=Decimal(1))
+PRUNE = Consent(approve="all", max_cost=Decimal(1), prune=True)
+
+
+def test_a_spec_that_is_gone_by_mistake_and_put_back_costs_nothing(world: World) -> None:
+    world.job("a")
+    world.job("b", name="n")
+    watch(world, PRUNE)
+    assert world.created == 1
+    lines = world.lines
+    world.remove("n")
+    watch(world, PRUNE)
+    world.job("b", name="n")
+    watch(world, PRUNE)
+    assert world.texts("n.j") == {"b": "SAY B"}
+    assert world.lines == lines
+
+
+@pytest.mark.parametrize("prune", [True, False])
+def test_a_job_that_is_renamed_costs_nothing(world: World, *, prune: bool) -> None:
+    world.job("a", "b")
+    watch(world, ALL)
+    world.job("a", "b", variable="renamed")
+    watch(world, PRUNE if prune else ALL)
+    assert world.texts("m.renamed") == {"a": "SAY A", "b": "SAY B"}
+    assert world.created == 1
+    assert conditions(world)[None, "Consented"] == ("True", "NothingPending"), "nothing is gone"
