@@ -31,7 +31,7 @@ def main() -> int:
                 print(number, " ".join(f"{name}={n:,}" for name, n in asdict(day).items()))
         took, lines = monotonic() - began, life.echo.asked.total()
         print(f"{given.days:g} days in {took:.0f} s: {lines:,} lines were answered,")
-        print(f"{life.paid.again:,} of them a second time, because an answer was lost.")
+        print(f"{life.paid.again:,} of them again, because an answer was lost or too old.")
     return 0
 
 

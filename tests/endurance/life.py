@@ -6,20 +6,18 @@ the embedded server. Each generation of specs has an engine of its own, as in a 
 
 import gc
 import json
-import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import anyio
+from fuzz.desires import Wish
 from fuzz.stroll import PARTS
-from fuzz.troubles import TROUBLES, Killed, Reaper
+from fuzz.troubles import ANY, TROUBLES, Killed, Reaper
 from fuzz.walk import Walk
 from starlette.types import Receive, Scope, Send
 
@@ -36,8 +34,10 @@ from batchspec.state.records import BatchRecord, JobProgress
 from batchspec.state.watching import ConditionChanged
 from batchspec.testing.clock import VirtualClock
 from batchspec.watch.engine import Engine
+from endurance import heard
 from endurance.disk import FullDisk
-from endurance.payments import DAY, Payments, Twice
+from endurance.flatness import Day, alive, check_flat, handles, memory
+from endurance.payments import DAY, Answer, Payments, Twice
 from endurance.stillness import run, stillness
 
 HOUR = 3600.0
@@ -45,7 +45,24 @@ ALL = Consent(approve="all", max_cost=Decimal(10_000))
 PRUNING = Consent(approve="all", max_cost=Decimal(10_000), prune=True)
 TURNS = Consent()
 _LOG = """
-log = Job(model="openai:gpt-5-mini", rows=rows.jsonl("data/log.jsonl"), prompt="line {v}")
+from endurance import heard
+
+log = Job(
+    model="openai:gpt-5-mini",
+    rows=rows.jsonl("data/log.jsonl"),
+    prompt="line {v}",
+    on_item_final=heard.item,
+)
+"""
+_EXPIRES = 5 * DAY
+_CLOCKED = """
+old = Job(
+    model="openai:gpt-5-mini",
+    rows=rows.iterable(lambda: [{"id": str(n), "v": n} for n in range(4)]),
+    prompt="old {v}",
+    expires_after="5d",
+    refresh_every="6h",
+)
 """
 _MOMENT = 0.001
 """Seconds of the loop, which pass when nobody has anything to do."""
@@ -107,23 +124,6 @@ class Elsewhen(VirtualClock):
             super()._tell()
 
 
-@dataclass(frozen=True, slots=True)
-class Day:
-    """What was counted at the end of a day."""
-
-    handles: int
-    memory: int
-    """Bytes that are resident."""
-    events: int
-    warnings: int
-    journal: int
-    final: int
-    artifacts: int
-    """Bytes of bodies on disk."""
-    files_there: int
-    pending: int
-
-
 class Life(Walk):
     """One world, its watcher, and what happens around them.
 
@@ -156,7 +156,12 @@ class Life(Walk):
         self.pending = Pending(self.world.state)
         self._data = self._root / "data" / "log.jsonl"
         self._data.parent.mkdir()
-        self._new_day = True
+        self._new_day = self._clocked = True
+        self._taken: dict[str, Wish] = {}
+        """Jobs that somebody took out for a while."""
+        self._long: set[str] = set()
+        """Rules of faults that outlast a day."""
+        heard.items.clear()
         self._lines: list[int] = []
         self._written = 0
         self._loads = True
@@ -308,6 +313,11 @@ class Life(Walk):
             self._approve: 0.3,
             self._breaks: 0.05,
             self._spoils: 0.05,
+            self._shrinks: 0.03,
+            self._removes: 0.03,
+            self._restores: 0.1,
+            self._goes_away: 0.008,
+            self._refuses: 0.008,
         }
         for deed, chance in deeds.items():
             if random.random() < chance:
@@ -326,7 +336,9 @@ class Life(Walk):
         """Let another day begin: with another consent, and without the troubles of yesterday."""
         self._check_allowed()
         self._new_day = True
-        self.world.faults.clear()
+        for rule in self.world.faults.rules():
+            if rule.id not in self._long:
+                self.world.faults.remove(rule.id)
         self.consent = self.random.choice([TURNS, ALL, PRUNING, PRUNING])
         self._note(f"{self.consent.approve}, prune={self.consent.prune}")
         self._stop(engine)
@@ -336,7 +348,10 @@ class Life(Walk):
             self._written += 1
             self._lines.append(self._written)
         self._lines = self._lines[-_WINDOW:]
-        text = "".join(json.dumps({"id": f"l{n}", "v": n}) + "\n" for n in self._lines)
+        self._put(self._lines)
+
+    def _put(self, lines: Sequence[int]) -> None:
+        text = "".join(json.dumps({"id": f"l{n}", "v": n}) + "\n" for n in lines)
         with suppress(OSError):
             self._data.with_suffix(".new").write_text(text)
             self._data.with_suffix(".new").replace(self._data)
@@ -346,6 +361,37 @@ class Life(Walk):
         with suppress(OSError):
             text = self.random.choice(["", '{"id": "l1", "v": ', '{"id": "x"}\n{"id": "x"}\n'])
             self._data.write_text(text)
+
+    def _shrinks(self, _: Engine) -> None:
+        """Leave two lines of data; the others are back in an hour, and their answers still here."""
+        self._put(self._lines[-2:])
+
+    def _removes(self, engine: Engine) -> None:
+        """Take a job out, and those made of its answers."""
+        known = self.desires.wishes
+        roots = [name for name, wish in known.items() if wish.upstream is None]
+        if len(roots) > 2 and not self._taken:
+            for name in self.desires.with_dependents(self.random.choice(roots)):
+                self._taken[name] = known.pop(name)
+            self._write()
+            self._load(engine)
+
+    def _restores(self, engine: Engine) -> None:
+        """Put back what was taken out."""
+        if self._taken:
+            self.desires.wishes |= self._taken
+            self._taken.clear()
+            self._write()
+            self._load(engine)
+
+    def _goes_away(self, _: Engine) -> None:
+        """Let the provider be away for a day."""
+        self._long.add(self.world.faults.add("connection_reset", on=ANY, until=DAY))
+
+    def _refuses(self, _: Engine) -> None:
+        """Let the provider refuse the key for hours."""
+        hours = self.random.randrange(2, 9)
+        self._long.add(self.world.faults.add("denied", on=ANY, until=hours * HOUR))
 
     def _edits(self, engine: Engine) -> None:
         random, job = self.random, self.random.randrange(6)
@@ -400,6 +446,8 @@ class Life(Walk):
         super()._write()
         self._derived |= {wish.address for wish in self.desires.wishes.values() if wish.upstream}
         self.world.spec(_LOG, "growing")
+        if self._clocked:
+            self.world.spec(_CLOCKED, "clocked")
 
     def _trouble(self, _: Engine) -> None:
         found = self.random.choice(TROUBLES)
@@ -440,24 +488,32 @@ class Life(Walk):
             gc.collect()
             told, self.diary.told = self.diary.told, Counter()
             journal = self._select("SELECT COUNT(*) FROM journal")[0][0]
-            statm = Path("/proc/self/statm").read_text().split()
             day = Day(
-                handles=sum(1 for _ in Path("/proc/self/fd").iterdir()),
-                memory=int(statm[1]) * os.sysconf("SC_PAGE_SIZE"),
+                handles=handles(),
+                memory=memory(),
                 events=told.total() - told["warning"],
                 warnings=told["warning"],
                 journal=journal - self._journal,
                 final=self._select(_FINAL)[0][0],
                 artifacts=sum(f.stat().st_size for f in (self.world.state / "artifacts").iterdir()),
-                files_there=self._files_there(),
+                state=sum(f.stat().st_size for f in self.world.state.glob("batchspec.db*")),
+                files_there=len(made := self._files_there()),
+                oldest=max((self.world.clock.now() - at for at in made), default=0.0) / DAY,
                 pending=len(list(self.pending.folder.glob("*"))),
+                alive=alive(),
             )
         self._journal = journal
         self.days.append(day)
 
-    def _files_there(self) -> int:
-        files: int = self.world.app.state.engine.database.count_files(self.world.clock.now())
-        return files
+    def _files_there(self) -> list[float]:
+        """Return when the files were made that are at the provider, and not hidden there."""
+        rows = self.world.app.state.engine.database.rows("SELECT document FROM files")
+        files = [json.loads(document) for (document,) in rows]
+        return [
+            file["created_at"]
+            for file in files
+            if not self.paid.hides(file["filename"].removesuffix(".jsonl").rpartition("_")[0])
+        ]
 
     def _check_allowed(self) -> None:
         """See that nothing was sent that nobody agreed to, but what answers make of agreed jobs."""
@@ -476,7 +532,8 @@ class Life(Walk):
         self.disk.empty()
         self.world.faults.clear()
         self.world.clock.advance(7200.0)
-        self._written += 1
+        self.desires.wishes |= self._taken
+        self._clocked = False
         self._grow()
         self._write()
         self.consent = PRUNING
@@ -489,11 +546,12 @@ class Life(Walk):
         assert not done, f"there was nothing to do, and it was done: {done}"
         assert writes == self.world.reaper.writes
         self.world.check()
-        assert not list(self.pending.folder.iterdir()), "something waits for ever"
+        assert not list(self.pending.folder.glob("*")), "something waits for ever"
         self._check_answers()
         self._check_log()
+        self._check_heard()
         self._check_paid()
-        self._check_flat()
+        check_flat(self.days)
 
     async def _until_idle(self, engine: Engine) -> None:
         await self._wait_idle()
@@ -517,7 +575,7 @@ class Life(Walk):
 
     def _check_paid(self) -> None:
         """See that what was answered twice was answered first where a fault took the answer."""
-        found = self.paid.twice(lambda _body, _one, _next: False)
+        found = self.paid.twice(_expired)
         assert not found, "\n".join(["paid twice", *map(self._tell_twice, found)])
 
     def _tell_twice(self, found: Twice) -> str:
@@ -541,14 +599,16 @@ class Life(Walk):
     def _day_of(self, moment: float) -> str:
         return f"{(moment - self._began) / DAY:.4f}"
 
-    def _check_flat(self) -> None:
-        """See that nothing grows but what was answered."""
-        days = self.days
-        if len(days) < 3:
-            return
-        handles = [day.handles for day in days]
-        assert max(handles) <= min(handles) + 4, handles
-        assert max(day.events for day in days) < 3000, days
-        assert max(day.warnings for day in days) < 600, days
-        assert max(day.pending for day in days) <= 8, days
-        assert max(day.files_there for day in days) < 1500, days
+    def _check_heard(self) -> None:
+        """See that hooks were told of every line that became final, and not without end."""
+        final = self._select(
+            "SELECT i.key FROM items i JOIN conversations c ON c.id = i.conversation "
+            "JOIN jobs j ON j.id = i.job WHERE j.address = 'growing.log' AND c.phase = 'final'"
+        )
+        assert not {key for (key,) in final} - set(heard.items)
+
+
+def _expired(body: dict[str, Any], one: Answer, following: Answer) -> bool:
+    """Tell whether an answer was so old that it was to be asked for again."""
+    old = str(body["messages"][-1]["content"]).startswith("old ")
+    return old and following.at - one.at >= _EXPIRES

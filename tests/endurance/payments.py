@@ -98,6 +98,12 @@ class Payments(EchoModel):
         created = {_told(json.loads(document)) for document in record.faults}
         return self.struck.get(batch, set()) | created & self._losing
 
+    def hides(self, batch: str) -> bool:
+        """Tell whether files of a batch are there whose names nobody is told."""
+        record = self._provider.database.batch(batch)
+        faults = [json.loads(document)["fault"] for document in record.faults] if record else []
+        return not {"no_output_file", "error_file"}.isdisjoint(faults)
+
     def tell_batch(self, batch: str) -> str:
         """Return what became of a batch at the provider, for people."""
         record, struck = self._provider.database.batch(batch), self._lost_of(batch)

@@ -21,7 +21,7 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
-from batchspec.apply.threads import FunctionRaised, Threads
+from batchspec.apply.threads import Threads
 from batchspec.errors import LockedError
 from batchspec.ids import uuid7
 from batchspec.project import atwork, beating
@@ -101,20 +101,19 @@ class _Turns:
                 await self._others()
                 return result
 
-    async def called(self, call: Callable[[], Any]) -> Any:
-        """Stand in for `Threads.run`."""
-        await anyio.lowlevel.checkpoint()
-        await self._others()
-        try:
-            return call()
-        except BaseException as error:
-            raise FunctionRaised(error) from error
-
     def mint(self, now: float) -> str:
         return uuid7(int(now * 1000), self._random.randbytes(10))
 
     def token_hex(self, size: int) -> str:
         return self._random.randbytes(size).hex()
+
+
+def _started(_: Threads, work: Callable[[], object]) -> anyio.Event:
+    """Call a user's function, and be done with it."""
+    ended = anyio.Event()
+    work()
+    ended.set()
+    return ended
 
 
 async def _acquired(store: StateStore, *taking: Any) -> None:
@@ -143,7 +142,8 @@ def stillness(random: Random) -> Generator[None]:
     turns = _Turns(random)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(anyio.to_thread, "run_sync", turns.in_turn)
-        patch.setattr(Threads, "run", lambda _threads, call: turns.called(call))
+        patch.setattr(Threads, "start", _started)
+        patch.setattr(Threads, "tell", lambda _threads, event: event.set())
         patch.setattr(atwork, "acquired", _acquired)
         patch.setattr(beating, "HEARTBEAT", _NEVER)
         patch.setattr(OpenedProject, "mint", lambda project: turns.mint(project.clock.now()))
