@@ -36,7 +36,7 @@ from batchspec.testing.clock import VirtualClock
 from batchspec.watch.engine import Engine
 from endurance import heard
 from endurance.disk import FullDisk
-from endurance.flatness import Day, alive, check_flat, handles, memory
+from endurance.flatness import KEPT, Day, alive, check_flat, handles, memory
 from endurance.payments import DAY, Answer, Payments, Twice
 from endurance.stillness import run, stillness
 
@@ -161,6 +161,8 @@ class Life(Walk):
         """Jobs that somebody took out for a while."""
         self._long: set[str] = set()
         """Rules of faults that outlast a day."""
+        self._troubled = 0.0
+        """Until when one of them strikes."""
         heard.items.clear()
         self._lines: list[int] = []
         self._written = 0
@@ -386,12 +388,15 @@ class Life(Walk):
 
     def _goes_away(self, _: Engine) -> None:
         """Let the provider be away for a day."""
-        self._long.add(self.world.faults.add("connection_reset", on=ANY, until=DAY))
+        self._for_long("connection_reset", DAY)
 
     def _refuses(self, _: Engine) -> None:
         """Let the provider refuse the key for hours."""
-        hours = self.random.randrange(2, 9)
-        self._long.add(self.world.faults.add("denied", on=ANY, until=hours * HOUR))
+        self._for_long("denied", self.random.randrange(2, 9) * HOUR)
+
+    def _for_long(self, fault: str, seconds: float) -> None:
+        self._long.add(self.world.faults.add(fault, on=ANY, until=seconds))
+        self._troubled = max(self._troubled, self.world.clock.now() + seconds)
 
     def _edits(self, engine: Engine) -> None:
         random, job = self.random, self.random.randrange(6)
@@ -498,9 +503,10 @@ class Life(Walk):
                 artifacts=sum(f.stat().st_size for f in (self.world.state / "artifacts").iterdir()),
                 state=sum(f.stat().st_size for f in self.world.state.glob("batchspec.db*")),
                 files_there=len(made := self._files_there()),
-                oldest=max((self.world.clock.now() - at for at in made), default=0.0) / DAY,
+                old=sum(self.world.clock.now() - at > KEPT * DAY for at in made),
                 pending=len(list(self.pending.folder.glob("*"))),
                 alive=alive(),
+                troubled=self.world.clock.now() - DAY < self._troubled,
             )
         self._journal = journal
         self.days.append(day)
