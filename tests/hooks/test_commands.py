@@ -67,3 +67,19 @@ def test_one_that_hangs_is_cut_off_with_all_it_started(tmp_path: Path) -> None:
     os.set_blocking(reader, True)
     assert os.read(reader, 1) == b""
     os.close(reader)
+
+
+def test_one_that_ignores_signals_and_floods_its_outputs_is_cut_off() -> None:
+    flood = (
+        "trap '' TERM INT HUP; while :; do head -c 1000000 /dev/zero; done 2>&1 | tee /dev/stderr"
+    )
+    with pytest.raises(TimeoutError):
+        run("/bin/sh", "-c", flood, given=b"x" * 1_000_000, timeout=0.3)
+
+
+def test_what_a_command_says_takes_no_memory() -> None:
+    flood = "head -c 100000000 /dev/zero | tee /dev/stderr; echo end >&2; exit 1"
+    with pytest.raises(CommandFailed) as failed:
+        run("/bin/sh", "-c", flood)
+    assert len(str(failed.value)) < 2_100
+    assert str(failed.value).endswith("end")

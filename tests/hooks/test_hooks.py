@@ -298,6 +298,33 @@ def test_whoever_is_away_for_long_does_not_fill_the_state(hooked: Hooked) -> Non
     assert hooked.keys() == sorted(keys)
 
 
+def test_deliveries_that_wait_go_to_another_function_and_end_with_the_hook(
+    hooked: Hooked,
+) -> None:
+    hooked.broken("b")
+    hooked.job("a", "b", on_item_final="item", on_job_final="final")
+    hooked.world.apply()
+    assert records(hooked.world)["item"] == (1, 0)
+    with hooked.world.open() as project:
+        project.state.gc()
+    # Another function is told what waits, and nothing that was told.
+    hooked.world.clock.advance(600)
+    hooked.job("a", "b", on_item_final="lambda item: note('others', key=item.key)")
+    hooked.world.apply()
+    assert [one["key"] for one in hooked.told("others")] == ["b"]
+    # What waits for a hook that is taken out is not told any more.
+    hooked.job("a", "b", "c", on_item_final="lambda item: 1 / 0")
+    hooked.world.apply()
+    assert records(hooked.world)["item"] == (1, 0)
+    hooked.job("a", "b", "c")
+    hooked.world.apply()
+    assert records(hooked.world) == {}
+    hooked.job("a", "b", "c", on_item_final="item")
+    hooked.world.clock.advance(600)
+    hooked.world.apply()
+    assert [one["key"] for one in hooked.told("items")] == ["a"]
+
+
 def test_a_watcher_tells_hooks_and_tries_again_by_itself(hooked: Hooked) -> None:
     hooked.broken("b")
     fault = Fault("POST", "/batches", status=403, body=failure("no"), times=3)
