@@ -78,6 +78,8 @@ LOAD_TIMEOUT = 300.0
 """Seconds in which specs are to be loaded, unless something else is said."""
 _LAST_WORDS = 1.0
 """Seconds in which what an engine said is read after it has ended."""
+_UNHEARD = 30.0
+"""Seconds an engine has to end by itself once nothing can be heard of it any more."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -216,7 +218,7 @@ class Supervisor:
                     await self._hear(engine, said)
                 heard.set()
                 # Nothing can be heard of it any more.
-                await anyio.sleep(_LAST_WORDS)
+                await anyio.sleep(_UNHEARD)
                 child.kill()
 
             group.start_soon(hear)
