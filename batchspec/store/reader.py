@@ -34,6 +34,7 @@ from batchspec.store.segments import SegmentReader
 from batchspec.store.shown import KEPT, OTHERS, SHOWN, TOOK, read_spent
 from batchspec.store.turns import read_latencies, read_turns
 from batchspec.store.untidy import chores, untidy
+from batchspec.store.watching import forgotten
 
 _CHUNK = 1000
 
@@ -199,11 +200,14 @@ class StateReader(RecordedJobs):
         return read_contract(self.db, contract)
 
     def spent(self) -> Decimal | None:
-        """Return US dollars paid so far, or None where the price of a reply is unknown."""
+        """Return US dollars paid so far, also for answers that are deleted.
+
+        None where the price of a reply is unknown.
+        """
         total, unknown = self.db.execute(
             "SELECT SUM(cost), SUM(cost IS NULL) FROM conversations"
         ).fetchone()
-        return None if unknown else Decimal(str(total or 0))
+        return None if unknown else Decimal(str(total or 0)) + forgotten(self.db)
 
     def items(
         self,

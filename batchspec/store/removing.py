@@ -3,10 +3,12 @@
 import json
 import sqlite3
 from collections.abc import Collection
+from decimal import Decimal
 
 from batchspec.ids import BatchId, JobAddress
 from batchspec.state.removed import JobRemoval
 from batchspec.store.stopping import Named
+from batchspec.store.watching import note_forgotten
 
 _JOBS = """
 SELECT j.address, COUNT(i.id), COALESCE(SUM(c.outcome = 'succeeded' AND c.phase = 'final'), 0)
@@ -79,7 +81,13 @@ def doom(db: sqlite3.Connection, named: Named) -> list[tuple[JobAddress, int, fl
 
 
 def delete_doomed(db: sqlite3.Connection) -> None:
-    """Delete what was noted, once its items are forgotten; inside a transaction."""
+    """Delete what was noted, once its items are forgotten; inside a transaction.
+
+    What it cost stays paid: budgets that count from some moment on would grow otherwise.
+    """
+    (cost,) = db.execute("SELECT SUM(cost) FROM temp.doomed").fetchone()
+    if cost:
+        note_forgotten(db, Decimal(str(cost)))
     for statement in _DELETE:
         db.execute(statement)
     db.execute("DROP TABLE temp.doomed")

@@ -20,6 +20,7 @@ from batchspec.state.watching import (
 _BEGAN = "watch_began"
 _AGREED = "agreed"
 _TIDIED = "watch_tidied"
+_FORGOTTEN = "forgotten_cost"
 _SET = """
 INSERT INTO conditions (job, type, status, reason, message, since) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (job, type) DO UPDATE SET
@@ -45,9 +46,11 @@ def record(db: sqlite3.Connection, event: WatchEvent) -> None:
 
 
 def read_conditions(db: sqlite3.Connection) -> Sequence[Condition]:
-    """Return every condition, those of the whole project first."""
+    """Return the conditions of the whole project, and those of jobs that are not gone."""
     rows = db.execute(
-        "SELECT job, type, status, reason, message, since FROM conditions ORDER BY job, rowid"
+        "SELECT job, type, status, reason, message, since FROM conditions c WHERE job = '' "
+        "OR EXISTS (SELECT 1 FROM jobs j WHERE j.address = c.job AND NOT j.removed) "
+        "ORDER BY job, rowid"
     )
     return [
         Condition(
@@ -107,10 +110,22 @@ def granted_at(db: sqlite3.Connection, plan: str) -> float | None:
     return None if row is None else float(row[0])
 
 
+def forgotten(db: sqlite3.Connection) -> Decimal:
+    """Return US dollars that were paid for answers that are deleted."""
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (_FORGOTTEN,)).fetchone()
+    return Decimal(0) if row is None else Decimal(row[0])
+
+
+def note_forgotten(db: sqlite3.Connection, cost: Decimal) -> None:
+    """Note what answers cost that are deleted, in US dollars, inside a transaction."""
+    total = str(forgotten(db) + cost)
+    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_FORGOTTEN, total))
+
+
 def paid(db: sqlite3.Connection) -> Decimal:
-    """Return US dollars paid so far; replies of an unknown price count as 0."""
+    """Return US dollars paid so far, also for answers that are deleted; an unknown price is 0."""
     (total,) = db.execute("SELECT SUM(cost) FROM conversations").fetchone()
-    return Decimal(str(total or 0))
+    return Decimal(str(total or 0)) + forgotten(db)
 
 
 def unanswered(db: sqlite3.Connection) -> dict[JobAddress, DraftTotals]:

@@ -50,18 +50,18 @@ def granted(plan: Plan, by: str, at: float) -> PlanGranted:
     )
 
 
-def judged(project: Project, plan: Plan, consent: Consent, store: StateStore | None) -> Verdict:
+def judged(project: Project, plan: Plan, consent: Consent, store: StateStore) -> Verdict:
     """Say how much of the plan made last is agreed to; blocking.
 
     Args:
         project: With specs that are pinned.
         plan: For everything there is, or what is left of one for which there was money.
         consent: What is agreed to before anything is known.
-        store: Where it stands what may still be spent; None: that was looked at.
+        store: Where it stands what may still be spent.
     """
     with project.reader() as reader:
         standing, coded = _standing(project, reader), _coded(project, reader)
-    if plan.simulated or store is None:
+    if plan.simulated:
         return judge(plan, consent, standing=standing, coded=coded)
     stands = balance(project, store)
     room, beyond = _room(consent, store, stands, project.clock.now()), stands.beyond

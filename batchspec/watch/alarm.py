@@ -52,7 +52,7 @@ class Alarm:
         """Tell that an error ended a round; returns when to begin another one, unix seconds."""
         self._failures += 1
         wait = backoff(self._failures, first=_FIRST, cap=_LONGEST)
-        self.conditions.stalled(error, self.project.clock.now() + wait)
+        self.conditions.stalled(error)
         await self._sound(store, _ROUND, error)
         return self.project.clock.now() + wait
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
 from batchspec.errors import StateError
 from batchspec.ids import JobAddress
@@ -59,11 +58,10 @@ class Conditions:
         if self._known.get(runs, _RUNS)[0] == "False" and runs not in said:
             self.say("Running", *_RUNS)  # it did not under a watcher before
 
-    def stalled(self, error: BaseException, until: float, job: JobAddress | None = None) -> None:
-        """Say what lets something rest, and until when, in unix seconds."""
-        at = datetime.fromtimestamp(until, UTC).strftime("%H:%M:%S UTC")
-        again = f"{error} It is tried again at {at}."
-        self.say("Stalled", "True", type(error).__name__, again, job)
+    def stalled(self, error: BaseException, job: JobAddress | None = None) -> None:
+        """Say what lets something rest; told once, however often it is tried again."""
+        message = f"{error} It is tried again by itself."
+        self.say("Stalled", "True", type(error).__name__, message, job)
 
     def all_done(self) -> None:
         """Say that nothing rests any more: a round came to its end."""

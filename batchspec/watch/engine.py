@@ -205,7 +205,8 @@ class Engine:
             break_off, self.project, store, self._read_at if self.plans else None, verdict
         )
         if verdict.agreed == "changes":
-            plan = await anyio.to_thread.run_sync(partial(self._plan, prune=False))
+            judged_anew = partial(self._judge_again, store, verdict, prune=False)
+            plan = await anyio.to_thread.run_sync(judged_anew)
         if plan is not None and verdict.agreed != "nothing":
             done = await self._agree(store, plan, verdict)
         if not done:
@@ -219,6 +220,19 @@ class Engine:
             for left in await tidied(self.project, store, self._conditions):
                 self.hook.warning(left)
         return await anyio.to_thread.run_sync(self._due, store, verdict)
+
+    def _judge_again(
+        self, store: StateStore, verdict: Verdict, *, prune: bool, excludes: Sequence[str] = ()
+    ) -> Plan | None:
+        """Plan less than was judged; None: it may cost more by now, as data grows, and waits."""
+        plan = self._plan(prune=prune, excludes=excludes)
+        if plan is None:
+            return None
+        again = judged(self.project, plan, self.consent, store)
+        if again.agreed != "nothing":
+            return plan
+        self._hold([*verdict.held, *again.held], None)
+        return None
 
     def _due(self, store: StateStore, verdict: Verdict) -> float | None:
         """Return when there may be something to do that nobody tells of."""
@@ -247,14 +261,15 @@ class Engine:
     ) -> bool:
         """Do a plan without the jobs that are too dear for their own budgets."""
         dear = too_dear(self.project, plan)
-        messages = list(dear.values()) or [str(error)]
-        held = [Held(code="MAX_COST", message=message) for message in messages]
-        self._hold([*verdict.held, *held], None)
+        held = [Held(code="MAX_COST", message=why) for why in dear.values() or [str(error)]]
+        waits = replace(verdict, held=(*verdict.held, *held))
+        self._hold(waits.held, None)
         if not dear:
             return False
-        others = partial(self._plan, prune=verdict.agreed == "all", excludes=tuple(dear))
+        prune, excludes = verdict.agreed == "all", tuple(dear)
+        others = partial(self._judge_again, store, waits, prune=prune, excludes=excludes)
         rest = await anyio.to_thread.run_sync(others)
-        if rest is None or judged(self.project, rest, self.consent, None).agreed == "nothing":
+        if rest is None:
             return False
         await self._apply(store, rest, by="watch", only_agree=True)
         self._again.set()
@@ -345,10 +360,12 @@ class Engine:
             self._pending.withdraw()
         self._conditions.consented(held, None if saved is None else saved.plan.id[:ENOUGH])
 
-    def _rested(self, subject: Subject, error: BaseException, until: float) -> None:
-        self._conditions.stalled(error, until, job_of(subject))
+    def _rested(self, subject: Subject, error: BaseException, _until: float) -> None:
         if isinstance(error, OverBudgetError) and error.agreed:
+            # What is asked for is told by the plan that waits.
             self._ask_for_more()
+            return
+        self._conditions.stalled(error, job_of(subject))
 
     def _ask_for_more(self) -> None:
         """Plan again what exceeds what was agreed to, unless that waits for consent already."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import aclosing
@@ -111,9 +112,14 @@ class Files:
     _code: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     _data: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     _attached: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    _looking: threading.Lock = field(default_factory=threading.Lock)
 
     def look(self) -> Changed:
-        """Say what changed since the look before; blocking."""
+        """Say what changed since the look before, from any thread; blocking."""
+        with self._looking:
+            return self._look()
+
+    def _look(self) -> Changed:
         code, data = self._contents.of(self.watched.code), self._contents.of(self.watched.data)
         attached = sizes(self.watched.attached)
         other = data != self._data or attached != self._attached
@@ -127,10 +133,15 @@ class Files:
 
         A file nobody looked after before is taken as it is.
         """
-        changed = self.look()
-        self.watched = watched
-        self.look()
-        return changed
+        with self._looking:
+            first = self._look()
+            before = {**self._code, **self._data, **self._attached}
+            self.watched = watched
+            self._look()
+            # A file that changed between both looks would never be told of.
+            code = first.code or _differ(self._code, before)
+            other = _differ(self._data, before) or _differ(self._attached, before)
+            return Changed(code, first.data or other)
 
     async def changes(self, stop: anyio.Event) -> AsyncGenerator[Changed]:
         """Yield whenever contents changed, until it is told to stop."""
@@ -186,3 +197,7 @@ def _stat(found: os.stat_result) -> _Stat:
 def _matching(name: str) -> Iterator[str]:
     # As the rows of `files` are found.
     yield from iglob(name, recursive=True) if has_magic(name) else (name,)  # noqa: PTH207
+
+
+def _differ(now: Mapping[str, bytes], before: Mapping[str, bytes]) -> bool:
+    return any(path in before and before[path] != digest for path, digest in now.items())

@@ -16,6 +16,7 @@ from batchspec.plan.consent import Consent, Verdict
 from batchspec.project.pending import Pending
 from batchspec.state.events import Event
 from batchspec.state.watching import ConditionChanged
+from batchspec.store.watching import paid
 from batchspec.watch.engine import Engine
 from tests.worlds import World
 
@@ -231,3 +232,59 @@ def test_a_job_that_is_too_dear_holds_up_none_that_shares_its_batches(
     assert world.outcomes("m.modest") == {"b": "succeeded"}
     assert world.outcomes("m.dear") == {"a": None}
     assert world.lines == 5
+
+
+GROWING = """
+    from pathlib import Path
+
+    def some():
+        more = range(int(Path("n").read_text()))
+        return [{"id": "a"}, {"id": "%s"}] + [{"id": f"x{n}"} for n in more]
+
+    j = Job(
+        model="openai:gpt-5-mini", prompt="say {id}", rows=rows.iterable(some),
+        settings={"max_tokens": 10},
+    )
+"""
+
+
+def test_what_grows_between_two_plans_is_judged_once_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row that is gone waits, so that a second plan is made, without it."""
+    monkeypatch.chdir(world.root)
+    (world.root / "n").write_text("0")
+    world.spec(GROWING % "gone")
+    world.apply()
+    world.spec(GROWING % "b")
+    before, held = world.lines, list[str]()
+    with world.open() as project:
+        project.pin()
+        consent = Consent(approve="all", max_cost=Decimal("0.001"))
+        engine = Engine(project=project, consent=consent, hook=world.hook)
+        engine.idle = lambda _until: engine.drain()
+
+        def planned(_plan: Plan, verdict: Verdict) -> None:
+            held.extend(one.code for one in verdict.held)
+            (world.root / "n").write_text("2000")
+
+        engine.planned = planned
+        anyio.run(engine.run)
+    assert held == ["REMOVALS"]
+    assert world.lines == before, "2,001 requests cost more than somebody agreed to"
+    with world.open() as project, project.reader() as reader:
+        (told,) = [c.message for c in reader.conditions() if c.type == "Consented"]
+    assert "left of --max-cost" in told
+
+
+def test_answers_that_are_deleted_stay_paid(world: World) -> None:
+    """Else nobody's budget would ever be used up."""
+    world.spec(TALKATIVE)
+    world.apply()
+    with world.open() as project, project.reader() as reader:
+        spent = reader.spent()
+    with world.open() as project:
+        project.destroy("m.cheap", answers=True, hook=world.hook)
+    with world.open() as project, project.reader() as reader:
+        assert spent
+        assert [reader.spent(), paid(reader.db)] == pytest.approx([spent, spent])

@@ -12,6 +12,7 @@ from batchspec.state.watching import ConditionChanged
 from batchspec.store.sqlite import StateStore
 from batchspec.testing.clock import VirtualClock
 from batchspec.watch.conditions import Conditions
+from tests.store.shop import agree
 from tests.worlds import Recorder
 
 NOW = 1_790_000_000.0
@@ -88,16 +89,35 @@ def test_what_is_well_or_of_one_job_is_not_told_again(store: StateStore) -> None
 
 
 def test_an_error_is_over_once_a_round_is(store: StateStore) -> None:
+    agree(store, "p1", {"m.j": {"a": "A"}})
     first, _ = engine(store)
-    first.stalled(ProviderError("No key."), NOW + 15)
-    first.stalled(ProviderError("It raised."), NOW + 15, JobAddress("m.j"))
+    first.stalled(ProviderError("No key."))
+    first.stalled(ProviderError("It raised."), JobAddress("m.j"))
     first.flush(store)
     found = {c.job: c.message for c in store.reader().conditions()}
     assert found == {
-        None: "No key. It is tried again at 14:13:35 UTC.",
-        "m.j": "It raised. It is tried again at 14:13:35 UTC.",
+        None: "No key. It is tried again by itself.",
+        "m.j": "It raised. It is tried again by itself.",
     }
     second, _ = engine(store)
     second.all_done()
     second.flush(store)
     assert set(standing(store).values()) == {"False"}
+
+
+def test_an_error_that_stays_is_recorded_once(store: StateStore) -> None:
+    """Somebody may need a week to mend it."""
+    found, events = engine(store)
+    for _ in range(100):
+        found.stalled(ProviderError("No key."))
+        found.flush(store)
+    assert len(events) == 1
+
+
+def test_conditions_of_jobs_that_are_gone_are_not_told(store: StateStore) -> None:
+    failed = ConditionChanged(
+        type="Degraded", status="True", reason="X", message="x", at=NOW, job=JobAddress("m.j")
+    )
+    found, _ = engine(store, failed)
+    found.flush(store)
+    assert not store.reader().conditions()

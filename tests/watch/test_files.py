@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import anyio
@@ -276,3 +276,25 @@ def test_what_changed_while_specs_were_loaded_is_told_when_they_are(
     more = Watched(code=files.watched.code, data=(f"{tmp_path}/t.csv",))
     assert files.watch_for(more) == Changed(code=True, data=False)
     assert files.watch_for(more) == Changed(code=False, data=False)
+
+
+def test_what_changes_while_it_is_looked_at_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = tmp_path / "old.py", tmp_path / "new.py"
+    old.write_text("1")
+    new.write_text("1")
+    files = Files(Watched(code=(str(old),)))
+    files.look()
+    read, looks = Contents.of, list[None]()
+
+    def of(contents: Contents, names: Iterable[str]) -> dict[str, bytes]:
+        found = read(contents, names)
+        looks.append(None)
+        if len(looks) == 2:  # code and data were read as they were
+            old.write_text("22")
+        return found
+
+    monkeypatch.setattr(Contents, "of", of)
+    assert files.watch_for(Watched(code=(str(old), str(new)))) == Changed(code=True, data=False)
+    assert files.look() == Changed(code=False, data=False)
