@@ -1,9 +1,14 @@
 """What is so of the project and of its jobs: recorded when it changes, and never more often."""
 
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from batchspec.errors import StateError
+import anyio
+import anyio.to_thread
+
+from batchspec.errors import LockedError, StateError
 from batchspec.ids import JobAddress
 from batchspec.plan.consent import Held
 from batchspec.ports import Clock, Hook, Timing, ToolRan
@@ -23,6 +28,8 @@ _Name = tuple[JobAddress | None, ConditionType]
 _Known = tuple[ConditionStatus, str, str]
 
 
+_SOON = 1.0
+"""Seconds until what is said is recorded, at most."""
 _RUNS: _Known = ("True", "Runs", "The engine runs.")
 
 
@@ -164,6 +171,21 @@ class Conditions:
                 raise
             for event in events:
                 self.hook.event(event)
+
+    async def flushing(self, store: StateStore, again: anyio.Event, lost: threading.Event) -> None:
+        """Record what is new for ever, also what other processes say; a full disk has to wait.
+
+        Args:
+            store: Where it is recorded.
+            again: Is set once the lease is lost, which nobody else notices while nothing is done.
+            lost: Whether it is.
+        """
+        while True:
+            with suppress(StateError, LockedError):
+                await anyio.to_thread.run_sync(self.flush, store)
+            if lost.is_set():
+                again.set()
+            await anyio.sleep(_SOON)
 
 
 def _standing(job: JobProgress, now: float) -> list[ConditionChanged]:

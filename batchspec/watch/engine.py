@@ -23,7 +23,6 @@ from batchspec.errors import (
     RefusedError,
     SpecError,
     StalePlanError,
-    StateError,
 )
 from batchspec.ids import RemoteId
 from batchspec.plan.changes import Plan
@@ -44,7 +43,7 @@ from batchspec.store.sqlite import StateStore
 from batchspec.watch.agenda import hides_expired, planned
 from batchspec.watch.agreeing import at_its_end, begin_account, going_on, granted, judged, may_go
 from batchspec.watch.alarm import Alarm
-from batchspec.watch.beats import BEAT, beats
+from batchspec.watch.beats import beats
 from batchspec.watch.conditions import Conditions
 from batchspec.watch.protocol import Beside, Round, RoundResult
 from batchspec.watch.rounds import begun, ended, job_of, refused
@@ -205,8 +204,8 @@ class Engine:
             break_off, self.project, store, self._read_at if self.plans else None, verdict
         )
         if verdict.agreed == "changes":
-            judged_anew = partial(self._judge_again, store, verdict, prune=False)
-            plan = await anyio.to_thread.run_sync(judged_anew)
+            anew = partial(self._judge_again, store, verdict, prune=False)
+            plan = await anyio.to_thread.run_sync(anew)
         if plan is not None and verdict.agreed != "nothing":
             done = await self._agree(store, plan, verdict)
         if not done:
@@ -226,13 +225,11 @@ class Engine:
     ) -> Plan | None:
         """Plan less than was judged; None: it may cost more by now, as data grows, and waits."""
         plan = self._plan(prune=prune, excludes=excludes)
-        if plan is None:
+        again = None if plan is None else judged(self.project, plan, self.consent, store)
+        if again is not None and again.agreed == "nothing":
+            self._hold([*verdict.held, *again.held], None)
             return None
-        again = judged(self.project, plan, self.consent, store)
-        if again.agreed != "nothing":
-            return plan
-        self._hold([*verdict.held, *again.held], None)
-        return None
+        return plan
 
     def _due(self, store: StateStore, verdict: Verdict) -> float | None:
         """Return when there may be something to do that nobody tells of."""
@@ -383,7 +380,7 @@ class Engine:
         if not self._again.is_set():
             self.idle(until)
         async with anyio.create_task_group() as group:
-            group.start_soon(self._flushes, store, lost)
+            group.start_soon(self._conditions.flushing, store, self._again, lost)
             if until is not None:
                 group.start_soon(self._wake_at, until)
             await self._again.wait()
@@ -400,11 +397,3 @@ class Engine:
         """Tell whether the loop was told to end, so that rows can be planned again."""
         told = self._again.is_set() or self._late()
         return self._loop is not None and told and not self._draining
-
-    async def _flushes(self, store: StateStore, lost: threading.Event) -> None:
-        while True:
-            with suppress(StateError, LockedError):
-                await anyio.to_thread.run_sync(self._conditions.flush, store)
-            if lost.is_set():
-                self._again.set()
-            await anyio.sleep(BEAT)
