@@ -42,6 +42,7 @@ from batchspec.reconcile.actions import (
     Tidy,
 )
 from batchspec.reconcile.decide import Snapshot, decide
+from batchspec.reconcile.observe import on_time
 from batchspec.state.records import BatchRecord, JobProgress
 
 HEARTBEAT = 10.0
@@ -203,7 +204,8 @@ class Loop:
                 return Snapshot(batches=own, untidy=untidy, draining=draining)
             tools = store.tools()
             lanes = store.lanes(now)
-            hurried = [self._hurried(b) for b in store.open_batches() if b.id not in world.held]
+            known = [b for b in store.open_batches() if b.id not in world.held]
+            hurried = [self._hurried(b, now) for b in known]
             away = {t.job for t in tools if t.job not in world.jobs}
             # Calls of a job whose module is missing wait for it; of one that was removed, they end.
             away = away and away - store.removed_jobs()
@@ -265,10 +267,10 @@ class Loop:
     def _rests(self, action: Action) -> bool:
         return self.resting is not None and self.resting.rests(action, self.world.clock.now())
 
-    def _hurried(self, batch: BatchRecord) -> BatchRecord:
-        """Return a batch as due if the provider has said something about it."""
+    def _hurried(self, batch: BatchRecord, now: float) -> BatchRecord:
+        """Return a batch as due if the provider has said something about it, or it must be."""
         if batch.remote_id not in self._due:
-            return batch
+            return on_time(batch, now, self.world.pace)
         self._due.discard(batch.remote_id)
         return replace(batch, next_at=0.0)
 

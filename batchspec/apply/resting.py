@@ -20,7 +20,7 @@ from batchspec.reconcile.actions import (
     Submit,
     Tidy,
 )
-from batchspec.reconcile.retry import backoff
+from batchspec.reconcile.retry import backoff, believed
 
 FIRST = 15.0
 """Seconds that the subject of a first error rests; each further one doubles them."""
@@ -61,11 +61,15 @@ class Resting:
                 subject = action.subject
             case _:
                 return False
-        return self._until.get(subject, 0.0) > now
+        return self._end(subject, now) > now
 
     def next_end(self, now: float) -> float | None:
         """Return when the next of them has rested; None: nothing rests."""
-        return min((end for end in self._until.values() if end > now), default=None)
+        ends = (self._end(subject, now) for subject in self._until)
+        return min((end for end in ends if end > now), default=None)
+
+    def _end(self, subject: Subject, now: float) -> float:
+        return believed(self._until.get(subject, 0.0), now, LONGEST)
 
     async def went_wrong(self, world: World, action: Action, error: BaseException) -> None:
         """Let the subject of an error rest."""

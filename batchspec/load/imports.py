@@ -6,6 +6,7 @@ live in one process, a spec called `email.py` harms nobody afterwards, and every
 A spec has two names, `specs.tickets` and `tickets`, for one module.
 """
 
+import hashlib
 import importlib
 import linecache
 import os
@@ -90,6 +91,15 @@ class Imports:
             if (file := getattr(module, "__file__", None)) is not None:
                 yield Path(file)
 
+    def read(self) -> dict[str, str]:
+        """Return BLAKE2b of the modules' files as they were imported, 16 bytes in hex, by path."""
+        found: dict[str, str] = {}
+        for module in self._modules.values():
+            loader = getattr(module.__spec__, "loader", None)
+            if isinstance(loader, _FreshLoader) and loader.digest is not None:
+                found[str(Path(loader.path))] = loader.digest
+        return found
+
     def _claims(self, name: str, module: ModuleType) -> bool:
         if name == "__main__":
             return False
@@ -106,10 +116,15 @@ class _FreshLoader(SourceFileLoader):
     project's folder is not littered.
     """
 
+    digest: str | None = None
+    """BLAKE2b of the file as it was read, 16 bytes in hex."""
+
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
         linecache.cache.pop(path, None)
-        return self.source_to_code(self.get_data(path), path)
+        source = self.get_data(path)
+        self.digest = hashlib.blake2b(source, digest_size=16).hexdigest()
+        return self.source_to_code(source, path)
 
 
 class _AliasLoader(Loader):

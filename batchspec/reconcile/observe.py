@@ -1,10 +1,10 @@
 """What a look at the provider means for a batch: the decision table, as pure functions."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
-from batchspec.reconcile.retry import backoff, left_of, poll_wait
+from batchspec.reconcile.retry import backoff, believed, left_of, poll_wait
 from batchspec.state.events import BatchAbsent, BatchNotSeen, BatchObserved, BatchRejected
 from batchspec.state.records import TERMINAL, BatchRecord, HoldKind
 from batchspec.state.remote import (
@@ -88,6 +88,14 @@ def observe(  # noqa: PLR0913 - what it depends on
         next_at=now if ended else now + wait,
         note=note,
     )
+
+
+def on_time(record: BatchRecord, now: float, pace: Pace) -> BatchRecord:
+    """Return a batch that is looked at no later than any schedule says, whatever clocks did."""
+    if record.phase != "submitted" or record.failures:
+        return record
+    due = believed(record.next_at, now, max(pace.poll, pace.max_poll))
+    return record if due == record.next_at else replace(record, next_at=due)
 
 
 def _surplus(record: BatchRecord, remote: RemoteBatch, now: float, pace: Pace) -> BatchObserved:

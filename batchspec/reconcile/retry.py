@@ -52,6 +52,25 @@ def left_of(age: float, done: int, total: int) -> float:
     return max(0.0, age) * max(0, total - done) / done if done > 0 else inf
 
 
+def believed(moment: float, now: float, longest: float) -> float:
+    """Return when to do something that was put off, unix seconds.
+
+    A moment further off than any wait comes from a clock that was wrong and was set back since:
+    then it is now.
+
+    Args:
+        moment: When it was to be done, by the clock of that time.
+        now: What the clock says now.
+        longest: Seconds it is put off at most, before they are spread.
+    """
+    return now if moment - now > spread_most(longest) else moment
+
+
+def spread_most(seconds: float) -> float:
+    """Return the longest time that `spread` makes of one."""
+    return 1.2 * seconds
+
+
 def spread(seconds: float, name: str) -> float:
     """Return a time that is longer by up to a fifth, by a name; the same without one."""
     return seconds * (1 + (crc32(name.encode()) % 1000 / 5000 if name else 0))

@@ -122,7 +122,7 @@ class Conditions:
         self._told.add(name)
         self._left.discard(name)
         if known == is_now or (quietly and known is not None and known[:2] == is_now[:2]):
-            if not told and said.job is None and GOOD.get(said.type, said.status) != said.status:
+            if not told and GOOD.get(said.type, said.status) != said.status:
                 # Recorded by an earlier process, and still so: who looks on now does not know.
                 self.hook.event(replace(said, before=said.status))
             return

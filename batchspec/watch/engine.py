@@ -12,7 +12,7 @@ from functools import partial
 from math import inf
 
 import anyio
-import anyio.to_thread
+from anyio.to_thread import run_sync
 
 from batchspec.apply.loop import Loop, first_of
 from batchspec.apply.resting import Resting
@@ -86,6 +86,7 @@ class Engine:
     _round_now: Round = field(default_factory=lambda: Round("", 0))
     _conditions: Conditions = field(init=False)
     _alarm: Alarm = field(init=False)
+    _resting: Resting = field(init=False)
     _hides: bool = False  # whether the last plan could not show what is too old
     _pending: Pending = field(init=False)
     _loop: Loop | None = None
@@ -94,10 +95,8 @@ class Engine:
     _draining: bool = False
     _waiting: anyio.CancelScope | None = None
     _verdict: Verdict = field(default_factory=Verdict)
-    _asks_at: float = 0.0
-    """When a refusal that `_verdict` does not explain is a reason to plan again."""
-    _busy: bool = False
-    """Whether anything was under way when the last plan was made, which it counts as well."""
+    _asks_at: float = 0.0  # when a refusal `_verdict` does not explain is a reason to plan again
+    _busy: bool = False  # whether anything was under way when the last plan was made
     _read_at: float = 0.0
     _until: float | None = None
 
@@ -105,6 +104,8 @@ class Engine:
         self._pending = Pending(self.project.directory)
         self._conditions = Conditions(self.hook, self.project.clock)
         self._alarm = Alarm(self.project, self._conditions)
+        # For all rounds: else rows that change by the minute would begin each wait anew.
+        self._resting = Resting(self._rested, lambda what: self._conditions.goes_on(job_of(what)))
 
     def replan(self) -> None:
         """Plan again: data changed, or somebody agreed to something."""
@@ -177,10 +178,10 @@ class Engine:
                 until = await self._alarm.round_failed(store, error)
                 self._end_round(began, "failed")
             with suppress(BatchspecError):
-                await anyio.to_thread.run_sync(self._conditions.flush, store)
+                await run_sync(self._conditions.flush, store)
             await self._rest(store, until, lost)
             if lost.is_set():
-                await anyio.to_thread.run_sync(store.confirm)
+                await run_sync(store.confirm)
 
     def _end_round(self, began: float, result: RoundResult) -> None:
         again = self._again.is_set()
@@ -196,29 +197,29 @@ class Engine:
         """
         plan, verdict, done, self._hides = None, Verdict(), False, False
         if self.plans:
-            for saved in await anyio.to_thread.run_sync(self._pending.approved):
+            for saved in await run_sync(self._pending.approved):
                 await self._grant(store, saved)
-            plan, verdict = await anyio.to_thread.run_sync(self._judge, store)
+            plan, verdict = await run_sync(self._judge, store)
             await self._alarm.planned(store)
-        self._until = await anyio.to_thread.run_sync(
+        self._until = await run_sync(
             break_off, self.project, store, self._read_at if self.plans else None, verdict
         )
         if verdict.agreed == "changes":
             anew = partial(self._judge_again, store, verdict, prune=False)
-            plan = await anyio.to_thread.run_sync(anew)
+            plan = await run_sync(anew)
         if plan is not None and verdict.agreed != "nothing":
             done = await self._agree(store, plan, verdict)
         if not done:
-            rows_may_go = await anyio.to_thread.run_sync(may_go, plan, store)
-            goes_on = await anyio.to_thread.run_sync(going_on, self.project, plan)
+            rows_may_go = await run_sync(may_go, plan, store)
+            goes_on = await run_sync(going_on, self.project, plan)
             result = await self._apply(store, goes_on, by=None)
             self._hides = hides_expired(self.project, plan, result)
-            if rows_may_go and not await anyio.to_thread.run_sync(under_way, store):
+            if rows_may_go and not await run_sync(under_way, store):
                 self._again.set()
         if not self._draining:
             for left in await tidied(self.project, store, self._conditions):
                 self.hook.warning(left)
-        return await anyio.to_thread.run_sync(self._due, store, verdict)
+        return await run_sync(self._due, store, verdict)
 
     def _judge_again(
         self, store: StateStore, verdict: Verdict, *, prune: bool, excludes: Sequence[str] = ()
@@ -265,7 +266,7 @@ class Engine:
             return False
         prune, excludes = verdict.agreed == "all", tuple(dear)
         others = partial(self._judge_again, store, waits, prune=prune, excludes=excludes)
-        rest = await anyio.to_thread.run_sync(others)
+        rest = await run_sync(others)
         if rest is None:
             return False
         await self._apply(store, rest, by="watch", only_agree=True)
@@ -275,15 +276,13 @@ class Engine:
     async def _grant(self, store: StateStore, saved: SavedPlan) -> None:
         """Record what a person agreed to; what of it does not fit any more is told and left."""
         try:
-            plan = await anyio.to_thread.run_sync(
-                partial(self.project.replan, saved, refresh=False, later=True)
-            )
+            plan = await run_sync(partial(self.project.replan, saved, refresh=False, later=True))
             for warning in plan.warnings:
                 self.hook.warning(warning)
             await self._apply(store, plan, by="person", only_agree=True)
         except (StalePlanError, RefusedError, SpecError) as error:
             self.hook.warning(f"Plan {saved.plan.id} was approved and cannot be done. {error}")
-        await anyio.to_thread.run_sync(self._pending.remove, saved)
+        await run_sync(self._pending.remove, saved)
 
     async def _apply(
         self, store: StateStore, plan: Plan, *, by: str | None, only_agree: bool = False
@@ -317,7 +316,7 @@ class Engine:
         if self._grants is not None:
             self.hook.event(self._grants)
         loop.listens, loop.until, loop.errors.said = False, self._until, self._alarm.said
-        loop.resting = Resting(self._rested, lambda what: self._conditions.goes_on(job_of(what)))
+        loop.resting = self._resting
         loop.world.goes_on = True
         loop.aside = self._conditions.flush
         if only_agree or self._again.is_set():

@@ -131,7 +131,8 @@ class Files:
     def watch_for(self, watched: Watched) -> Changed:
         """Look after other files from now on; says what of those before changed; blocking.
 
-        A file nobody looked after before is taken as it is.
+        A file nobody looked after before is taken as it is, unless the engine has read it when it
+        was another.
         """
         with self._looking:
             first = self._look()
@@ -139,7 +140,8 @@ class Files:
             self.watched = watched
             self._look()
             # A file that changed between both looks would never be told of.
-            code = first.code or _differ(self._code, before)
+            read = {path: bytes.fromhex(digest) for path, digest in watched.read.items()}
+            code = first.code or _differ(self._code, before) or _differ(self._code, read)
             other = _differ(self._data, before) or _differ(self._attached, before)
             return Changed(code, first.data or other)
 

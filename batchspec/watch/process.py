@@ -240,7 +240,7 @@ class _Process:
         if self._reads is not None and self._desired is not None:
             found = attached(self._desired)
             if found != self._reads.attached:
-                self._reads = replace(self._reads, attached=found)
+                self._reads = replace(self._reads, attached=found, read={})
                 self._tell(Reads(self._reads))
 
     def _tell_timed(self) -> None:

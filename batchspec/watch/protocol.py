@@ -1,7 +1,7 @@
 """What the watcher and its engines tell each other: lines of JSON over pipes."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, get_args
 
@@ -87,11 +87,14 @@ class Watched:
         data: Those of the files that rows are read from.
         attached: Those of images and documents in prompts, which are judged by size and time: they
             may be large, and planning once too often costs nothing.
+        read: BLAKE2b of modules as an engine that has just loaded them has read them, 16 bytes in
+            hex, by path.
     """
 
     code: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
     attached: tuple[str, ...] = ()
+    read: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,8 +23,10 @@ def watched(project: Project, desired: Desired | None) -> Watched:
     code = {str(root / name) for name in _CONFIGURATION}
     code.add(str(root / project.settings.specs / "*.py"))
     data: set[str] = set()
+    read: dict[str, str] = {}
     if desired is not None:
         if isinstance(desired.imports, Imports):
+            read = desired.imports.read()
             code |= {str(file) for file in desired.imports.files()}
         for job in (*desired.jobs, *desired.paused):
             data |= {str(path) for path in _paths(job.rows, root)}
@@ -32,6 +34,7 @@ def watched(project: Project, desired: Desired | None) -> Watched:
         code=tuple(sorted(code)),
         data=tuple(sorted(data)),
         attached=() if desired is None else attached(desired),
+        read=read,
     )
 
 

@@ -78,14 +78,20 @@ def test_what_is_still_wrong_is_told_once_by_each_process_and_recorded_once(
     assert store.reader().serial() == serial
 
 
-def test_what_is_well_or_of_one_job_is_not_told_again(store: StateStore) -> None:
+def test_what_is_wrong_of_a_job_is_told_again_and_what_is_well_is_not(store: StateStore) -> None:
+    """Metrics of a process begin with nothing."""
+    agree(store, "p1", {"m.j": {"a": "A"}})
     failed = ConditionChanged(
         type="Degraded", status="True", reason="X", message="x", at=NOW, job=JobAddress("m.j")
     )
     first, _ = engine(store, RIGHT, failed)
     first.flush(store)
-    _, again = engine(store, RIGHT, failed)
-    assert not again
+    second, again = engine(store)
+    for said in (RIGHT, failed):
+        second.note(said, quietly=True)
+    assert [(e.type, e.before) for e in again if isinstance(e, ConditionChanged)] == [
+        ("Degraded", "True")
+    ]
 
 
 def test_an_error_is_over_once_a_round_is(store: StateStore) -> None:

@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from batchspec.errors import SpecError
+from batchspec.load.imports import Imports
 from batchspec.watch.files import Changed, Contents, Files, sizes
 from batchspec.watch.places import Places
 from batchspec.watch.protocol import Watched
@@ -298,3 +299,18 @@ def test_what_changes_while_it_is_looked_at_is_told(
     monkeypatch.setattr(Contents, "of", of)
     assert files.watch_for(Watched(code=(str(old), str(new)))) == Changed(code=True, data=False)
     assert files.look() == Changed(code=False, data=False)
+
+
+def test_a_module_that_changed_since_it_was_imported_is_told(tmp_path: Path) -> None:
+    """Nobody had looked after it before, as it was not known that specs import it."""
+    write(tmp_path / "specs" / "m.py", "from shared import WORD\n")
+    write(tmp_path / "shared.py", "WORD = 1\n")
+    imports = Imports(tmp_path, "specs")
+    with imports():
+        imports.load("m")
+    names = tuple(str(file) for file in imports.files())
+    assert imports.read().keys() == set(names)
+    found = Watched(code=names, read=imports.read())
+    assert Files(Watched()).watch_for(found) == Changed(code=False, data=False)
+    write(tmp_path / "shared.py", "WORD = 2\n")
+    assert Files(Watched()).watch_for(found) == Changed(code=True, data=False)

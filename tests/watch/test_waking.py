@@ -13,9 +13,10 @@ import pytest
 
 from batchspec.plan.changes import Plan
 from batchspec.plan.consent import Consent, Verdict
+from batchspec.ports import Clock
 from batchspec.project.pending import Pending
 from batchspec.simulator import Pace
-from batchspec.state.events import BatchSubmitted, Event
+from batchspec.state.events import BatchObserved, BatchSubmitted, Event
 from batchspec.watch.engine import Engine
 from tests.worlds import START, Fault, World, failure
 
@@ -140,7 +141,8 @@ class Reason:
 REASONS = {
     "housekeeping, also after a round that did everything": Reason((DAY, DAY), 1, gc_every=DAY),
     "rows that are read again by the clock": Reason(
-        (0.9 * HOUR, 1.1 * HOUR),
+        # From when rows were read, which is some looks at a batch before it rests.
+        (0.9 * HOUR - 60, 1.1 * HOUR),
         2,
         job={"refresh_every": "'1h'"},
         then=lambda life: grow(life.world, "a", "b"),
@@ -296,3 +298,39 @@ def calls_once(body: dict[str, Any]) -> Any:
         return "Done."
     call = {"id": "c", "type": "function", "function": {"name": "wait", "arguments": "{}"}}
     return {"role": "assistant", "content": None, "tool_calls": [call]}
+
+
+class Wrong:
+    """Implements `ports.Clock` by one that was wrong until now."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.behind = 0.0
+
+    def now(self) -> float:
+        return self.clock.now() - self.behind
+
+    async def sleep_until(self, moment: float) -> None:
+        while (left := moment - self.now()) > 0:
+            await self.clock.sleep_until(self.clock.now() + min(left, 60.0))
+
+
+def test_a_clock_that_is_set_back_puts_nothing_off_for_days(world: World) -> None:
+    """As when a machine starts with a wrong time, and is corrected."""
+    world.job("a", "b")
+    began = world.clock.now()
+    with world.open() as project:
+        project.pin()
+        project.clock = wrong = Wrong(world.clock)
+
+        def react(event: Event) -> None:
+            if isinstance(event, BatchObserved):
+                wrong.behind = 3 * 86_400
+
+        world.hook.react = react
+        consent = Consent(approve="all", max_cost=Decimal(1))
+        engine = Engine(project=project, consent=consent, hook=world.hook)
+        engine.idle = lambda _until: engine.drain()
+        anyio.run(engine.run)
+    assert world.texts() == {"a": "SAY A", "b": "SAY B"}
+    assert world.clock.now() - began < 3600
