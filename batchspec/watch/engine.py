@@ -12,7 +12,7 @@ from functools import partial
 from math import inf
 
 import anyio
-from anyio.to_thread import run_sync
+import anyio.to_thread
 
 from batchspec.apply.loop import Loop, first_of
 from batchspec.apply.resting import Resting
@@ -178,10 +178,10 @@ class Engine:
                 until = await self._alarm.round_failed(store, error)
                 self._end_round(began, "failed")
             with suppress(BatchspecError):
-                await run_sync(self._conditions.flush, store)
+                await anyio.to_thread.run_sync(self._conditions.flush, store)
             await self._rest(store, until, lost)
             if lost.is_set():
-                await run_sync(store.confirm)
+                await anyio.to_thread.run_sync(store.confirm)
 
     def _end_round(self, began: float, result: RoundResult) -> None:
         again = self._again.is_set()
@@ -197,29 +197,29 @@ class Engine:
         """
         plan, verdict, done, self._hides = None, Verdict(), False, False
         if self.plans:
-            for saved in await run_sync(self._pending.approved):
+            for saved in await anyio.to_thread.run_sync(self._pending.approved):
                 await self._grant(store, saved)
-            plan, verdict = await run_sync(self._judge, store)
+            plan, verdict = await anyio.to_thread.run_sync(self._judge, store)
             await self._alarm.planned(store)
-        self._until = await run_sync(
+        self._until = await anyio.to_thread.run_sync(
             break_off, self.project, store, self._read_at if self.plans else None, verdict
         )
         if verdict.agreed == "changes":
             anew = partial(self._judge_again, store, verdict, prune=False)
-            plan = await run_sync(anew)
+            plan = await anyio.to_thread.run_sync(anew)
         if plan is not None and verdict.agreed != "nothing":
             done = await self._agree(store, plan, verdict)
         if not done:
-            rows_may_go = await run_sync(may_go, plan, store)
-            goes_on = await run_sync(going_on, self.project, plan)
+            rows_may_go = await anyio.to_thread.run_sync(may_go, plan, store)
+            goes_on = await anyio.to_thread.run_sync(going_on, self.project, plan)
             result = await self._apply(store, goes_on, by=None)
             self._hides = hides_expired(self.project, plan, result)
-            if rows_may_go and not await run_sync(under_way, store):
+            if rows_may_go and not await anyio.to_thread.run_sync(under_way, store):
                 self._again.set()
         if not self._draining:
             for left in await tidied(self.project, store, self._conditions):
                 self.hook.warning(left)
-        return await run_sync(self._due, store, verdict)
+        return await anyio.to_thread.run_sync(self._due, store, verdict)
 
     def _judge_again(
         self, store: StateStore, verdict: Verdict, *, prune: bool, excludes: Sequence[str] = ()
@@ -266,7 +266,7 @@ class Engine:
             return False
         prune, excludes = verdict.agreed == "all", tuple(dear)
         others = partial(self._judge_again, store, waits, prune=prune, excludes=excludes)
-        rest = await run_sync(others)
+        rest = await anyio.to_thread.run_sync(others)
         if rest is None:
             return False
         await self._apply(store, rest, by="watch", only_agree=True)
@@ -276,13 +276,14 @@ class Engine:
     async def _grant(self, store: StateStore, saved: SavedPlan) -> None:
         """Record what a person agreed to; what of it does not fit any more is told and left."""
         try:
-            plan = await run_sync(partial(self.project.replan, saved, refresh=False, later=True))
+            replan = partial(self.project.replan, saved, refresh=False, later=True)
+            plan = await anyio.to_thread.run_sync(replan)
             for warning in plan.warnings:
                 self.hook.warning(warning)
             await self._apply(store, plan, by="person", only_agree=True)
         except (StalePlanError, RefusedError, SpecError) as error:
             self.hook.warning(f"Plan {saved.plan.id} was approved and cannot be done. {error}")
-        await run_sync(self._pending.remove, saved)
+        await anyio.to_thread.run_sync(self._pending.remove, saved)
 
     async def _apply(
         self, store: StateStore, plan: Plan, *, by: str | None, only_agree: bool = False

@@ -91,6 +91,16 @@ def test_a_line_of_a_log_is_one_line(capsys: pytest.CaptureFixture[str]) -> None
     assert second.endswith("Run `batchspec status --env prod`.")
 
 
+def test_every_plan_that_waits_is_told_however_alike(capsys: pytest.CaptureFixture[str]) -> None:
+    view = PlainProgress(stamp=lambda: 0.0)
+    for plan in ("01a225d3327a", "01a225d33280"):
+        view.event(replace(HELD, message=HELD.message.replace("01a225d3327a", plan)))
+    assert [line[-14:-2] for line in capsys.readouterr().err.splitlines()] == [
+        "01a225d3327a",
+        "01a225d33280",
+    ]
+
+
 def test_what_is_no_warning_is_none_for_programs(capfdbinary: Any) -> None:
     view = JsonEvents(flags=" --simulate")
     view.info("Specs loaded: 2 jobs.")

@@ -239,7 +239,8 @@ class PlainProgress:
 
     def event(self, event: Event) -> None:
         sentence, news = self._narrator.tell(event)
-        if news and self._stamp is not None and isinstance(event, CallFailed | ConditionChanged):
+        again = isinstance(event, CallFailed) or getattr(event, "type", "") == "Stalled"
+        if news and self._stamp is not None and again:
             # Many batches may wait for a provider that is away for days, and so may a round.
             sentence = self._repeats.heard(sentence, self._clock()) or ""
         if news and sentence:

@@ -26,6 +26,7 @@ def show_status(status: "Status", *, now: float, flags: str) -> None:
     if not status.jobs:
         print_prose(console, [Text(f"Nothing is recorded yet. Next: batchspec plan{flags}")])
         print_prose(console, watching_lines(status, now, flags))
+        print_prose(console, _at_work(status, now))
         return
     graded = any(job.grade for job in status.jobs)
     print_table(console, job_lines(status.jobs, graded=graded, width=line_width(console)))
@@ -34,9 +35,14 @@ def show_status(status: "Status", *, now: float, flags: str) -> None:
     print_prose(console, _waiting(status))
     print_prose(console, watching_lines(status, now, flags))
     print_prose(console, hook_lines(status.hooks, now))
-    if status.lease:
-        line = lease_line(status.lease, now, free=status.lease_free, watched=status.watched)
-        print_prose(console, [Text(), line])
+    print_prose(console, _at_work(status, now))
+
+
+def _at_work(status: "Status", now: float) -> list[Text]:
+    if not status.lease:
+        return []
+    line = lease_line(status.lease, now, free=status.lease_free, watched=status.watched)
+    return [Text(), line]
 
 
 def show_status_json(status: "Status") -> None:
