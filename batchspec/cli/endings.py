@@ -6,6 +6,7 @@ import sqlite3
 import tempfile
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -14,6 +15,8 @@ from batchspec.cli.scope import SIMULATION, Scope
 from batchspec.errors import BatchspecError, ExitCode, StateError, exit_code_for
 from batchspec.redaction import redacted
 
+_RECORDS = 20
+"""Of crashes, that are kept in a folder."""
 _DISK = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO}
 
 
@@ -71,7 +74,9 @@ def record_crash(error: BaseException, scope: Scope) -> Path | None:
     """
     text = redacted("".join(traceback.format_exception(error)))
     environment = SIMULATION if scope.simulate else scope.env or "default"
-    state = scope.project / "state"
+    # As the environment says it, or as it is by default: what the configuration says may be what
+    # is wrong.
+    state = scope.project / os.environ.get("BATCHSPEC_STATE", "state")
     folders = [state / environment] if state.is_dir() else []
     # The last part tells crashes of one second apart, in a process that embeds the command line.
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
@@ -84,5 +89,14 @@ def record_crash(error: BaseException, scope: Scope) -> Path | None:
                 file.write(text)
         except OSError:
             continue
+        if folder in folders:
+            _forget_old(folder)
         return path
     return None
+
+
+def _forget_old(folder: Path) -> None:
+    """Keep the newest records of crashes: a service may be started again for ever."""
+    with suppress(OSError):
+        for old in sorted(folder.glob("crash-*.log"))[:-_RECORDS]:
+            old.unlink()

@@ -18,6 +18,7 @@ from batchspec.errors import LockedError
 from batchspec.state.records import LeaseRecord
 from batchspec.store.reader import read_lease
 
+_PROC = Path("/proc")
 TTL = 60.0
 """Seconds without a heartbeat after which a holder on another machine counts as gone."""
 _BUSY_MS, _WRITING_MS = 2_000, 30_000
@@ -145,9 +146,9 @@ def host() -> str:
 def identity(pid: int) -> str:
     """Return `host` with what tells a process from a later one of the same pid, where known."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
         # After the name in brackets, which may hold anything: the state, 19 fields on the start.
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        fields = (_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return host()
     if fields[0] == b"Z":  # dead, but its parent did not look yet
@@ -191,9 +192,14 @@ def gone(held: LeaseRecord, now: float) -> bool:
     """Tell whether the lock is free: the holder is dead, or silent on another machine."""
     if held.host == host():
         return not alive(held.pid)
-    if held.host.startswith(f"{host()}/"):
+    if held.host.startswith(f"{host()}/") and not _hidden(held.pid):
         return identity(held.pid) != held.host
     return now - held.heartbeat > TTL
+
+
+def _hidden(pid: int) -> bool:
+    """Tell whether a process lives of which nothing can be known, as other users' may be hidden."""
+    return alive(pid) and not (_PROC / str(pid)).exists()
 
 
 def watched(held: LeaseRecord | None, now: float) -> bool:

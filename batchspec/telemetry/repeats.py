@@ -1,5 +1,6 @@
 """Warnings that say the same again and again: told once, then counted."""
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -81,6 +82,8 @@ class Sparing:
     hook: Hook
     now: Callable[[], float]
     repeats: Repeats = field(default_factory=Repeats)
+    _telling: threading.Lock = field(default_factory=threading.Lock)
+    """Webhooks are heard in a thread of their own."""
 
     def event(self, event: Event) -> None:
         """Pass on an event."""
@@ -89,11 +92,14 @@ class Sparing:
     def progress(self, jobs: Sequence[JobProgress], batches: Sequence[BatchRecord]) -> None:
         """Pass on how far it is, and tell what was counted long enough."""
         self.hook.progress(jobs, batches)
-        for message in self.repeats.due(self.now()):
+        with self._telling:
+            due = self.repeats.due(self.now())
+        for message in due:
             self.hook.warning(message)
 
     def warning(self, message: str) -> None:
         """Pass on a warning that is news."""
-        told = self.repeats.heard(message, self.now())
+        with self._telling:
+            told = self.repeats.heard(message, self.now())
         if told is not None:
             self.hook.warning(told)

@@ -33,12 +33,10 @@ class Child:
 
     Attributes:
         orders: What it was started with.
-        loaded: Whether it said that its specs are loaded.
     """
 
     def __init__(self, process: Process, orders: Orders) -> None:
         self.orders = orders
-        self.loaded = False
         self._process = process
 
     @classmethod

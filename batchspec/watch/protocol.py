@@ -1,6 +1,6 @@
 """What the watcher and its engines tell each other: lines of JSON over pipes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, get_args
@@ -274,6 +274,3 @@ def event_of(said: Happened) -> Event:
     """Return the event a message tells."""
     event: Event = _adapter(said.kind).validate_python(said.event)
     return event
-
-
-Tell = Callable[[Said], None]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from batchspec.errors import LockedError
-from batchspec.store import waiting
-from batchspec.store.lease import Watcher, describe
+from batchspec.store import lease, waiting
+from batchspec.store.lease import Watcher, describe, gone
 from batchspec.store.sqlite import StateStore
 from batchspec.store.waiting import Patience
 
@@ -137,3 +137,16 @@ def test_the_message_names_the_way_out(open_store: Open) -> None:
     assert held is not None
     assert "`batchspec unlock 0198f1c2aaaa`" in describe(held, held.heartbeat)
     assert "--lock-timeout" in describe(held, held.heartbeat)
+
+
+def test_a_holder_of_which_nothing_can_be_known_counts_by_its_heartbeat(
+    open_store: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other users' processes are hidden where a service may not see them, and live on."""
+    store = open_store()
+    store.acquire("one", "apply")
+    held = store.reader().lease()
+    assert held is not None
+    monkeypatch.setattr(lease, "_PROC", tmp_path)
+    assert not gone(held, held.heartbeat + 59)
+    assert gone(held, held.heartbeat + 61)
