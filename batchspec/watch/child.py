@@ -1,5 +1,6 @@
 """An engine's process, as the watcher sees it."""
 
+import errno
 import os
 import signal
 from collections.abc import AsyncGenerator
@@ -41,10 +42,18 @@ class Child:
 
     @classmethod
     async def start(cls, orders: Orders) -> Self:
-        """Start a process."""
-        process = await anyio.open_process(
-            command(orders), stdin=PIPE, stdout=PIPE, stderr=None, start_new_session=True
-        )
+        """Start a process.
+
+        Raises:
+            OSError: The machine, or this process, has no file, process or thread left for it.
+        """
+        try:
+            process = await anyio.open_process(
+                command(orders), stdin=PIPE, stdout=PIPE, stderr=None, start_new_session=True
+            )
+        except RuntimeError as error:
+            # The thread that waits for its end; what was started ends as nothing can be read.
+            raise OSError(errno.EAGAIN, str(error)) from error
         return cls(process, orders)
 
     async def said(self) -> AsyncGenerator[Said]:

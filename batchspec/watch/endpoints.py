@@ -55,7 +55,10 @@ def app(  # noqa: PLR0913 - one keyword per thing that is served
         secret = secrets.get(provider)
         if secret is None:
             return PlainTextResponse("There is no secret for webhooks of this provider.\n", 404)
-        body = await _body(request)
+        try:
+            body = await _body(request)
+        except ClientDisconnect:
+            return Response(status_code=400)  # Nothing was said, and nobody hears an answer.
         if body is None:
             heard(provider, "refused")
             return PlainTextResponse("The body is too large.\n", 413)
@@ -103,11 +106,8 @@ def _checking(checks: Checks) -> Callable[[Request], object]:
 async def _body(request: Request) -> bytes | None:
     """Return the body; None where it is too large."""
     body = b""
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > _LARGEST:
-                return None
-    except ClientDisconnect:
-        return None
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _LARGEST:
+            return None
     return body

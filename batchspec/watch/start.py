@@ -80,7 +80,8 @@ def watcher(
     with ExitStack() as stack:
         if listen:
             served = _served(supervisor, secrets, metrics)
-            url = stack.enter_context(serving(served, listen.host, listen.port))
+            warn = supervisor.hook.warning
+            url = stack.enter_context(serving(served, listen.host, listen.port, warn))
             hooks = "".join(f", /webhooks/{name}" for name in secrets)
             hook.info(f"Serving /livez, /readyz, /metrics{hooks} at {url}.")
         yield supervisor

@@ -5,102 +5,31 @@ it has ended, and takes over; one that does not load changes nothing but a condi
 was in force last stays in force.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from batchspec.errors import Diagnostic
 from batchspec.reconcile.retry import backoff
 from batchspec.state.watching import ConditionChanged, ConditionStatus, ConditionType
+from batchspec.watch.news import (
+    CodeChanged,
+    DataChanged,
+    DrainOver,
+    HasBeenWell,
+    HasEnded,
+    HasLoaded,
+    HasNotLoaded,
+    HasNotStarted,
+    HasStuck,
+    News,
+    StartDue,
+    StopWanted,
+)
 from batchspec.watch.protocol import Command, Drain, Go, Note, Replan
 
 FIRST, LONGEST = 1.0, 300.0
 """Seconds until an engine that died is started again; each further death doubles them."""
 WELL = 600.0
 """Seconds after which an engine that then dies has run well."""
-
-# --- what can happen
-
-
-@dataclass(frozen=True, slots=True)
-class HasLoaded:
-    """An engine's specs are loaded.
-
-    Attributes:
-        patience: Seconds that the engine before has to end; 0: as long as it takes.
-    """
-
-    engine: int
-    patience: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class HasNotLoaded:
-    """An engine's specs are not right, or took too long; it ends."""
-
-    engine: int
-    problems: tuple[Diagnostic, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class HasEnded:
-    """The process of an engine is gone."""
-
-    engine: int
-    code: int
-
-
-@dataclass(frozen=True, slots=True)
-class CodeChanged:
-    """Modules or configuration are others than before, or a person wants them loaded anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class DataChanged:
-    """What rows are made of is other than before, or a plan was approved."""
-
-
-@dataclass(frozen=True, slots=True)
-class StopWanted:
-    """Everything is to end: the first time once what runs has ended, then at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class StartDue:
-    """The time has come to start an engine again."""
-
-
-@dataclass(frozen=True, slots=True)
-class DrainOver:
-    """An engine that was told to drain has had the time for it."""
-
-    engine: int
-
-
-@dataclass(frozen=True, slots=True)
-class HasStuck:
-    """An engine is kept by calls of tools from planning again, for longer than they have time."""
-
-    engine: int
-
-
-@dataclass(frozen=True, slots=True)
-class HasBeenWell:
-    """An engine that was begun after one that died has had the time to die as well."""
-
-    engine: int
-
-
-News = (
-    HasLoaded
-    | HasNotLoaded
-    | HasEnded
-    | CodeChanged
-    | DataChanged
-    | StopWanted
-    | StartDue
-    | DrainOver
-    | HasStuck
-    | HasBeenWell
-)
 
 # --- what is to be done
 
@@ -178,13 +107,15 @@ class Succession:
     _stopping: bool = False
     _deaths: int = 0
     _since: float = 0.0
+    """When an engine took over, or could not."""
     _spec: ConditionChanged | None = None
     _running: ConditionChanged | None = None
-    """What is said of engines that died; None: none did."""
+    """What is said of engines that died, or could not be started; None: none did."""
     _caretaker_next: bool = False
     """Whether the candidate has none."""
     _killed: bool = False
-    """Whether the last one that loaded specs was killed: nobody knows whether they load."""
+    """Whether the last one was killed while it loaded specs, or never began to: nobody knows
+    whether they load."""
     _over: bool = False
     """Whether the current one was told to drain, and has had the time for it."""
 
@@ -213,6 +144,8 @@ class Succession:
                 return self._loaded(engine, patience, now)
             case HasNotLoaded(engine=engine, problems=problems):
                 return self._not_loaded(engine, problems, now)
+            case HasNotStarted(engine=engine, why=why):
+                return self._not_started(engine, why, now)
             case CodeChanged():
                 return self._anew()
             case DataChanged():
@@ -292,6 +225,8 @@ class Succession:
     def _well(self, engine: int, now: float) -> list[Deed]:
         if engine != self.current:
             return []
+        if self._killed:
+            return [Later(WELL, HasBeenWell(engine))]
         self._running = _said("Running", "True", "Runs", "The engine runs.", now)
         return [Tell(engine, Note(self._running))]
 
@@ -318,6 +253,22 @@ class Succession:
             # Not even the configuration is right: nothing can be looked after until it is.
             return deeds
         return [*deeds, *self._anew(specs=False)]
+
+    def _not_started(self, engine: int, why: str, now: float) -> list[Deed]:
+        """Let what is in force stay so, say once why, and try again after a while."""
+        if engine != self.candidate:
+            return []
+        self.candidate, self.fallback = self.fallback, None
+        self._ready, self._killed = self.candidate is not None, True
+        said = _said("Running", "False", "NotStarted", _NOT_STARTED.format(why), now)
+        before, self._running = self._running, said
+        deeds = [*self._again(now), *self._cut_short()]
+        if before is not None and replace(before, at=now) == said:
+            return deeds
+        if self.current is None:
+            return [Report(said), *deeds]
+        well = Later(WELL, HasBeenWell(self.current))
+        return [Tell(self.current, Note(said)), well, *deeds]
 
     def _ended(self, engine: int, code: int, now: float) -> list[Deed]:
         if engine == self.candidate:
@@ -347,6 +298,7 @@ class Succession:
     def _again(self, now: float) -> list[Later]:
         """Start an engine after a while, which is longer each time in a row."""
         self._deaths = 1 if now - self._since > WELL else self._deaths + 1
+        self._since = now
         return [Later(backoff(self._deaths, first=FIRST, cap=LONGEST), StartDue())]
 
     def _died(self, code: int, now: float) -> list[Deed]:
@@ -384,6 +336,11 @@ _CUT_SHORT, _STUCK = (
     f"Calls of tools and hooks did not end in time (watch.drain_timeout), so that {what}: they are "
     "cut short, as by a crash. They run again, and of tools marked `once` their items fail."
     for what in ("new specs could not come into force", "nothing could be planned")
+)
+
+_NOT_STARTED = (
+    "No engine can be started: {}. What is in force stays in force, and it is tried again, ever "
+    "more rarely. See how many files and processes the watcher and its user may have."
 )
 
 

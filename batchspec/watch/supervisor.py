@@ -25,6 +25,17 @@ from batchspec.project.pending import APPROVED
 from batchspec.watch.child import Child
 from batchspec.watch.files import Changed, Files
 from batchspec.watch.health import Health
+from batchspec.watch.news import (
+    CodeChanged,
+    DataChanged,
+    HasEnded,
+    HasLoaded,
+    HasNotLoaded,
+    HasNotStarted,
+    HasStuck,
+    News,
+    StopWanted,
+)
 from batchspec.watch.notify import Service
 from batchspec.watch.protocol import (
     Beat,
@@ -50,20 +61,12 @@ from batchspec.watch.protocol import (
     event_of,
 )
 from batchspec.watch.succession import (
-    CodeChanged,
-    DataChanged,
     Deed,
     End,
-    HasEnded,
-    HasLoaded,
-    HasNotLoaded,
-    HasStuck,
     Kill,
     Later,
-    News,
     Report,
     Start,
-    StopWanted,
     Succession,
     Tell,
     Warn,
@@ -193,7 +196,15 @@ class Supervisor:
 
     async def _start(self, deed: Start) -> None:
         assert self._group is not None  # noqa: S101 - it runs
-        child = await Child.start(replace(self.orders, specs=deed.specs))
+        try:
+            child = await Child.start(replace(self.orders, specs=deed.specs))
+        except OSError as error:
+            # Whoever waits for a reload waits no longer: nobody knows when it will be.
+            self._service.loaded()
+            failed = HasNotStarted(deed.engine, error.strerror or str(error))
+            # At once: no other news may take it for one that has a process.
+            await self._do(self._succession.on(failed, self.clock.now()))
+            return
         self._children[deed.engine] = child
         self.engines("started")
         self._group.start_soon(self._listen_to, deed.engine, child)

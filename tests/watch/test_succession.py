@@ -3,25 +3,28 @@
 import pytest
 
 from batchspec.errors import Diagnostic
-from batchspec.watch.protocol import Drain, Go, Note, Replan
-from batchspec.watch.succession import (
+from batchspec.watch.news import (
     CodeChanged,
     DataChanged,
-    Deed,
     DrainOver,
-    End,
     HasBeenWell,
     HasEnded,
     HasLoaded,
     HasNotLoaded,
+    HasNotStarted,
     HasStuck,
-    Kill,
-    Later,
     News,
-    Report,
-    Start,
     StartDue,
     StopWanted,
+)
+from batchspec.watch.protocol import Drain, Go, Note, Replan
+from batchspec.watch.succession import (
+    Deed,
+    End,
+    Kill,
+    Later,
+    Report,
+    Start,
     Succession,
     Tell,
     Warn,
@@ -191,6 +194,51 @@ STORIES: dict[str, list[tuple[News, list[str]]]] = {
         (HasNotLoaded(2, PROBLEM), ["kill 2", "report SpecLoaded False"]),
         (CodeChanged(), ["start 3"]),
     ],
+    "one that cannot be started changes nothing, is told once, and tried again": [
+        *BEGIN,
+        (CodeChanged(), ["start 2"]),
+        (HasNotStarted(2, "no files"), ["note 1 Running False", "well 1 after 600", "wake"]),
+        (StartDue(), ["start 3"]),
+        (HasNotStarted(3, "no files"), ["wake"]),
+        (HasBeenWell(1), ["well 1 after 600"]),
+        (StartDue(), ["start 4"]),
+        (HasLoaded(4), ["drain 1"]),
+        (
+            HasEnded(1, 0),
+            ["go 4", "note 4 SpecLoaded True", "note 4 Running False", "well 4 after 600"],
+        ),
+        (HasBeenWell(4), ["note 4 Running True"]),
+    ],
+    "nor does it where specs then do not load": [
+        *BEGIN,
+        (CodeChanged(), ["start 2"]),
+        (HasNotStarted(2, "no files"), ["note 1 Running False", "well 1 after 600", "wake"]),
+        (StartDue(), ["start 3"]),
+        (HasNotLoaded(3, PROBLEM), ["kill 3", "note 1 SpecLoaded False"]),
+        (HasBeenWell(1), ["note 1 Running True"]),
+    ],
+    "not even the first one can be started": [
+        (CodeChanged(), ["start 1"]),
+        (HasNotStarted(1, "no files"), ["report Running False", "wake"]),
+        (StartDue(), ["start 2"]),
+        (HasNotStarted(2, "no files"), ["wake"]),
+        (HasNotStarted(1, "no files"), []),
+        (StopWanted(), ["end"]),
+    ],
+    "one that cannot be started leaves the one that waits its place": [
+        *BEGIN,
+        (CodeChanged(), ["start 2"]),
+        (HasLoaded(2, 60.0), ["drain 1", "wait 60 for 1"]),
+        (CodeChanged(), ["start 3"]),
+        (HasNotStarted(3, "no files"), ["note 1 Running False", "well 1 after 600", "wake"]),
+        (DrainOver(1), ["warn", "kill 1"]),
+        (StartDue(), ["wake"]),
+        (
+            HasEnded(1, -9),
+            ["go 2", "note 2 SpecLoaded True", "note 2 Running False", "well 2 after 600"],
+        ),
+        (StartDue(), ["start 4"]),
+    ],
     "an engine that dies is started again, after a while": [
         *BEGIN,
         (HasEnded(1, -9), ["report Running False", "wake"]),
@@ -341,6 +389,22 @@ def test_an_engine_that_dies_again_and_again_is_started_ever_later() -> None:
         (_, deed) = succession.on(HasEnded(engine, -9), now=0.0)
         assert isinstance(deed, Later)
         waits.append(deed.seconds)
+    assert waits == sorted(waits)
+    assert waits[0] == 1.0
+    assert waits[-1] == 300.0
+
+
+def test_one_that_cannot_be_started_beside_one_that_runs_is_tried_ever_later() -> None:
+    succession = Succession()
+    succession.on(CodeChanged(), now=0.0)
+    succession.on(HasLoaded(1), now=0.0)
+    now, waits = 3600.0, list[float]()
+    for engine in range(2, 15):
+        succession.on(CodeChanged() if engine == 2 else StartDue(), now=now)
+        deed = succession.on(HasNotStarted(engine, "no files"), now=now)[-1]
+        assert isinstance(deed, Later)
+        waits.append(deed.seconds)
+        now += deed.seconds
     assert waits == sorted(waits)
     assert waits[0] == 1.0
     assert waits[-1] == 300.0
