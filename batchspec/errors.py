@@ -65,6 +65,10 @@ class Diagnostic:
     address: str | None = None
     severity: Severity = "error"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "summary", storable(self.summary))
+        object.__setattr__(self, "detail", storable(self.detail))
+
     def __str__(self) -> str:
         where = f"{self.source}: " if self.source else ""
         whose = f"{self.address}: " if self.address else ""
@@ -86,6 +90,14 @@ class ModelRetry(Exception):  # noqa: N818 - the name pydantic-ai's users know
 def kind_of(message: str) -> str:
     """Return what a message has in common with others that say the same of other things."""
     return _VARIES.sub("#", message)
+
+
+def storable(text: str) -> str:
+    """Return a text that can be stored and sent: what is no character in it as its escape.
+
+    The name of a file that is no UTF-8 has halves of surrogate pairs, which fit no column.
+    """
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def shortened(text: str, most: int = MOST_SAID) -> str:
@@ -124,6 +136,9 @@ class BatchspecError(Exception):
     """Something stopped the command; the message says what to do."""
 
     exit_code: ClassVar[ExitCode] = ExitCode.ERROR
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(storable(message))
 
 
 class SpecError(BatchspecError):

@@ -15,7 +15,7 @@ from batchspec.apply.series import Call, Late, Series
 from batchspec.apply.telling import Thing, error_thing, final_thing, item_thing
 from batchspec.apply.threads import FunctionRaised
 from batchspec.apply.world import LocalHooks, World
-from batchspec.errors import shortened
+from batchspec.errors import shortened, storable
 from batchspec.ids import JobAddress, RowKey
 from batchspec.reconcile.retry import backoff
 from batchspec.redaction import raised, redacted
@@ -125,7 +125,7 @@ def _payloads(
 ) -> dict[JobAddress, str]:
     """Return an error as it is kept for the jobs that have a hook for it."""
     hooked = [job for job in jobs if job in world.hooked and "error" in world.hooked[job].targets]
-    now, said = world.clock.now(), shortened(redacted(reason))
+    now, said = world.clock.now(), storable(shortened(redacted(reason)))
     errors = (JobError(address=job, what=what, name=name, reason=said, since=now) for job in hooked)
     return {JobAddress(error.address): to_json(error).decode() for error in errors}
 

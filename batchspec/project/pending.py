@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -72,6 +73,7 @@ class Pending:
         neither approved nor this one are no choice any more, and removed.
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._take_back()
         saved = project.save_plan(plan, self.folder / f"{plan.id}{_PLAN}")
         said, same = _said(saved), None
         for other in self:
@@ -84,7 +86,7 @@ class Pending:
         self._tidy()
         if same is None:
             return saved
-        if _dearer(same, saved) and not self.is_approved(same):
+        if _dearer(same, saved) and not self._may_be_approved(same):
             same = self._cheaper(saved, same)
         self.remove(saved)
         return same
@@ -101,29 +103,42 @@ class Pending:
 
     def withdraw(self) -> None:
         """Remove what is not approved: nothing waits for consent."""
+        self._take_back()
         for saved in self:
             self._retire(saved)
         self._tidy()
 
     def _retire(self, saved: SavedPlan) -> None:
         """Remove a plan unless a person agreed to it, also if that happens in this moment."""
-        if self.is_approved(saved):
+        if self._may_be_approved(saved):
             return
         aside = saved.path.with_suffix(_RETIRED)
         with suppress(FileNotFoundError):
             saved.path.rename(aside)
         # Whoever agrees from here on does not find it, and is told.
-        if self.is_approved(saved):
+        if self._may_be_approved(saved):
             aside.rename(saved.path)
             return
         aside.unlink(missing_ok=True)
         self.remove(saved)
 
+    def _take_back(self) -> None:
+        """Let plans wait again that a crash left aside although somebody had agreed to them."""
+        for aside in self.folder.glob(f"*{_RETIRED}"):
+            plan = aside.with_suffix(_PLAN)
+            if os.path.lexists(aside.with_suffix(APPROVED)) and not plan.exists():
+                aside.rename(plan)
+
     def _tidy(self) -> None:
         """Remove what a crash or a full disk left: half-written files, marks without a plan."""
         readable = {saved.path.stem for saved in self}
-        for path in self.folder.glob("*"):
-            if path.stem not in readable and path.suffix in _OURS:
+        found = list(self.folder.glob("*"))
+        marked = {path.stem for path in found if path.suffix == APPROVED}
+        plans = {path.stem for path in found if path.suffix == _PLAN}
+        # A plan that somebody agreed to and that cannot be read is told of.
+        kept = readable | (plans & marked)
+        for path in found:
+            if path.stem not in kept and path.suffix in _OURS:
                 path.unlink(missing_ok=True)
 
     # --- consent
@@ -133,17 +148,22 @@ class Pending:
 
         Raises:
             StalePlanError: It was replaced, or done, in this moment.
-            StateError: The folder cannot be written to; nothing was agreed to.
+            StateError: The folder cannot be written to, or whoever watches could not read that;
+                nothing was agreed to.
         """
         mark = self._mark(saved)
         half = mark.with_suffix(_HALF)
         try:
             descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w") as file:
+                _give(descriptor, saved)
                 file.write(saved.sha256)
                 file.flush()
                 os.fsync(file.fileno())
             half.rename(mark)
+        except StateError:
+            half.unlink(missing_ok=True)
+            raise
         except OSError as error:
             raise StateError(f"{mark} cannot be written: {error.strerror}.") from error
         if not self._stands(saved):
@@ -163,9 +183,60 @@ class Pending:
     def is_approved(self, saved: SavedPlan) -> bool:
         """Tell whether a person agreed to exactly this plan."""
         try:
-            return self._mark(saved).read_text() == saved.sha256
+            return self._agreed(saved)
         except OSError:
             return False
+
+    def _may_be_approved(self, saved: SavedPlan) -> bool:
+        """Tell whether a person agreed to this plan, or that cannot be read now."""
+        if self.is_approved(saved):
+            return True
+        try:
+            return self._agreed(saved)
+        except OSError:
+            return True
+
+    def _agreed(self, saved: SavedPlan) -> bool:
+        try:
+            return self._mark(saved).read_bytes() == saved.sha256.encode()
+        except FileNotFoundError:
+            return False
+
+    def undone(self) -> bool:
+        """Tell whether anything says that a person agreed to a plan."""
+        return any(self.folder.glob(f"*{APPROVED}"))
+
+    def to_do(self, db: sqlite3.Connection, warn: Callable[[str], None]) -> list[SavedPlan]:
+        """Return the plans somebody agreed to that are not done yet, oldest first; blocking.
+
+        Args:
+            db: The state. It says what was done before a crash.
+            warn: Is told of consent that leads to nothing.
+        """
+        self._take_back()
+        for mark in sorted(self.folder.glob(f"*{APPROVED}")):
+            self._check(mark, warn)
+        found = self.approved()
+        for saved in found:
+            if granted_at(db, saved.plan.id) is not None:
+                self.remove(saved)
+        return [saved for saved in found if saved.path.exists()]
+
+    def _check(self, mark: Path, warn: Callable[[str], None]) -> None:
+        """Tell of consent to a plan that is there and cannot be read, or is another one by now."""
+        path, said = mark.with_suffix(_PLAN), f"Plan {mark.stem} was approved"
+        try:
+            saved = read_plan(path)
+            if not self._agreed(saved):
+                warn(f"{said} in the moment in which it became another one: approve it again.")
+                mark.unlink(missing_ok=True)
+        except PlanFileError as error:
+            warn(f"{said} and cannot be done: approve the one that takes its place. {error}")
+            path.unlink(missing_ok=True)
+            mark.unlink(missing_ok=True)
+        except (UsageError, OSError) as error:
+            if path.exists():
+                warn(f"{said}, which cannot be read. It is tried again by itself. {error}")
 
     def approved(self) -> list[SavedPlan]:
         """Return the plans somebody agreed to, oldest first."""
@@ -179,6 +250,23 @@ class Pending:
     @staticmethod
     def _mark(saved: SavedPlan) -> Path:
         return saved.path.with_suffix(APPROVED)
+
+
+def _give(descriptor: int, saved: SavedPlan) -> None:
+    """Let a file belong to whoever made a plan, who is to read it: the one that watches."""
+    try:
+        plan, mark = saved.path.stat(), os.fstat(descriptor)
+    except FileNotFoundError:
+        return  # it is told that the plan is gone
+    if plan.st_uid == mark.st_uid:
+        return
+    try:
+        os.fchown(descriptor, plan.st_uid, plan.st_gid)
+    except OSError as error:
+        raise StateError(
+            f"Nothing was agreed to: plan {saved.plan.id} is of user {plan.st_uid}, who could not "
+            f"read that you agree. Approve it as that user (`sudo -u '#{plan.st_uid}'`)."
+        ) from error
 
 
 def to_approve(project: "Project", plan: str) -> SavedPlan:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 import anyio.to_thread
 
-from batchspec.errors import LockedError, StateError
+from batchspec.errors import BatchspecError, LockedError, StateError, storable
 from batchspec.ids import JobAddress
 from batchspec.plan.consent import Held
 from batchspec.ports import Clock, Hook, Timing, ToolRan
@@ -116,6 +116,7 @@ class Conditions:
             said: What is so.
             quietly: Whether another message alone is no news.
         """
+        said = replace(said, message=storable(said.message))
         name: _Name = (said.job, said.type)
         is_now: _Known = (said.status, said.reason, said.message)
         known, told = self._known.get(name), name in self._told
@@ -160,17 +161,37 @@ class Conditions:
                     self.note(said, quietly=True)
 
     def flush(self, store: StateStore) -> None:
-        """Record what is new; blocking."""
+        """Record what is new; blocking.
+
+        What cannot be recorded is told instead: it ends nothing.
+
+        Raises:
+            BatchspecError: The state cannot be written now; it is recorded later.
+        """
         while self._new:
             new, self._new = self._new, {}
             events = tuple(new.values())
             try:
                 store.commit(*events)
-            except StateError:  # a full disk; they are as true later
+            except BatchspecError:  # a full disk; they are as true later
                 self._new = {**new, **self._new}
                 raise
+            except Exception:  # noqa: BLE001 - one of them is such that no row takes it
+                events = tuple(event for event in events if self._recorded(store, event))
             for event in events:
                 self.hook.event(event)
+
+    def _recorded(self, store: StateStore, event: ConditionChanged) -> bool:
+        try:
+            store.commit(event)
+        except BatchspecError as error:
+            self.hook.warning(f"The condition {event.type} was not recorded: {error}")
+            return False
+        except Exception as error:  # noqa: BLE001 - a mistake of ours, and no round's end
+            said = f"{event.status}, {event.message}"
+            self.hook.warning(f"The condition {event.type} was not recorded: {error!r} ({said})")
+            return False
+        return True
 
     async def flushing(self, store: StateStore, again: anyio.Event, lost: threading.Event) -> None:
         """Record what is new for ever, also what other processes say; a full disk has to wait.

@@ -197,7 +197,8 @@ class Engine:
         """
         plan, verdict, done, self._hides = None, Verdict(), False, False
         if self.plans:
-            for saved in await anyio.to_thread.run_sync(self._pending.approved):
+            to_do = partial(self._pending.to_do, store.db, self.hook.warning)
+            for saved in await anyio.to_thread.run_sync(to_do):
                 await self._grant(store, saved)
             plan, verdict = await anyio.to_thread.run_sync(self._judge, store)
             await self._alarm.planned(store)
@@ -266,8 +267,7 @@ class Engine:
             return False
         prune, excludes = verdict.agreed == "all", tuple(dear)
         others = partial(self._judge_again, store, waits, prune=prune, excludes=excludes)
-        rest = await anyio.to_thread.run_sync(others)
-        if rest is None:
+        if (rest := await anyio.to_thread.run_sync(others)) is None:
             return False
         await self._apply(store, rest, by="watch", only_agree=True)
         self._again.set()

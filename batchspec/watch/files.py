@@ -7,7 +7,8 @@ import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from glob import has_magic, iglob
+from glob import escape, has_magic, iglob
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -148,14 +149,19 @@ class Files:
     async def changes(self, stop: anyio.Event) -> AsyncGenerator[Changed]:
         """Yield whenever contents changed, until it is told to stop."""
         while not stop.is_set():
-            places = await anyio.to_thread.run_sync(self._places)
+            places, again = await anyio.to_thread.run_sync(self._places), 0.0
             try:
                 async with aclosing(self._told(places, stop)) as told:
                     async for changed in told:
                         yield changed
-            except OSError:
+            except* OSError:
                 # A folder went while it was to be watched, or the system watches no more of them.
-                with anyio.move_on_after(LOOK_AGAIN):
+                again = LOOK_AGAIN
+            except* RuntimeError:
+                # An internal error of watchfiles: something has a name there that is no UTF-8.
+                again = _TURN_MS / 1_000
+            if again:
+                with anyio.move_on_after(again):
                     await stop.wait()
                 changed = await anyio.to_thread.run_sync(self.look)
                 if changed.code or changed.data:
@@ -190,6 +196,27 @@ class Files:
     def _places(self) -> Places:
         watched = self.watched
         return Places.of((*watched.code, *watched.data, *watched.attached))
+
+
+async def appearing(folder: Path, suffix: str, stop: anyio.Event) -> AsyncGenerator[None]:
+    """Yield when files with a suffix come into a folder, until it is told to stop.
+
+    It may be removed and made anew: what is not told is found with the next look.
+    """
+    pattern = _all_of(folder, suffix)
+    files = Files(Watched(attached=(pattern,)))
+    async with aclosing(files.changes(stop)) as changes:
+        async for _ in changes:
+            if await anyio.to_thread.run_sync(_any, pattern):
+                yield
+
+
+def _all_of(folder: Path, suffix: str) -> str:
+    return f"{escape(str(folder.absolute()))}/*{suffix}"
+
+
+def _any(pattern: str) -> bool:
+    return next(_matching(pattern), None) is not None
 
 
 def _stat(found: os.stat_result) -> _Stat:

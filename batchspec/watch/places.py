@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from glob import has_magic, iglob
 from pathlib import Path
 
+from batchspec.errors import storable
+
 _STEPS = 500
 """Parts of a path that are followed; links that go in circles have no end."""
 _PROBE = "4913"
@@ -22,7 +24,7 @@ class Places:
     another one, and so is what a link with another target leads to.
 
     Attributes:
-        folders: All of them.
+        folders: All of them whose names are UTF-8; nobody tells of others.
     """
 
     folders: tuple[str, ...]
@@ -49,7 +51,9 @@ class Places:
             entries[name if not has_magic(name) else str(fixed)] = None
         found = {*holding, *(os.path.dirname(entry) for entry in entries)}  # noqa: PTH120 - texts
         known = {folder: _identity(folder) for folder in sorted(found)}
-        there = {folder: one for folder, one in known.items() if one is not None}
+        there = {
+            folder: one for folder, one in known.items() if one is not None and _is_text(folder)
+        }
         return cls(tuple(there), tuple(there.values()), frozenset(holding), frozenset(entries))
 
     def concerns(self, path: str) -> bool:
@@ -104,6 +108,10 @@ def _links(path: Path) -> Iterator[Path]:
             continue  # none, or nothing is there
         yield at
         left, at = [*target.parts, *left], Path()
+
+
+def _is_text(folder: str) -> bool:
+    return storable(folder) == folder
 
 
 def _identity(folder: str) -> _Identity | None:

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from pydantic import TypeAdapter
-from pydantic_core import from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from batchspec.errors import Diagnostic
+from batchspec.errors import Diagnostic, storable
 from batchspec.ids import RemoteId
+from batchspec.messages import JsonObject
 from batchspec.plan.consent import Consent
 from batchspec.state.events import Event
 from batchspec.state.records import BatchRecord, JobProgress
@@ -251,7 +252,21 @@ def encode(message: Command | Said) -> bytes:
     """Return a message as a line."""
     name = type(message).__name__
     said = {"type": name, "body": _adapter(name).dump_python(message, mode="json")}
-    return to_json(said, inf_nan_mode="strings") + b"\n"
+    try:
+        return to_json(said, inf_nan_mode="strings") + b"\n"
+    except PydanticSerializationError:
+        # A text that is none, as the name of a file that is no UTF-8, ends nobody.
+        return to_json(_storable(said), inf_nan_mode="strings") + b"\n"
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {_storable(name): _storable(one) for name, one in cast(JsonObject, value).items()}
+    if isinstance(value, list | tuple):
+        return [_storable(one) for one in cast(Sequence[Any], value)]
+    return value
 
 
 def decode(line: bytes) -> Any:

@@ -20,16 +20,16 @@ def watched(project: Project, desired: Desired | None) -> Watched:
         desired: What its specs say; None: they do not load.
     """
     root = project.root
-    code = {str(root / name) for name in _CONFIGURATION}
-    code.add(str(root / project.settings.specs / "*.py"))
+    code = {_named(root / name) for name in _CONFIGURATION}
+    code.add(_named(root / project.settings.specs / "*.py"))
     data: set[str] = set()
     read: dict[str, str] = {}
     if desired is not None:
         if isinstance(desired.imports, Imports):
             read = desired.imports.read()
-            code |= {str(file) for file in desired.imports.files()}
+            code |= {_named(file) for file in desired.imports.files()}
         for job in (*desired.jobs, *desired.paused):
-            data |= {str(path) for path in _paths(job.rows, root)}
+            data |= {_named(path) for path in _paths(job.rows, root)}
     return Watched(
         code=tuple(sorted(code)),
         data=tuple(sorted(data)),
@@ -41,7 +41,12 @@ def watched(project: Project, desired: Desired | None) -> Watched:
 def attached(desired: Desired) -> tuple[str, ...]:
     """Return globs of the files that prompts were found to point at so far."""
     found = (one for job in (*desired.jobs, *desired.paused) for one in job.attached.patterns())
-    return tuple(sorted({str(Path(one).absolute()) for one in found}))
+    return tuple(sorted({_named(Path(one).absolute()) for one in found}))
+
+
+def _named(path: Path) -> str:
+    """Return a path as a text; one that is no UTF-8 as a glob that matches it."""
+    return str(path).encode("utf-8", "replace").decode()
 
 
 def _paths(rows: RowSource, root: Path) -> Iterator[Path]:

@@ -13,17 +13,13 @@ import anyio.to_thread
 from anyio import RunFinishedError, from_thread
 from anyio.lowlevel import EventLoopToken, current_token
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from watchfiles import (
-    Change,
-    awatch,  # pyright: ignore[reportUnknownVariableType] - names trio's event
-)
 
 from batchspec.errors import Diagnostic
 from batchspec.ids import RemoteId
 from batchspec.ports import Clock, Hook, Log
 from batchspec.project.pending import APPROVED
 from batchspec.watch.child import Child
-from batchspec.watch.files import Changed, Files
+from batchspec.watch.files import Changed, Files, appearing
 from batchspec.watch.health import Health
 from batchspec.watch.news import (
     CodeChanged,
@@ -94,7 +90,7 @@ class Supervisor:
         hook: Is told what happens.
         clock: Tells the time.
         watched: The files to look after until an engine says which they are.
-        approvals: The folder in which plans are approved; it is there.
+        approvals: The folder in which plans are approved.
         health: How the engine is.
         view: Is told what people want to know and nobody need do anything about.
         beside: Is told what is no event: rounds, how long they took, and tools.
@@ -314,10 +310,7 @@ class Supervisor:
             await self._send.send(DataChanged())
 
     async def _watch_approvals(self) -> None:
-        def new(change: Change, path: str) -> bool:
-            return change is Change.added and path.endswith(APPROVED)
-
-        async for _ in awatch(self.approvals, watch_filter=new, stop_event=self._ended):
+        async for _ in appearing(self.approvals, APPROVED, self._ended):
             await self._send.send(DataChanged())
 
     async def _reload(self) -> None:

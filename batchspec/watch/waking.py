@@ -2,6 +2,7 @@
 
 from batchspec.plan.consent import HeldCode, Verdict
 from batchspec.project import Project
+from batchspec.project.pending import Pending
 from batchspec.store.sqlite import StateStore
 from batchspec.store.watching import granted_since
 from batchspec.watch.agenda import plan_again
@@ -10,6 +11,8 @@ from batchspec.watch.tidying import tidy_at
 
 _SURELY = 1.0
 """Seconds after a plan has left the hour."""
+_AGAIN = 60.0
+"""Seconds until consent that could not be read is looked at again."""
 _AT_LEAST = 3600.0
 """Seconds a round goes on before housekeeping alone ends it."""
 
@@ -36,6 +39,8 @@ def next_due(
     moments = [now] if closed and verdict.held else []
     clock = None if read_at is None else plan_again(project, read_at)
     moments += [one for one in (clock, room_at(store, now, verdict)) if one is not None]
+    if read_at is not None and Pending(project.directory).undone():
+        moments.append(now + _AGAIN)
     tidy = tidy_at(project, store)
     return min([*moments, tidy] if tidy is not None else moments, default=None)
 

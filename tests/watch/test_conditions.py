@@ -1,20 +1,23 @@
 """What is so is recorded when it changes, and told to whoever does not know it yet."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from batchspec.errors import ProviderError
+from batchspec.errors import Diagnostic, ProviderError, SpecError
 from batchspec.ids import JobAddress
 from batchspec.state.events import Event
 from batchspec.state.watching import ConditionChanged
 from batchspec.store.sqlite import StateStore
 from batchspec.testing.clock import VirtualClock
 from batchspec.watch.conditions import Conditions
+from batchspec.watch.protocol import NotLoaded, Said, Warned, decode, encode
 from tests.store.shop import agree
 from tests.worlds import Recorder
 
+ODD = Diagnostic(summary="wrong", detail="\udcff.txt: no JSON")
 NOW = 1_790_000_000.0
 WRONG = ConditionChanged(
     type="SpecLoaded", status="False", reason="NotLoaded", message="m.py:3: wrong", at=NOW
@@ -127,3 +130,34 @@ def test_conditions_of_jobs_that_are_gone_are_not_told(store: StateStore) -> Non
     found, _ = engine(store, failed)
     found.flush(store)
     assert not store.reader().conditions()
+
+
+def test_texts_that_are_none_are_recorded_as_what_can_be(store: StateStore) -> None:
+    """The name of a file need not be UTF-8, and messages have such names in them."""
+    found, events = engine(store)
+    found.note(replace(WRONG, message="docs/\udcff.txt is wrong"))
+    found.say("Planned", "False", "RowsInvalid", str(SpecError([ODD])))
+    found.flush(store)
+    assert [c.message for c in store.reader().conditions() if not c.good] == [
+        r"docs/\udcff.txt is wrong",
+        r"wrong. \udcff.txt: no JSON",
+    ]
+    assert len(events) == 2
+
+
+@pytest.mark.parametrize("said", [Warned("\udcff"), NotLoaded(problems=(ODD,))])
+def test_texts_that_are_none_can_be_told(said: Said) -> None:
+    assert r"\udcff" in str(decode(encode(said)))
+
+
+def test_what_no_row_takes_is_told_and_ends_nothing(store: StateStore) -> None:
+    found, events = engine(store)
+    found.note(replace(WRONG, reason="Half\udcff"))
+    found.note(replace(RIGHT, type="Planned"))
+    found.flush(store)
+    assert standing(store) == {(None, "Planned"): "True"}
+    assert [type(event) for event in events] == [ConditionChanged]
+    assert isinstance(found.hook, Recorder)
+    (warned,) = found.hook.warnings
+    assert "SpecLoaded was not recorded" in warned
+    assert "m.py:3: wrong" in warned

@@ -10,7 +10,7 @@ import pytest
 
 from batchspec.errors import SpecError
 from batchspec.load.imports import Imports
-from batchspec.watch.files import Changed, Contents, Files, sizes
+from batchspec.watch.files import Changed, Contents, Files, appearing, sizes
 from batchspec.watch.places import Places
 from batchspec.watch.protocol import Watched
 from batchspec.watch.sources import watched
@@ -188,6 +188,51 @@ def test_the_files_prompts_point_at_are_known_once_rows_were_planned(tmp_path: P
         assert files.look() == Changed(code=False, data=True)
         assert project.plan(refresh=False).requests == 2
     world.close()
+
+
+def test_names_that_are_no_utf_8_keep_nobody_from_hearing_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchspec.watch.files.LOOK_AGAIN", 0.3)  # of its folder nobody tells
+    odd = Path(os.fsdecode(b"\xff\xfe.txt"))
+    write(tmp_path / "docs" / "a.txt")
+    noticed = watch(
+        Files(Watched(data=(f"{tmp_path}/docs/**/*.txt",))),
+        lambda: write(tmp_path / "docs" / odd),
+        lambda: write(tmp_path / "docs" / "b.txt"),
+        lambda: write(tmp_path / "docs" / odd.stem / "c.txt"),
+        lambda: write(tmp_path / "docs" / odd.stem / "c.txt", "other"),
+        (tmp_path / "docs" / odd).unlink,
+        lambda: write(tmp_path / "docs" / "b.txt", "other"),
+    )
+    assert noticed == [Changed(code=False, data=True)] * 6
+
+
+def test_what_appears_in_a_folder_that_was_made_anew_is_heard_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchspec.watch.files.LOOK_AGAIN", 0.3)
+    folder = tmp_path / "pending[1]"
+    write(folder / "one.approved")
+    write(folder / os.fsdecode(b"\xff.half"))
+
+    def anew() -> None:
+        shutil.rmtree(folder)
+        write(folder / "two.plan")
+        write(folder / "two.approved")
+
+    async def main() -> int:
+        stop, steps = anyio.Event(), [anew, lambda: rename_in(folder / "three.approved")]
+        with anyio.fail_after(20):
+            heard = 0
+            async for _ in appearing(folder, ".approved", stop):
+                heard += 1
+                if not steps:
+                    break
+                steps.pop(0)()
+        return heard
+
+    assert anyio.run(main) == 3
 
 
 # --- contents

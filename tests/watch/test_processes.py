@@ -100,6 +100,24 @@ def test_consent_is_given_in_another_terminal(root: Path) -> None:
     assert keys(root) == {"a": "succeeded", "b": "succeeded"}
 
 
+def test_a_file_whose_name_is_no_utf_8_ends_nobody(root: Path) -> None:
+    spec = """
+k = Job(model="openai:gpt-5-mini", rows=rows.files("docs/*.txt"), prompt="say {text}")
+"""
+    (root / "specs" / "m.py").write_text(SPEC + spec)
+    odd = root / "docs" / os.fsdecode(b"\xff\xfe.txt")
+    (root / "docs").mkdir()
+    for file in (odd, root / "docs" / "a.txt"):
+        file.write_text("x")
+    watcher = Watcher(root, "--approve=all")
+    assert r"\udcff\udcfe.txt" in watcher.condition("Planned", "False")["message"]
+    odd.unlink()
+    watcher.collected()
+    watcher.signal(signal.SIGTERM)
+    assert watcher.end()[0] == 128 + signal.SIGTERM
+    assert not [line for line in watcher.lines if "another one takes its place" in str(line)]
+
+
 def test_a_watcher_that_is_killed_leaves_no_engine_and_the_next_one_goes_on(root: Path) -> None:
     first = Watcher(root, "--approve=all")
     first.collected()
