@@ -3,6 +3,8 @@
 import hashlib
 import os
 import sqlite3
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _FOLDER = "pending"
 _PLAN = ".plan"
+_FRESH = ".fresh"
 _HALF = ".half"
 _PART = ".part"
 _RETIRED = ".retired"
@@ -29,7 +32,9 @@ APPROVED = ".approved"
 """What the file is called by which a person agrees to a plan, after the plan's id."""
 ENOUGH = 12
 """Characters of an id that name a plan: its time, in milliseconds."""
-_OURS = {_PLAN, APPROVED, _HALF, _PART, _RETIRED}
+_OURS = {_PLAN, APPROVED, _FRESH, _HALF, _PART, _RETIRED}
+_HALF_DONE = 3600.0
+"""Seconds after which nobody is writing a file any more that is half-written."""
 
 
 class Pending:
@@ -74,21 +79,20 @@ class Pending:
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._take_back()
-        saved = project.save_plan(plan, self.folder / f"{plan.id}{_PLAN}")
+        # Nobody sees it, and agrees to it, before it is known that it is the one that stays.
+        saved = project.save_plan(plan, self.folder / f"{plan.id}{_FRESH}")
         said, same = _said(saved), None
         for other in self:
-            if other.plan.id == saved.plan.id:
-                continue
             if same is None and _said(other) == said and not _dearer(saved, other):
                 same = other
             else:
                 self._retire(other)
-        self._tidy()
         if same is None:
-            return saved
-        if _dearer(same, saved) and not self._may_be_approved(same):
+            place = saved.path.with_suffix(_PLAN)
+            same = replace(saved, path=saved.path.rename(place))
+        elif _dearer(same, saved) and not self._may_be_approved(same):
             same = self._cheaper(saved, same)
-        self.remove(saved)
+        self._tidy()
         return same
 
     def _cheaper(self, saved: SavedPlan, same: SavedPlan) -> SavedPlan:
@@ -98,7 +102,8 @@ class Pending:
         found = read_plan(same.path)
         if self.is_approved(same):
             # Somebody agreed to it in this moment, for more.
-            self.approve(found)
+            with suppress(StalePlanError):
+                self.approve(found)
         return found
 
     def withdraw(self) -> None:
@@ -138,7 +143,7 @@ class Pending:
         # A plan that somebody agreed to and that cannot be read is told of.
         kept = readable | (plans & marked)
         for path in found:
-            if path.stem not in kept and path.suffix in _OURS:
+            if path.stem not in kept and path.suffix in _OURS and not _in_the_making(path):
                 path.unlink(missing_ok=True)
 
     # --- consent
@@ -152,7 +157,7 @@ class Pending:
                 nothing was agreed to.
         """
         mark = self._mark(saved)
-        half = mark.with_suffix(_HALF)
+        half = mark.with_suffix(f".{os.getpid()}-{threading.get_native_id()}{_HALF}")
         try:
             descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w") as file:
@@ -250,6 +255,14 @@ class Pending:
     @staticmethod
     def _mark(saved: SavedPlan) -> Path:
         return saved.path.with_suffix(APPROVED)
+
+
+def _in_the_making(path: Path) -> bool:
+    """Tell whether somebody may be writing their consent right now."""
+    try:
+        return path.suffix == _HALF and time.time() - path.stat().st_mtime < _HALF_DONE
+    except OSError:
+        return False
 
 
 def _give(descriptor: int, saved: SavedPlan) -> None:

@@ -1,16 +1,23 @@
 """Consent as files: a crash, another user or a damaged file may cost time, and never consent."""
 
 import os
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
+from typing import cast
 
 import anyio
 import pytest
 
-from batchspec.errors import StateError
+from batchspec.errors import StalePlanError, StateError
+from batchspec.plan.changes import Plan
 from batchspec.plan.consent import Consent
+from batchspec.project import Project
 from batchspec.project.pending import Pending
-from batchspec.project.planfiles import SavedPlan
+from batchspec.project.planfiles import SavedPlan, read_plan, read_rows, write_plan
 from batchspec.watch.engine import Engine
 from batchspec.watch.waking import _AGAIN
 from tests.worlds import World
@@ -199,3 +206,55 @@ def test_it_looks_again_at_consent_that_cannot_be_read(world: World) -> None:
     assert again == pytest.approx(_AGAIN)
     assert world.texts() == {"a": "SAY A"}
     assert not names(pending)
+
+
+class Planning:
+    """Saves plans for one row or for two, at three prices."""
+
+    def __init__(self, saved: SavedPlan) -> None:
+        self.header, self.rows = saved.header, list(read_rows(saved))
+        self.turn = 0
+
+    def save_plan(self, plan: Plan, path: Path) -> SavedPlan:
+        self.turn += 1
+        header = replace(
+            self.header,
+            plan=replace(self.header.plan, id=plan.id),
+            ceiling=Decimal(1 + self.turn % 3),
+        )
+        write_plan(path, header, self.rows[: 1 + self.turn // 4 % 2])
+        return read_plan(path)
+
+
+def test_no_consent_is_lost_however_plans_replace_each_other(world: World) -> None:
+    world.job("a", "b")
+    watch(world)
+    pending = Pending(world.state)
+    (saved,) = pending
+    project, begun = Planning(saved), saved.header.plan
+    pending.remove(saved)
+    told, done, over = set[str](), set[str](), threading.Event()
+
+    def agree() -> None:
+        mine = Pending(world.state)
+        while not over.is_set():
+            for one in mine:
+                with suppress(StalePlanError):
+                    mine.approve(one)
+                    told.add(one.plan.id)
+
+    person = threading.Thread(target=agree)
+    person.start()
+    for number in range(300):
+        pending.propose(cast("Project", project), replace(begun, id=f"{number:032x}"))
+        if number % 3 == 0:
+            pending.withdraw()
+        if number % 2:
+            for one in pending.approved():
+                done.add(one.plan.id)
+                pending.remove(one)
+    over.set()
+    person.join()
+    done |= {one.plan.id for one in pending.approved()}
+    assert told
+    assert told <= done
