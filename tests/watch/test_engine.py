@@ -1,5 +1,6 @@
 """The engine: what it does by itself, what it leaves, and what it goes on with."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -435,9 +436,11 @@ def test_what_a_crash_left_among_the_pending_plans_is_removed(world: World) -> N
     pending = Pending(world.state)
     for name in ("gone.approved", "half.plan", "gone.half", ".b.plan.7.part"):
         (pending.folder / name).write_text("x")
+        os.utime(pending.folder / name, (0, 0))
+    (pending.folder / "now.half").write_text("somebody is agreeing right now")
     world.job("a", "b")
     watch(world, Consent())
-    assert [path.suffix for path in pending.folder.iterdir()] == [".plan"]
+    assert sorted(path.suffix for path in pending.folder.iterdir()) == [".half", ".plan"]
     assert [saved.plan.requests for saved in pending] == [2]
 
 
