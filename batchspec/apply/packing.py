@@ -39,7 +39,7 @@ async def do_pack(world: World, lane: LaneId, *, lone: bool = False) -> None:
             via: Via = "live" if few and provider.lone_request == "live" else "batch"
             place = world.provider(record.provider, via)
             packets = _affordable(
-                world, waiting.lane, via, partial(_packets, world, place, waiting, lanes)
+                world, waiting.lane, via, partial(_packets, world, place, waiting, lanes, now)
             )
             events = [_intent(world, waiting.lane.id, packet, now, via) for packet in packets]
         world.store.commit(*events)
@@ -124,15 +124,18 @@ def _jobs(world: World, packets: Iterable[Packet]) -> dict[JobAddress, tuple[int
     return totals
 
 
-def _packets(
+def _packets(  # noqa: PLR0913, PLR0917 - what it depends on
     world: World,
     provider: Provider,
     waiting: LaneRecord,
     lanes: Iterable[LaneRecord],
+    now: float,
     without: frozenset[int],
 ) -> Iterable[Packet]:
-    """Return what can be sent now, put together, but for some jobs; blocking."""
-    now = world.clock.now()
+    """Return what can be sent now, put together, but for some jobs; blocking.
+
+    `now` is that of the intent: what is ready only a moment later is no member of it.
+    """
     admission = _admission(world, provider, waiting, lanes, now)
     most = room(waiting, world.store.open_batches(), provider.max_requests)
     first = provider.canary and not waiting.proven and provider.via == "batch"

@@ -259,10 +259,12 @@ class Pending:
 
 def _in_the_making(path: Path) -> bool:
     """Tell whether somebody may be writing their consent right now."""
-    try:
-        return path.suffix == _HALF and time.time() - path.stat().st_mtime < _HALF_DONE
-    except OSError:
+    if path.suffix != _HALF:
         return False
+    try:
+        return time.time() - path.stat().st_mtime < _HALF_DONE
+    except OSError:
+        return True  # it is gone, and what has its name next is another one
 
 
 def _give(descriptor: int, saved: SavedPlan) -> None:

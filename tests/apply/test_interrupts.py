@@ -23,9 +23,13 @@ from batchspec.project import Project
 deps._PATIENCE = userloop._PATIENCE = 9999.0
 
 class Hook:
-    def event(self, event): print(type(event).__name__, flush=True)
+    def event(self, event): self.say(type(event).__name__)
     def progress(self, jobs, batches): pass
-    def warning(self, message): print("warning:", message, flush=True)
+    def warning(self, message): self.say(f"warning: {message}")
+    def say(self, line):
+        # A line at once, or those of two threads may mix.
+        sys.stdout.write(line + "\\n")
+        sys.stdout.flush()
 
 answers, pace = sys.argv[2] or None, float(sys.argv[3])
 settings = Settings(simulator=SimulatorSettings(answers=answers, pace=pace))
@@ -58,7 +62,7 @@ def hanging():
     with LOG.open("a") as log:
         log.write("x")
     if len(LOG.read_text()) == 1:
-        print("tool", flush=True)
+        print("tool\\n", end="", flush=True)
         {hang}
     return "done"
 
