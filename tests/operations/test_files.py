@@ -97,6 +97,8 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     folder = tmp_path / f"{UNIT.name}.d"
     folder.mkdir()
     (folder / CREDENTIALS.name).write_text(CREDENTIALS.read_text())
+    for copy in (tmp_path / UNIT.name, folder / CREDENTIALS.name):
+        copy.chmod(0o644)
     ran = subprocess.run(
         [verify, "verify", "--man=no", str(tmp_path / UNIT.name)],
         capture_output=True,

@@ -89,8 +89,11 @@ def test_it_holds_keys_and_hashes_and_no_prompts(world: World, file: Path) -> No
     world.job("a", "b", instructions="'top secret rule'")
     world.apply()
     world.job("a", "c", instructions="'other secret rule'")
-    os.umask(0)
-    save(world, file)
+    mask = os.umask(0)
+    try:
+        save(world, file)
+    finally:
+        os.umask(mask)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [p.name for p in file.parent.iterdir() if "plan" in p.name] == [file.name]
     written = text(file)
