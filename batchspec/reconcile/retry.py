@@ -3,6 +3,9 @@
 from math import inf
 from zlib import crc32
 
+_SPREAD = 0.2
+"""Of a wait, by which equal ones are spread at most."""
+
 
 def backoff(failures: int, *, first: float, cap: float, name: str = "") -> float:
     """Return the seconds to wait after `failures` errors in a row (1 for the first).
@@ -63,14 +66,9 @@ def believed(moment: float, now: float, longest: float) -> float:
         now: What the clock says now.
         longest: Seconds it is put off at most, before they are spread.
     """
-    return now if moment - now > spread_most(longest) else moment
-
-
-def spread_most(seconds: float) -> float:
-    """Return the longest time that `spread` makes of one."""
-    return 1.2 * seconds
+    return now if moment - now > longest * (1 + _SPREAD) else moment
 
 
 def spread(seconds: float, name: str) -> float:
     """Return a time that is longer by up to a fifth, by a name; the same without one."""
-    return seconds * (1 + (crc32(name.encode()) % 1000 / 5000 if name else 0))
+    return seconds * (1 + (crc32(name.encode()) % 1000 / 1000 * _SPREAD if name else 0))

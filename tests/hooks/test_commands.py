@@ -48,8 +48,9 @@ def test_only_the_end_of_what_it_says_is_kept() -> None:
     assert str(failed.value).endswith("xend")
 
 
-def test_one_that_reads_nothing_is_well() -> None:
-    run("/bin/sh", "-c", "exec <&-; exit 0", given=b"x" * 1_000_000)
+def test_one_that_reads_nothing_is_well(tmp_path: Path) -> None:
+    run("/bin/sh", "-c", "exec <&-; echo done > said", given=b"x" * 1_000_000, folder=tmp_path)
+    assert (tmp_path / "said").read_text() == "done\n"
 
 
 def test_one_that_leaves_somebody_behind_is_over(tmp_path: Path) -> None:

@@ -143,6 +143,14 @@ def test_systemd_is_told_at_an_abstract_socket(monkeypatch: pytest.MonkeyPatch) 
         assert heard.recv(100) == b"WATCHDOG=1"
 
 
-def test_nobody_is_told_where_there_is_no_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-    notify("READY=1")
+def test_nobody_is_told_where_there_is_no_systemd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.bind("notify")
+        heard.setblocking(False)
+        monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+        notify("READY=1")
+        with pytest.raises(BlockingIOError):
+            heard.recv(100)
