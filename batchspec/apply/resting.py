@@ -29,8 +29,8 @@ LONGEST = 3600.0
 REFUSED = 60.0
 """Seconds at most after a budget refused something: who else waits there must not wait for long."""
 
-Told = Callable[[Subject, BaseException, float], None]
-"""Is told what rests, why, and until when, in unix seconds."""
+Told = Callable[[Subject, BaseException], None]
+"""Is told what rests, and why."""
 
 
 @dataclass(slots=True)
@@ -79,8 +79,8 @@ class Resting:
         self._failures[subject] = failures = self._failures.get(subject, 0) + 1
         cap = REFUSED if isinstance(error, RefusedError) else LONGEST
         wait = backoff(failures, first=FIRST, cap=cap, name=":".join(subject))
-        self._until[subject] = until = world.clock.now() + wait
-        self.told(subject, error, until)
+        self._until[subject] = world.clock.now() + wait
+        self.told(subject, error)
 
     async def went_well(self, world: World, action: Action) -> None:
         """Forget the errors of a subject; of a lane, only answers show that it is well."""

@@ -357,7 +357,7 @@ class Engine:
             self._pending.withdraw()
         self._conditions.consented(held, None if saved is None else saved.plan.id[:ENOUGH])
 
-    def _rested(self, subject: Subject, error: BaseException, _until: float) -> None:
+    def _rested(self, subject: Subject, error: BaseException) -> None:
         if isinstance(error, OverBudgetError) and error.agreed:
             # What is asked for is told by the plan that waits.
             self._ask_for_more()
